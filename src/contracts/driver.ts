@@ -1,0 +1,47 @@
+/** What a kind of network is: functions from stored data and host facts to changes. No driver touches the kernel. */
+import type { IpAddress } from '../base/ip.ts';
+import type { Network, Scope } from '../model/network.ts';
+import type { Endpoint } from '../model/sandbox.ts';
+import type { Change, Netns } from './change.ts';
+import type { HostFacts } from './kernel.ts';
+
+export interface DriverCapabilities {
+  readonly scope: Scope;
+  /** The engine allocates subnets and addresses for its networks. false for `host` and `null`. */
+  readonly addressing: boolean;
+  /** Pools get a gateway address, and the sandbox a default route. */
+  readonly gateway: boolean;
+  /** A user may make networks of this kind (false for `host` and `null`: one of each exists). */
+  readonly creatable: boolean;
+  /** Endpoints one network can hold; Infinity when the kernel sets no limit. Names what sets it, for the error. */
+  readonly maxEndpoints: { readonly count: number; readonly why: string };
+}
+
+/** What attaching does, and what the sandbox as a whole needs to know of it. */
+export interface JoinPlan {
+  readonly changes: readonly Change[];
+  /** Where the default route would go through this endpoint; null: this endpoint offers none (internal networks). */
+  readonly gateway4: IpAddress | null;
+  readonly gateway6: IpAddress | null;
+}
+
+export interface NetworkDriver {
+  /** The word after `--driver`. */
+  readonly type: string;
+  readonly capabilities: DriverCapabilities;
+  /**
+   * Called once before a network is stored, and again for stored ones at start.
+   * @throws invalid for an unknown option or a bad value (naming option, value and rule); conflict against `others` (same bridge name).
+   */
+  readonly check: (network: Network, others: readonly Network[]) => void;
+  /** What the driver needs once per daemon: its table, forwarding sysctls. Same facts, same plan. Optional: nothing. */
+  readonly planHost?: (host: HostFacts) => readonly Change[];
+  /** The network itself, without endpoints. Removal is the inverse. */
+  readonly planNetwork: (network: Network, host: HostFacts) => readonly Change[];
+  /** One endpoint: links, addresses, elements; all but the sandbox's default route. Removal is the inverse. */
+  readonly planJoin: (network: Network, endpoint: Endpoint, netns: Netns, host: HostFacts) => JoinPlan;
+  /** Interface name prefix inside the sandbox (`eth`), '' when the driver makes no interface. */
+  readonly interfacePrefix: (network: Network) => string;
+  /** Whether the host end of an endpoint needs a name of ours (a veth pair). */
+  readonly hostInterface: boolean;
+}

@@ -1,0 +1,105 @@
+/** What the doors (Docker's API, our own, later the plugin and CNI) may ask of the engine. */
+import type { Id } from '../base/ids.ts';
+import type { Network, NetworkSpec } from '../model/network.ts';
+import type { Endpoint, EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
+import type { Plan } from './change.ts';
+import type { PoolUse } from './ipam.ts';
+import type { Feature, HostFacts } from './kernel.ts';
+
+/** Every operation that changes something takes these. */
+export interface OperationOptions {
+  /** Compute and check everything, change nothing: the outcome's `plan` says what would be done, its `value` what would be stored. */
+  readonly dryRun?: boolean;
+}
+
+/** What was done (or would be), and the result. */
+export interface Outcome<T> {
+  readonly value: T;
+  readonly plan: Plan;
+  readonly warnings: readonly string[];
+}
+
+/** Docker's event words. */
+export interface EngineEvent {
+  readonly type: 'network' | 'container' | 'daemon';
+  readonly action: 'create' | 'destroy' | 'connect' | 'disconnect' | 'start' | 'die' | 'repair' | 'reload';
+  readonly actorId: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  /** milliseconds since the Unix epoch */
+  readonly time: number;
+}
+
+/** An endpoint beside the sandbox it belongs to, as network inspect needs it. */
+export interface Attachment {
+  readonly endpoint: Endpoint;
+  readonly sandbox: Sandbox;
+}
+
+export interface PruneResult {
+  readonly networks: readonly string[];
+}
+
+/** Which unused networks to prune; `until` in milliseconds since the epoch: made before that. */
+export interface PruneFilter {
+  readonly until?: number;
+  readonly accepts?: (network: Network) => boolean;
+}
+
+export interface EngineStatus {
+  readonly networks: number;
+  readonly sandboxes: number;
+  readonly endpoints: number;
+  readonly pools: readonly PoolUse[];
+  readonly features: readonly Feature[];
+  readonly facts: HostFacts;
+  /** Things an administrator should know: a foreign chain that drops what we forward, a limit nearly reached. */
+  readonly warnings: readonly string[];
+  /** Repairs since the start: what came back, and why. */
+  readonly repairs: readonly { readonly time: number; readonly what: string; readonly why: string }[];
+}
+
+export interface NetworkOperations {
+  readonly list: () => readonly Network[];
+  /**
+   * By full id, then name, then unambiguous id prefix, as Docker.
+   * @throws not-found `network x not found`; invalid when a prefix is ambiguous.
+   */
+  readonly get: (reference: string) => Network;
+  readonly attachments: (network: Id) => readonly Attachment[];
+  readonly create: (spec: NetworkSpec, options?: OperationOptions) => Promise<Outcome<Network>>;
+  /** @throws forbidden for predefined networks; conflict... Docker answers 403 with `network x has active endpoints`: forbidden. */
+  readonly remove: (reference: string, options?: OperationOptions) => Promise<Outcome<Network>>;
+  readonly prune: (filter: PruneFilter, options?: OperationOptions) => Promise<Outcome<PruneResult>>;
+  readonly connect: (network: string, sandbox: string, spec: EndpointSpec, options?: OperationOptions) => Promise<Outcome<Endpoint>>;
+  /** @param sandbox with `force`, also one whose namespace is gone. */
+  readonly disconnect: (
+    network: string,
+    sandbox: string,
+    options?: OperationOptions & { readonly force?: boolean },
+  ) => Promise<Outcome<Endpoint>>;
+}
+
+export interface SandboxOperations {
+  readonly list: () => readonly Sandbox[];
+  /** By full id, name, or unambiguous id prefix. @throws not-found `No such container: x` */
+  readonly get: (reference: string) => Sandbox;
+  readonly create: (spec: SandboxSpec, options?: OperationOptions) => Promise<Outcome<Sandbox>>;
+  /** @throws conflict when its main process runs and `force` is not set. With `force` the process is killed. */
+  readonly remove: (reference: string, options?: OperationOptions & { readonly force?: boolean }) => Promise<Outcome<Sandbox>>;
+  /** Tells which process is the main one, so that its end is noticed (also one that ended while the daemon was down). */
+  readonly setProcess: (reference: string, process: ProcessRef) => Promise<Sandbox>;
+  /** Files mounted over /etc in the sandbox: host path by target path. */
+  readonly files: (reference: string) => Readonly<Record<string, string>>;
+}
+
+export interface Engine extends AsyncDisposable {
+  readonly networks: NetworkOperations;
+  readonly sandboxes: SandboxOperations;
+  readonly status: () => Promise<EngineStatus>;
+  /** Compares everything with the kernel now and repairs. @returns what was repaired. */
+  readonly reconcile: () => Promise<readonly string[]>;
+  /** Removes every sandbox, network, rule, namespace and file of this instance. */
+  readonly reset: (options?: OperationOptions) => Promise<Outcome<null>>;
+  /** @param since replay kept events from this time (ms). @returns a function that ends the subscription. */
+  readonly subscribe: (listener: (event: EngineEvent) => void, since?: number) => () => void;
+}
