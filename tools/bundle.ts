@@ -1,0 +1,134 @@
+/**
+ * Bundles src/ into dist/*.mjs with esbuild. A bundle starts in a quarter of the time of the same modules loaded one by one
+ * (docs/dependencies.md), and the CLI has to start in under 60 ms.
+ *
+ * - `import()` stays lazy: each becomes a chunk of its own.
+ * - A worker is named in the source as `new URL('./worker.ts', import.meta.url)`, which also works unbundled. Every file named
+ *   that way becomes an entry, and the URL is rewritten to its bundle. All output lies flat in dist/, so the URL is right from
+ *   whichever chunk the code ends up in.
+ *
+ * Usage: node tools/bundle.ts [output folder]
+ */
+import { chmodSync, existsSync, globSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { dirname, relative, resolve } from 'node:path';
+import { build, type Plugin } from 'esbuild';
+
+const ROOT = resolve(import.meta.dirname, '..');
+const SRC = resolve(ROOT, 'src');
+
+/** Bundles with a name that others (bin/, service files) rely on. */
+const PROGRAMS: Readonly<Record<string, string>> = { moor: 'src/main/moor.ts', moord: 'src/main/moord.ts' };
+
+/** Stay in node_modules: koffi loads a native file that lies beside it. */
+const EXTERNAL = ['koffi'];
+
+/** CommonJS inside an ES module bundle needs a `require`; built-in modules are reached through it. */
+const BANNER = `import { createRequire as moorCreateRequire } from 'node:module'; const require = moorCreateRequire(import.meta.url);`;
+
+const WORKER_URL = /new URL\(\s*'(\.[^']+\.ts)'\s*,\s*import\.meta\.url\s*\)/g;
+
+interface Worker {
+  readonly source: string;
+  readonly bundle: string;
+}
+
+/** `src/store/sqlite/worker.ts` -> `store-sqlite-worker` */
+function bundleName(source: string): string {
+  return relative(SRC, source).replace(/\.ts$/, '').replaceAll('/', '-');
+}
+
+/** The files of src/ that name a worker, and the workers they name. */
+function findWorkers(): { readonly users: readonly string[]; readonly workers: readonly Worker[] } {
+  const users: string[] = [];
+  const workers = new Map<string, Worker>();
+  for (const file of globSync('**/*.ts', { cwd: SRC }).sort()) {
+    if (file.endsWith('.test.ts')) continue;
+    const user = resolve(SRC, file);
+    const text = readFileSync(user, 'utf8');
+    for (const [, target = ''] of text.matchAll(WORKER_URL)) {
+      const source = resolve(dirname(user), target);
+      users.push(user);
+      workers.set(source, { source, bundle: bundleName(source) });
+    }
+  }
+  return { users: [...new Set(users)], workers: [...workers.values()] };
+}
+
+function workerUrls(users: readonly string[]): Plugin {
+  const escaped = users.map((user) => user.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
+  return {
+    name: 'worker-urls',
+    setup(context) {
+      if (escaped.length === 0) return;
+      context.onLoad({ filter: new RegExp(`^(?:${escaped.join('|')})$`) }, ({ path }) => ({
+        loader: 'ts',
+        contents: readFileSync(path, 'utf8').replace(
+          WORKER_URL,
+          (_, target: string) => `new URL('./${bundleName(resolve(dirname(path), target))}.mjs', import.meta.url)`,
+        ),
+      }));
+    },
+  };
+}
+
+/** Two first starts of bin/moor may bundle at the same time: the later one replaces the other's equal result. */
+function replaceFolder(from: string, to: string): void {
+  for (let attempt = 1; ; attempt++) {
+    rmSync(to, { recursive: true, force: true });
+    try {
+      renameSync(from, to);
+      return;
+    } catch (error) {
+      if (attempt === 5) throw error;
+    }
+  }
+}
+
+async function main(output: string): Promise<void> {
+  const started = performance.now();
+  const { users, workers } = findWorkers();
+  const entries: Record<string, string> = {};
+  for (const [name, source] of Object.entries(PROGRAMS)) {
+    if (existsSync(resolve(ROOT, source))) entries[name] = source;
+    else console.error(`bundle: skipped ${name}: ${source} does not exist`);
+  }
+  for (const worker of workers) {
+    if (!existsSync(worker.source)) throw new Error(`${relative(ROOT, worker.source)} is named as a worker and does not exist`);
+    entries[worker.bundle] = relative(ROOT, worker.source);
+  }
+  if (Object.keys(entries).length === 0) {
+    console.error('bundle: nothing to bundle');
+    return;
+  }
+
+  // Into a folder of its own first: whoever starts moor meanwhile sees the old bundle or the new one, no mixture.
+  const fresh = mkdtempSync(`${output}.`);
+  try {
+    await build({
+      absWorkingDir: ROOT,
+      entryPoints: entries,
+      outdir: fresh,
+      outExtension: { '.js': '.mjs' },
+      chunkNames: '[name]-[hash]',
+      bundle: true,
+      splitting: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node26',
+      external: EXTERNAL,
+      sourcemap: 'linked',
+      banner: { js: BANNER },
+      plugins: [workerUrls(users)],
+      logLevel: 'warning',
+    });
+    const files = readdirSync(fresh).filter((file) => file.endsWith('.mjs')).length;
+    chmodSync(fresh, 0o755);
+    replaceFolder(fresh, output);
+    const names = Object.keys(entries).join(', ');
+    console.error(`bundle: ${names} (${files} files) in ${Math.round(performance.now() - started)} ms`);
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+}
+
+await main(resolve(process.argv[2] ?? resolve(ROOT, 'dist')));
