@@ -1,0 +1,128 @@
+/**
+ * Changes -> commands -> one line for libnftables, which is one kernel transaction: all of it happens or nothing does.
+ *
+ * Commands are strict (`create`, plain `delete`): when all succeed, each changed something, which costs no look beforehand. When
+ * some fail, libnftables reports every one of them with its column, and `locate` says which.
+ */
+import { chainRef, renderChain, renderElement, renderKey, renderRef, renderRule, renderSet } from './render.ts';
+import type { NftElement, NftFamily, NftRule, NftTable, NftTableRef } from './types.ts';
+
+/** The nftables members of `Change`, by shape. */
+export type NftChange =
+  | { readonly kind: 'nft-table'; readonly op: 'add' | 'remove'; readonly table: NftTable }
+  | { readonly kind: 'nft-element'; readonly op: 'add' | 'remove'; readonly table: NftTableRef; readonly element: NftElement }
+  | {
+      readonly kind: 'nft-rule';
+      readonly op: 'add' | 'remove';
+      readonly family: NftFamily;
+      readonly table: string;
+      readonly chain: string;
+      readonly rule: NftRule;
+    };
+
+/** How the commands of one change are worded, after what is known of the kernel. */
+export interface Wording {
+  /** The table exists: complete it and put its rules anew, in place, keeping its elements. */
+  readonly update?: boolean;
+  /**
+   * The set is made in the same transaction, so that its elements can only be new. libnftables 1.0.6 then sends the elements of an
+   * interval set twice, with the set and on their own: `create` would fail on what it just made itself.
+   */
+  readonly fresh?: boolean;
+  /** Handle of the rule to delete. */
+  readonly handle?: number;
+}
+
+/** The commands of one change, in order. @throws invalid for text that nft could read as something else. */
+export function commands(change: NftChange, wording: Wording = {}): readonly string[] {
+  switch (change.kind) {
+    case 'nft-table':
+      return change.op === 'add'
+        ? tableCommands(change.table, wording.update ?? false)
+        : [`delete table ${renderRef(change.table)}`];
+    case 'nft-element':
+      return change.op === 'add'
+        ? [`${wording.fresh ? 'add' : 'create'} element ${renderElement(change.table, change.element)}`]
+        : [`delete element ${renderKey(change.table, change.element)}`];
+    case 'nft-rule': {
+      const chain = chainRef(change.family, change.table, change.chain);
+      if (change.op === 'add') return [`insert rule ${chain} ${renderRule(change.rule)}`];
+      return wording.handle === undefined ? [] : [`delete rule ${chain} handle ${wording.handle}`];
+    }
+  }
+}
+
+/** Removal that cannot fail when the thing is gone, for scripts and for nft before 1.0.7, which has no `destroy`. */
+export function idempotentRemoval(change: NftChange & { readonly kind: 'nft-table' | 'nft-element' }): readonly string[] {
+  if (change.kind === 'nft-table') return [`add table ${renderRef(change.table)}`, `delete table ${renderRef(change.table)}`];
+  return [
+    `add element ${renderElement(change.table, change.element)}`,
+    `delete element ${renderKey(change.table, change.element)}`,
+  ];
+}
+
+function tableCommands(table: NftTable, update: boolean): string[] {
+  const add = update ? 'add' : 'create';
+  return [
+    `${add} table ${renderRef(table)}`,
+    ...table.sets.map((set) => `add ${renderSet(table, set)}`),
+    // All chains before any rule: rules jump to chains that come later.
+    ...table.chains.map((chain) => `add ${renderChain(table, chain)}`),
+    ...(update ? table.chains.map((chain) => `flush chain ${chainRef(table.family, table.name, chain.name)}`) : []),
+    ...table.chains.flatMap((chain) =>
+      chain.rules.map((rule) => `add rule ${chainRef(table.family, table.name, chain.name)} ${renderRule(rule)}`),
+    ),
+  ];
+}
+
+/** Commands on one line: libnftables shows only the first line of a buffer in its errors. */
+export const SEPARATOR = '; ';
+
+/** One error of a failed run: which command (by index), and what was said. */
+export interface NftError {
+  /** -1 when the text names no place. */
+  readonly command: number;
+  /** `No such file or directory`, `interval overlaps with an existing one` */
+  readonly message: string;
+}
+
+/** Errors of a run of `list.join(SEPARATOR)`, by the carets that libnftables prints under the line. */
+export function locate(list: readonly string[], output: string): readonly NftError[] {
+  const ends: number[] = [];
+  let end = 0;
+  // libnftables counts columns in bytes.
+  for (const command of list) ends.push((end += Buffer.byteLength(command) + SEPARATOR.length));
+  const errors: { command: number; message: string }[] = [];
+  for (const line of output.split('\n')) {
+    const head = /^(?:.*?: )?Error: (?:Could not process rule: )?(.*)$/.exec(line);
+    const last = errors.at(-1);
+    if (head) errors.push({ command: -1, message: head[1] ?? '' });
+    else if (last && last.command < 0 && /^[ \t]*[\^~]+/.test(line)) {
+      const caret = line.indexOf('^');
+      last.command = ends.findIndex((stop) => caret < stop);
+    }
+  }
+  return errors;
+}
+
+/** errno(3) by the text of strerror in the C locale, for what nf_tables returns. */
+const ERRNO: Readonly<Record<string, readonly [number, string]>> = {
+  'Operation not permitted': [1, 'EPERM'],
+  'No such file or directory': [2, 'ENOENT'],
+  'element does not exist': [2, 'ENOENT'],
+  'Cannot allocate memory': [12, 'ENOMEM'],
+  'Device or resource busy': [16, 'EBUSY'],
+  'File exists': [17, 'EEXIST'],
+  'interval overlaps with an existing one': [17, 'EEXIST'],
+  'Invalid argument': [22, 'EINVAL'],
+  'Too many open files in system': [23, 'ENFILE'],
+  'No space left on device': [28, 'ENOSPC'],
+  'Numerical result out of range': [34, 'ERANGE'],
+  'Operation not supported': [95, 'EOPNOTSUPP'],
+};
+
+/** errno of a message, [0, ''] when libnftables refused the text itself. */
+export function errnoOf(message: string): readonly [number, string] {
+  // `No such file or directory; did you mean table ... ?`
+  return ERRNO[message.split(';')[0] ?? ''] ?? [0, ''];
+}
