@@ -1,0 +1,69 @@
+/**
+ * Runs the tests, prints a line for each file and ends with `N passed, N failed, N skipped`.
+ *
+ * Usage: node tools/test.ts unit|kernel|all [WORD...]
+ *
+ * With words, only files with one of them in their path run. Exit code 1 when a test failed or none ran.
+ */
+import { resolve } from 'node:path';
+import { findTests, type TestFile } from './testing/groups.ts';
+import { type FileResult, runFile } from './testing/run-file.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+
+/** Kernel tests compete for the kernel's global locks and would make each other slow. */
+const PARALLEL = { unit: 2, kernel: 1 } as const;
+
+const stop = new AbortController();
+const totals = { passed: 0, failed: 0, skipped: 0 };
+
+async function main(group: string | undefined, words: readonly string[]): Promise<void> {
+  if (group !== 'unit' && group !== 'kernel' && group !== 'all') throw new Error('Usage: test.ts unit|kernel|all [WORD...]');
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  const chosen = findTests(ROOT).filter(({ path }) => words.length === 0 || words.some((word) => path.includes(word)));
+  if (group !== 'kernel')
+    await runGroup(
+      chosen.filter((file) => file.group === 'unit'),
+      PARALLEL.unit,
+    );
+  if (group !== 'unit') {
+    const files = chosen.filter((file) => file.group === 'kernel');
+    if (files.length > 0 && process.getuid?.() !== 0) {
+      console.log(`FAIL  ${files.length} kernel test files need root: they make network namespaces`);
+      totals.failed += files.length;
+    } else await runGroup(files, PARALLEL.kernel);
+  }
+  const { passed, failed, skipped } = totals;
+  if (stop.signal.aborted) console.log('interrupted');
+  else if (passed + failed === 0) console.log('no test ran');
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  if (failed > 0 || passed === 0 || stop.signal.aborted) process.exitCode = 1;
+}
+
+async function runGroup(files: readonly TestFile[], parallel: number): Promise<void> {
+  const queue = files[Symbol.iterator]();
+  const work = async (): Promise<void> => {
+    for (const file of queue) {
+      if (stop.signal.aborted) return;
+      print(file, await runFile(ROOT, file, stop.signal));
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, work));
+}
+
+function print({ path }: TestFile, { passed, failures, skipped, output, ms }: FileResult): void {
+  totals.passed += passed;
+  totals.failed += failures.length;
+  totals.skipped += skipped.length;
+  console.log(`${failures.length > 0 ? 'FAIL' : 'ok  '}  ${path}  ${passed} passed  ${(ms / 1000).toFixed(1)} s`);
+  for (const { name, reason } of skipped) console.log(`      skipped: ${name}${reason && ` (${reason})`}`);
+  for (const { name, error } of failures) console.log(`      failed: ${name}\n${indent(error)}`);
+  if (failures.length > 0 && output.trim() !== '') console.log(`      output:\n${indent(output.trimEnd())}`);
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^/gm, '        ');
+}
+
+const [group, ...words] = process.argv.slice(2);
+await main(group, words);
