@@ -112,6 +112,12 @@ export const LAYERS: readonly Layer[] = [
     why: 'everything it needs is handed to it as a contract, so it runs on fakes as on the real thing',
   },
   {
+    folder: 'api',
+    imports: ['base', 'model', 'contracts'],
+    packages: ['fastify'],
+    why: 'the HTTP frame and our own paths; the other edges get it from main',
+  },
+  {
     folder: 'docker',
     imports: ['base', 'model', 'contracts'],
     packages: ['fastify', '@docker/node-sdk'],
