@@ -1,0 +1,63 @@
+#!/bin/sh
+# Installs what Moorline, its tests and its demo need, says what and why, and bundles. What is there already is left alone, so
+# a second run takes half a second. Written for Debian 12.
+set -eu
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
+cd "$root"
+
+needed() {
+  cat <<'PACKAGES'
+libnftables1 firewall rules in process
+nftables nft, the fallback without the library, and the tests' second opinion
+iproute2 ip, the tests' second opinion on links, addresses and routes
+iptables rules of other programs, beside which Moorline has to work
+conntrack the tests' second opinion on connections
+tcpdump the tests' second opinion on packets
+iputils-ping ping, for the demo and the tests
+procps ps and pgrep, for the tests
+gcc compiles what the tests ask the C headers
+libc6-dev the C headers, compared with the tables in src/wire
+linux-libc-dev the kernel's headers, likewise
+PACKAGES
+  # Any Node with npm will do: the one that runs Moorline comes from npm.
+  command -v npm >/dev/null || echo 'npm installs the packages in package.json'
+}
+
+is_installed() {
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing=
+while read -r package reason; do
+  is_installed "$package" && continue
+  [ -n "$missing" ] || echo 'install: Debian packages (without recommendations, which would bring a kernel):'
+  echo "  $package: $reason"
+  missing="$missing $package"
+done <<NEEDED
+$(needed)
+NEEDED
+
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "install: Cannot install Debian packages: not root (run it as root, or 'apt-get install --no-install-recommends$missing')" >&2
+    exit 1
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086 # a list of words
+  install_missing() { apt-get install -y -q --no-install-recommends $missing </dev/null; }
+  log=$(mktemp)
+  # The package lists of a fresh machine are empty or old: then, and only then, they are fetched.
+  if ! install_missing >"$log" 2>&1 && ! { apt-get update -q && install_missing; } >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+  fi
+  rm -f "$log"
+fi
+
+if node tools/installed.mjs; then
+  npm run --silent bundle
+else
+  echo 'install: npm packages of package-lock.json, Node 26 among them, into node_modules/'
+  # Warnings would be about the version of the Node that runs npm. Ends with our own `prepare`, which bundles.
+  npm ci --loglevel=error </dev/null
+fi

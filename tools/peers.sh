@@ -1,0 +1,52 @@
+#!/bin/sh
+# Fetches the programs that Moorline is tested with and measured beside into .cache/peers/, without installing them: Debian's
+# docker.io would start a daemon that changes the firewall of the machine. Nothing runs and nothing outside the folder changes.
+#
+#   PATH=$PWD/.cache/peers/usr/bin:$PWD/.cache/peers/usr/sbin:$PATH
+#   LD_LIBRARY_PATH=$PWD/.cache/peers/usr/lib/x86_64-linux-gnu:$PWD/.cache/peers/lib/x86_64-linux-gnu
+#   usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc   usr/lib/cni/bridge   usr/lib/podman/netavark
+set -eu
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
+peers=$root/.cache/peers
+
+# The libraries are those that a bare Debian lacks.
+packages='docker.io containerd runc tini containernetworking-plugins netavark aardvark-dns libdevmapper1.02.1 libseccomp2'
+
+if [ "$(cat "$peers/stamp" 2>/dev/null)" = "$packages" ]; then exit 0; fi
+
+echo "peers: $packages: unpacked into .cache/peers for tests and benchmarks, not installed"
+fresh=$root/.cache/peers.$$
+mkdir -p "$fresh/deb"
+trap 'rm -rf "$fresh"' EXIT
+cd "$fresh/deb"
+log=$fresh/log
+# shellcheck disable=SC2086 # a list of words
+download() { apt-get download -q -o APT::Sandbox::User=root $packages </dev/null; }
+if ! download >"$log" 2>&1; then
+  if [ "$(id -u)" -ne 0 ]; then
+    cat "$log" >&2
+    exit 1
+  fi
+  if ! { apt-get update -q && download; } >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+  fi
+fi
+for file in *.deb; do dpkg-deb -x "$file" "$fresh"; done
+cd "$root"
+rm -rf "$fresh/deb" "$fresh/usr/share"
+
+export LD_LIBRARY_PATH="$fresh/usr/lib/x86_64-linux-gnu:$fresh/lib/x86_64-linux-gnu"
+for program in usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc usr/sbin/docker-proxy usr/lib/podman/netavark usr/lib/podman/aardvark-dns; do
+  [ -x "$fresh/$program" ] || { echo "peers: $program is not in the packages" >&2; exit 1; }
+done
+"$fresh/usr/bin/docker" --version
+"$fresh/usr/sbin/dockerd" --version
+"$fresh/usr/sbin/runc" --version | head -n 1
+"$fresh/usr/lib/podman/netavark" --version
+[ -x "$fresh/usr/lib/cni/bridge" ]
+
+rm -f "$log"
+printf '%s\n' "$packages" >"$fresh/stamp"
+rm -rf "$peers"
+mv "$fresh" "$peers"
