@@ -1,0 +1,36 @@
+/** Whatever was thrown, as an HTTP answer. */
+import { type ErrorKind, MoorError } from '../base/errors.ts';
+import { HTTP_STATUS } from '../base/http.ts';
+
+export interface Failure {
+  readonly status: number;
+  readonly kind: ErrorKind;
+  readonly message: string;
+}
+
+/** Fastify's codes for requests that never reach a handler. */
+const FRAMEWORK: Readonly<Record<string, Failure>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: { status: 413, kind: 'invalid', message: 'request body too large: at most 1 MiB is accepted' },
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: { status: 400, kind: 'invalid', message: 'request body and Content-Length differ' },
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: { status: 400, kind: 'invalid', message: 'malformed Content-Type header: mime: no media type' },
+  FST_ERR_BAD_URL: { status: 400, kind: 'invalid', message: 'malformed URL: bad percent-encoding' },
+};
+
+interface FastifyLike {
+  readonly code?: unknown;
+  readonly statusCode?: unknown;
+  readonly validation?: unknown;
+}
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof MoorError) return { status: HTTP_STATUS[error.kind], kind: error.kind, message: error.message };
+  if (!(error instanceof Error)) return { status: 500, kind: 'internal', message: String(error) };
+  const { code, statusCode, validation } = error as Error & FastifyLike;
+  const known = typeof code === 'string' ? FRAMEWORK[code] : undefined;
+  if (known) return known;
+  if (validation !== undefined) return { status: 400, kind: 'invalid', message: error.message };
+  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
+    return { status: statusCode, kind: 'invalid', message: error.message };
+  }
+  return { status: 500, kind: 'internal', message: error.message };
+}

@@ -1,0 +1,118 @@
+/** Our own API under `/moor/`: what Docker's has no words for, and a dry run of every change. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { invalid, unsupported } from '../base/errors.ts';
+import type { Change } from '../contracts/change.ts';
+import type { Engine, OperationOptions, Outcome } from '../contracts/engine.ts';
+import type { Network, NetworkSpec } from '../model/network.ts';
+import type { EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
+import { toJson } from './json.ts';
+import { connectBody, disconnectBody, networkBody, processBody, sandboxBody } from './schemas.ts';
+
+export interface MoorDeps {
+  readonly engine: Engine;
+  /** A change as one line in the words of `ip` and `nft`. */
+  readonly describe: (change: Change) => string;
+  /** What `GET /moor/status` says beside the engine's own. */
+  readonly daemon: {
+    readonly version: string;
+    readonly pid: number;
+    readonly dataRoot: string;
+    readonly execRoot: string;
+    readonly instance: string;
+  };
+}
+
+interface Reference {
+  readonly Params: { readonly ref: string };
+}
+
+export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
+  const { engine, describe, daemon } = deps;
+  const outcome = <T>({ value, warnings, plan }: Outcome<T>): unknown => ({
+    value,
+    warnings,
+    plan: { title: plan.title, changes: plan.changes, text: plan.changes.map((change) => describe(change)) },
+  });
+
+  void app.register((moor, _, done) => {
+    moor.setReplySerializer((payload) => toJson(payload));
+
+    moor.get('/moor/status', async () => ({ ...(await engine.status()), ...daemon }));
+    moor.post('/moor/reconcile', async () => ({ repaired: await engine.reconcile() }));
+    moor.post('/moor/reset', async (request) => outcome(await engine.reset(options(request))));
+
+    moor.get('/moor/networks', async () => engine.networks.list().map((network) => networkView(engine, network)));
+    moor.get<Reference>('/moor/networks/:ref', async ({ params }) => networkView(engine, engine.networks.get(params.ref)));
+    moor.post<{ Body: NetworkSpec }>('/moor/networks', { schema: { body: networkBody } }, async (request, reply) => {
+      const result = await engine.networks.create(request.body, options(request));
+      reply.code(201);
+      return outcome(result);
+    });
+    moor.delete<Reference>('/moor/networks/:ref', async (request) =>
+      outcome(await engine.networks.remove(request.params.ref, options(request))),
+    );
+    moor.post('/moor/networks/prune', async (request) => outcome(await engine.networks.prune({}, options(request))));
+    moor.post<Reference & { Body: { readonly sandbox: string; readonly endpoint?: EndpointSpec } }>(
+      '/moor/networks/:ref/connect',
+      { schema: { body: connectBody } },
+      async (request) => {
+        const { sandbox, endpoint } = request.body;
+        return outcome(await engine.networks.connect(request.params.ref, sandbox, endpoint ?? {}, options(request)));
+      },
+    );
+    moor.post<Reference & { Body: { readonly sandbox: string; readonly force?: boolean } }>(
+      '/moor/networks/:ref/disconnect',
+      { schema: { body: disconnectBody } },
+      async (request) => {
+        const { sandbox, force } = request.body;
+        return outcome(
+          await engine.networks.disconnect(request.params.ref, sandbox, { ...options(request), force: force ?? false }),
+        );
+      },
+    );
+
+    moor.get('/moor/sandboxes', async () => engine.sandboxes.list());
+    moor.get<Reference>('/moor/sandboxes/:ref', ({ params }) => Promise.resolve().then(() => engine.sandboxes.get(params.ref)));
+    moor.post<{ Body: SandboxSpec }>('/moor/sandboxes', { schema: { body: sandboxBody } }, async (request, reply) => {
+      const result = await engine.sandboxes.create(request.body, options(request));
+      reply.code(201);
+      return outcome(result);
+    });
+    moor.delete<Reference>('/moor/sandboxes/:ref', async (request) =>
+      outcome(await engine.sandboxes.remove(request.params.ref, { ...options(request), force: queryFlag(request, 'force') })),
+    );
+    moor.post<Reference & { Body: ProcessRef }>(
+      '/moor/sandboxes/:ref/process',
+      { schema: { body: processBody } },
+      async (request) => {
+        if (queryFlag(request, 'dryRun'))
+          throw unsupported('Cannot show a plan: naming the process changes nothing in the kernel');
+        return engine.sandboxes.setProcess(request.params.ref, request.body);
+      },
+    );
+    moor.get<Reference>('/moor/sandboxes/:ref/enter', async ({ params }) => enterView(engine, engine.sandboxes.get(params.ref)));
+    done();
+  });
+}
+
+function networkView(engine: Engine, network: Network): unknown {
+  const attachments = engine.networks
+    .attachments(network.id)
+    .map(({ endpoint, sandbox }) => ({ endpoint, sandbox: { id: sandbox.id, name: sandbox.name } }));
+  return { network, attachments };
+}
+
+/** What a process needs to enter a sandbox. `netns: null` is the host's own stack. */
+function enterView(engine: Engine, { id, name, hostname, netns }: Sandbox): unknown {
+  return { id, name, hostname, netns: netns.type === 'host' ? null : netns.path, files: engine.sandboxes.files(id) };
+}
+
+const options = (request: FastifyRequest): OperationOptions => (queryFlag(request, 'dryRun') ? { dryRun: true } : {});
+
+/** `?dryRun=1` */
+function queryFlag(request: FastifyRequest, name: string): boolean {
+  const value = (request.query as Readonly<Record<string, unknown>>)[name];
+  if (value === undefined || value === '0' || value === 'false') return false;
+  if (value === '1' || value === 'true' || value === '') return true;
+  throw invalid(`invalid value for ${name}: it is 1 or 0`);
+}

@@ -1,0 +1,134 @@
+/** `/networks` */
+import { invalid, MoorError, notFound } from '../base/errors.ts';
+import type { Network } from '../model/network.ts';
+import { readBody } from './body.ts';
+import { type Filters, parseFilters } from './filters.ts';
+import { endpointSpec, networkSpec } from './network-request.ts';
+import { networkShape } from './network-shape.ts';
+import { queryText, strictBoolean } from './query.ts';
+import type { Call, DockerDeps, DockerRoute } from './route.ts';
+import { parseTimestamp } from './time.ts';
+
+export const NETWORK_ROUTES: readonly DockerRoute[] = [
+  { method: 'GET', path: '/networks', summary: 'list, with filters', handle: list },
+  { method: 'GET', path: '/networks/', summary: 'the same', handle: list },
+  { method: 'GET', path: '/networks/:id', summary: 'inspect, by id, name or id prefix', handle: inspect },
+  { method: 'POST', path: '/networks/create', summary: 'create', handle: create },
+  { method: 'POST', path: '/networks/prune', summary: 'remove all that no sandbox is attached to', handle: prune },
+  { method: 'POST', path: '/networks/:id/connect', summary: 'attach a sandbox', handle: connect },
+  { method: 'POST', path: '/networks/:id/disconnect', summary: 'detach a sandbox', handle: disconnect },
+  { method: 'DELETE', path: '/networks/:id', summary: 'remove, by id, name or id prefix', handle: remove },
+];
+
+const LIST_FILTERS = ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type'];
+const PRUNE_FILTERS = ['label', 'label!', 'until'];
+
+async function list(deps: DockerDeps, { request, query }: Call): Promise<unknown> {
+  const filters = parseFilters(queryText(query, 'filters'));
+  filters.accept(LIST_FILTERS);
+  const dangling = filters.boolean('dangling');
+  for (const type of filters.values('type')) {
+    if (type !== 'custom' && type !== 'builtin') throw invalid(`invalid filter: 'type'='${type}'`);
+  }
+  const { networks } = deps.engine;
+  // Since API 1.28 a list does not show who is attached.
+  const { minor } = deps.apiVersion(request.raw);
+  return networks
+    .list()
+    .filter((network) => accepted(network, filters))
+    .filter((network) => dangling === undefined || dangling === isDangling(network, deps))
+    .map((network) => networkShape(network, minor < 28 ? networks.attachments(network.id) : []));
+}
+
+function accepted(network: Network, filters: Filters): boolean {
+  return (
+    filters.exact('driver', network.driver) &&
+    filters.matches('name', network.name) &&
+    filters.matches('id', network.id) &&
+    filters.labels('label', network.labels) &&
+    filters.exact('scope', network.scope) &&
+    filters.exact('type', network.predefined ? 'builtin' : 'custom')
+  );
+}
+
+const isDangling = (network: Network, { engine }: DockerDeps): boolean =>
+  !network.predefined && engine.networks.attachments(network.id).length === 0;
+
+async function inspect({ engine }: DockerDeps, { query, parameter }: Call): Promise<unknown> {
+  strictBoolean(query, 'verbose'); // adds the services of a cluster, of which a host alone has none
+  const scope = queryText(query, 'scope');
+  const network = engine.networks.get(parameter('id'));
+  if (scope !== '' && scope !== network.scope) throw notFound(`network ${parameter('id')} not found`);
+  return networkShape(network, engine.networks.attachments(network.id));
+}
+
+async function create({ engine, apiVersion }: DockerDeps, { request, reply }: Call): Promise<unknown> {
+  const spec = networkSpec(readBody(request.body), apiVersion(request.raw).minor >= 48);
+  try {
+    const { value, warnings } = await engine.networks.create(spec);
+    reply.code(201);
+    return { Id: value.id, Warning: warnings.join('\n') };
+  } catch (error) {
+    throw asDockerPoolError(error);
+  }
+}
+
+/** Docker counts a subnet in use as refused (403), and says which request was. */
+function asDockerPoolError(error: unknown): unknown {
+  if (!(error instanceof MoorError) || !error.message.includes('Pool overlaps with other one on this address space'))
+    return error;
+  const message = error.message.startsWith('invalid pool request: ') ? error.message : `invalid pool request: ${error.message}`;
+  return new MoorError('forbidden', message, { cause: error });
+}
+
+async function remove({ engine }: DockerDeps, { reply, parameter }: Call): Promise<unknown> {
+  const network = engine.networks.get(parameter('id'));
+  try {
+    await engine.networks.remove(network.id);
+  } catch (error) {
+    if (!(error instanceof MoorError) || !error.message.includes('has active endpoints')) throw error;
+    throw new MoorError(error.kind, `error while removing network: ${error.message}`, { cause: error });
+  }
+  reply.code(204);
+  return null;
+}
+
+async function prune({ engine, clock }: DockerDeps, { query }: Call): Promise<unknown> {
+  const filters = parseFilters(queryText(query, 'filters'));
+  filters.accept(PRUNE_FILTERS);
+  const [until, ...others] = filters.values('until');
+  if (others.length > 0) throw invalid('more than one until filter specified');
+  const { value } = await engine.networks.prune({
+    ...(until === undefined ? {} : { until: parseTimestamp(until, clock.now()) }),
+    accepts: (network) =>
+      filters.labels('label', network.labels) && !(filters.has('label!') && filters.labels('label!', network.labels)),
+  });
+  return { NetworksDeleted: value.networks.length === 0 ? null : value.networks };
+}
+
+async function connect({ engine }: DockerDeps, { request, reply, parameter }: Call): Promise<unknown> {
+  const body = readBody(request.body);
+  const sandbox = named(body.string('Container'));
+  const spec = endpointSpec(body.object('EndpointConfig'));
+  try {
+    await engine.networks.connect(parameter('id'), sandbox, spec);
+  } catch (error) {
+    // Docker counts a fixed address in use as refused (403).
+    if (!(error instanceof MoorError) || !error.message.includes('Address already in use')) throw error;
+    throw new MoorError('forbidden', error.message, { cause: error });
+  }
+  reply.code(200);
+  return null;
+}
+
+async function disconnect({ engine }: DockerDeps, { request, reply, parameter }: Call): Promise<unknown> {
+  const body = readBody(request.body);
+  await engine.networks.disconnect(parameter('id'), named(body.string('Container')), { force: body.boolean('Force') ?? false });
+  reply.code(200);
+  return null;
+}
+
+function named(container: string | undefined): string {
+  if (container === undefined || container === '') throw invalid('invalid container name or ID: value is empty');
+  return container;
+}
