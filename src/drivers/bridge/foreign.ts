@@ -1,0 +1,53 @@
+/** Living beside firewalls that are not ours: what we may add there, and what we can only tell the administrator. */
+import type { Change } from '../../contracts/change.ts';
+import type { ForeignForward, HostFacts } from '../../contracts/kernel.ts';
+import type { NftFamily } from '../../nft/types.ts';
+import { MARKED } from './table.ts';
+
+/**
+ * One rule per chain that its tool documents for the administrator, where a policy of drop follows it: DOCKER-USER in `ip filter`,
+ * and in `ip6 filter` when Docker has made one there.
+ * @param owner name of our table: two instances on one host each have their rule.
+ */
+export function foreignAccepts(facts: HostFacts, owner: string): Change[] {
+  const changes: Change[] = [];
+  for (const { family, table, chain, policy, userChain } of facts.foreignForward) {
+    if (policy !== 'drop' || userChain === null || userChain === chain || !isFamily(family)) continue;
+    const rule = { expr: `${MARKED} accept`, comment: `${owner}: forwarded by Moorline` };
+    changes.push({ kind: 'nft-rule', op: 'add', family, table, chain: userChain, rule });
+  }
+  return changes;
+}
+
+/** Sentences for the administrator, one for each chain that will drop what we forward. Empty when all is well. */
+export function forwardWarnings(facts: HostFacts): string[] {
+  const warnings: string[] = [];
+  for (const foreign of facts.foreignForward) {
+    const why = obstacle(foreign);
+    if (why === null) continue;
+    const lost =
+      facts.bridgeNf === true
+        ? 'packets to and from sandboxes, also inside one network (bridge-nf-call-iptables is 1)'
+        : 'packets between sandboxes and other hosts';
+    warnings.push(
+      `chain ${foreign.chain} of nftables table ${foreign.family} ${foreign.table} ${why}: ${lost} are lost; ${remedy(foreign)}`,
+    );
+  }
+  return warnings;
+}
+
+function obstacle({ table, policy, userChain }: ForeignForward): string | null {
+  if (policy === 'drop') return userChain === null ? 'drops what it does not know (policy drop)' : null;
+  // firewalld's chain has policy accept and ends in a reject rule.
+  return table === 'firewalld' ? 'rejects what no zone or policy allows' : null;
+}
+
+function remedy({ family, table, chain }: ForeignForward): string {
+  if (table === 'firewalld') {
+    return 'allow it with firewalld: firewall-cmd --permanent --zone=trusted --add-interface=BRIDGE for each bridge, then firewall-cmd --reload';
+  }
+  return `allow what Moorline has let pass with: nft insert rule ${family} ${table} ${chain} '${MARKED} accept' (with ufw: ufw default allow routed)`;
+}
+
+const FAMILIES: readonly string[] = ['inet', 'ip', 'ip6'] satisfies NftFamily[];
+const isFamily = (family: string): family is NftFamily => FAMILIES.includes(family);

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { HostFacts } from '../../contracts/kernel.ts';
+import { describe as line } from '../../contracts/describe.ts';
+import { inversePlan, subsume } from '../../contracts/inverse.ts';
+import { facts } from './fixture.ts';
+import { forwardWarnings } from './foreign.ts';
+import { planHost } from './host.ts';
+
+const TABLE = { family: 'inet', name: 'moor' } as const;
+const text = (host: HostFacts): string[] => planHost(TABLE, host).map(line);
+const NEIGHBOURS = [
+  'sysctl -w net.ipv4.neigh.default.gc_thresh3=131072',
+  'sysctl -w net.ipv4.neigh.default.gc_thresh2=65536',
+  'sysctl -w net.ipv4.neigh.default.gc_thresh1=16384',
+];
+const DOCKER = { family: 'ip', table: 'filter', chain: 'FORWARD', policy: 'drop', userChain: 'DOCKER-USER' } as const;
+
+describe('the host', () => {
+  test('that forwarded nothing before', () => {
+    assert.deepEqual(text(facts()), [
+      'nft add table inet moor # 7 sets, 7 chains, 20 rules',
+      'nft add element inet moor uplink { "ens3" }',
+      'nft add element inet moor foreign { ipv4 : goto closed }',
+      'nft add element inet moor foreign { ipv6 : goto closed }',
+      'sysctl -w net.ipv4.ip_forward=1',
+      ...NEIGHBOURS,
+    ]);
+  });
+
+  test('that was a router, without uplink, in a namespace of its own', () => {
+    const host = facts({ uplink: '', sysctls: { 'net/ipv4/ip_forward': '1', 'net/ipv6/conf/all/forwarding': '1' } });
+    assert.deepEqual(text(host), ['nft add table inet moor # 7 sets, 7 chains, 20 rules', 'sysctl -w net.ipv4.ip_forward=1']);
+  });
+
+  test('limits are only raised', () => {
+    const limit = 'net/ipv4/neigh/default/gc_thresh';
+    const sysctls = { [`${limit}1`]: '80000', [`${limit}2`]: '65536', [`${limit}3`]: '100000' };
+    assert.deepEqual(
+      text(facts({ sysctls })).filter((what) => what.includes('neigh')),
+      ['sysctl -w net.ipv4.neigh.default.gc_thresh3=131072'],
+    );
+  });
+
+  test('is as before afterwards', () => {
+    const undo = subsume(inversePlan(planHost(TABLE, facts())));
+    assert.deepEqual(undo.map(line), [
+      'sysctl -w net.ipv4.neigh.default.gc_thresh1=128',
+      'sysctl -w net.ipv4.neigh.default.gc_thresh2=512',
+      'sysctl -w net.ipv4.neigh.default.gc_thresh3=1024',
+      'sysctl -w net.ipv4.ip_forward=0',
+      'nft delete table inet moor',
+    ]);
+  });
+
+  test('beside Docker: one rule where Docker documents it, and forwarding stays on afterwards', () => {
+    const host = facts({ foreignForward: [DOCKER, { ...DOCKER, family: 'ip6' }] });
+    assert.deepEqual(
+      text(host).filter((what) => what.includes('DOCKER')),
+      [
+        'nft insert rule ip filter DOCKER-USER meta mark & 0x00001000 == 0x00001000 accept comment "moor: forwarded by Moorline"',
+        'nft insert rule ip6 filter DOCKER-USER meta mark & 0x00001000 == 0x00001000 accept comment "moor: forwarded by Moorline"',
+      ],
+    );
+    const undo = inversePlan(planHost(TABLE, host)).map(line);
+    assert.ok(!undo.some((what) => what.includes('ip_forward')));
+    assert.equal(undo.filter((what) => what.startsWith('nft delete rule')).length, 2);
+    assert.deepEqual(forwardWarnings(host), []);
+  });
+
+  test('nothing is added where nothing is dropped or no place is documented', () => {
+    const foreignForward = [
+      { ...DOCKER, policy: 'accept' },
+      { ...DOCKER, userChain: null },
+    ] as const;
+    assert.ok(!text(facts({ foreignForward })).some((what) => what.startsWith('nft insert')));
+  });
+});
+
+describe('warnings', () => {
+  test('a policy of drop', () => {
+    assert.deepEqual(forwardWarnings(facts({ foreignForward: [{ ...DOCKER, userChain: null }] })), [
+      'chain FORWARD of nftables table ip filter drops what it does not know (policy drop): packets between sandboxes and other ' +
+        "hosts are lost; allow what Moorline has let pass with: nft insert rule ip filter FORWARD 'meta mark & 0x00001000 == " +
+        "0x00001000 accept' (with ufw: ufw default allow routed)",
+    ]);
+  });
+
+  test('firewalld, while bridged frames are filtered as well', () => {
+    const firewalld = { family: 'inet', table: 'firewalld', chain: 'filter_FORWARD', policy: 'accept', userChain: null } as const;
+    assert.deepEqual(forwardWarnings(facts({ bridgeNf: true, foreignForward: [firewalld] })), [
+      'chain filter_FORWARD of nftables table inet firewalld rejects what no zone or policy allows: packets to and from sandboxes, ' +
+        'also inside one network (bridge-nf-call-iptables is 1) are lost; allow it with firewalld: firewall-cmd --permanent ' +
+        '--zone=trusted --add-interface=BRIDGE for each bridge, then firewall-cmd --reload',
+    ]);
+  });
+
+  test('none for a chain that accepts', () => {
+    assert.deepEqual(forwardWarnings(facts({ foreignForward: [{ ...DOCKER, policy: 'accept', userChain: null }] })), []);
+  });
+});

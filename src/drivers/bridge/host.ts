@@ -1,0 +1,62 @@
+/** What the bridge driver needs once per daemon: its table, forwarding, room for neighbours. */
+import type { Change } from '../../contracts/change.ts';
+import { HOST } from '../../contracts/change.ts';
+import type { HostFacts } from '../../contracts/kernel.ts';
+import type { NftTableRef } from '../../nft/types.ts';
+import { quoteIfname } from '../../nft/names.ts';
+import { foreignAccepts } from './foreign.ts';
+import { add, baseTable } from './table.ts';
+
+export const FORWARD4 = 'net/ipv4/ip_forward';
+export const FORWARD6 = 'net/ipv6/conf/all/forwarding';
+
+/**
+ * Neighbour-table limits, in entries, for each family. The kernel counts the entries of all namespaces together and forgets to
+ * the minimum first, then refuses new ones (`neighbour: arp_cache: neighbor table overflow!`). For each of the 1,024 ports of a full
+ * bridge: 16 neighbours that are never forgotten early, 64 that may stay, 128 in a burst. An entry is a 512-byte slab object, so the
+ * hard limit bounds the memory at 64 MiB.
+ */
+const NEIGHBOUR_LIMITS = [
+  ['gc_thresh3', 128 * 1024],
+  ['gc_thresh2', 64 * 1024],
+  ['gc_thresh1', 16 * 1024],
+] as const;
+
+/**
+ * @param facts its `sysctls` are the values from before this instance first changed them (since boot): they decide whether the
+ * host forwarded packets before us, and they are what an undo goes back to.
+ */
+export function planHost(table: NftTableRef, facts: HostFacts): Change[] {
+  return [
+    { kind: 'nft-table', op: 'add', table: baseTable(table) },
+    ...(facts.uplink === '' ? [] : [add(table, { set: 'uplink', key: quoteIfname(facts.uplink) })]),
+    // Turning forwarding on makes the host a router for everybody. What it did not forward before, it still does not.
+    ...(facts.sysctls[FORWARD4] === '0' ? [add(table, { set: 'foreign', key: 'ipv4', value: 'goto closed' })] : []),
+    ...(facts.sysctls[FORWARD6] === '0' ? [add(table, { set: 'foreign', key: 'ipv6', value: 'goto closed' })] : []),
+    ...foreignAccepts(facts, table.name),
+    // After the rules: no moment of forwarding without them.
+    { kind: 'sysctl', netns: HOST, key: FORWARD4, value: '1', old: undoForward(facts) },
+    ...neighbourLimits(facts),
+  ];
+}
+
+/**
+ * Off again on undo, unless another tool that filters forwarded packets is here: it counts on forwarding, whoever turned it on.
+ */
+function undoForward(facts: HostFacts): string | null {
+  return facts.foreignForward.length === 0 ? (facts.sysctls[FORWARD4] ?? null) : null;
+}
+
+/** Only ever raised. Only the initial network namespace has the keys; the limits hold for all. */
+function neighbourLimits(facts: HostFacts): Change[] {
+  const changes: Change[] = [];
+  for (const family of ['ipv4', 'ipv6']) {
+    for (const [name, limit] of NEIGHBOUR_LIMITS) {
+      const key = `net/${family}/neigh/default/${name}`;
+      const old = facts.sysctls[key];
+      if (old === undefined || Number(old) >= limit) continue;
+      changes.push({ kind: 'sysctl', netns: HOST, key, value: String(limit), old });
+    }
+  }
+  return changes;
+}

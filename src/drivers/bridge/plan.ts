@@ -1,0 +1,168 @@
+/** A bridge network and its endpoints as changes. */
+import { unsupported } from '../../base/errors.ts';
+import { addressOf, type Family, type IpAddress, lengthOf, withLength } from '../../base/ip.ts';
+import { type Mac, randomMac } from '../../base/mac.ts';
+import type { Id } from '../../base/ids.ts';
+import { type Change, HOST, type Netns } from '../../contracts/change.ts';
+import type { JoinPlan } from '../../contracts/driver.ts';
+import type { HostFacts } from '../../contracts/kernel.ts';
+import { type Instance, tableName } from '../../model/instance.ts';
+import { ownerAlias } from '../../model/names.ts';
+import type { Network } from '../../model/network.ts';
+import type { Endpoint } from '../../model/sandbox.ts';
+import type { NftTableRef } from '../../nft/types.ts';
+import { FORWARD6 } from './host.ts';
+import { type BridgeOptions, MTU_MAX, MTU_MIN_IPV6, parseOptions } from './options.ts';
+import { networkElements } from './table.ts';
+
+export const tableRef = (instance: Instance): NftTableRef => ({ family: 'inet', name: tableName(instance) });
+
+/** What a new bridge has: ETH_DATA_LEN, <linux/if_ether.h>. */
+const BRIDGE_MTU = 1500;
+
+/** @throws unsupported for an IPv6 network on a kernel without IPv6. */
+export function planNetwork(instance: Instance, network: Network, facts: HostFacts): Change[] {
+  const options = parseOptions(network);
+  const { bridge } = options;
+  const mtu = mtuOf(network, options, facts);
+  const hasIpv6 = facts.sysctls[FORWARD6] !== undefined;
+  if (network.ipv6 && !hasIpv6) throw unsupported(`Cannot create network ${network.name}: this kernel has no IPv6`);
+  return [
+    {
+      kind: 'link',
+      op: 'add',
+      netns: HOST,
+      link: {
+        name: bridge,
+        kind: { type: 'bridge' },
+        up: true,
+        mac: bridgeMac(network.id),
+        alias: ownerAlias(instance.id, network.id),
+      },
+    },
+    // Not at birth: only an MTU that is set later counts as chosen (BROPT_MTU_SET_BY_USER), and otherwise the bridge would
+    // follow its ports, down to 1500 when the last one leaves.
+    ...(mtu === BRIDGE_MTU
+      ? []
+      : [{ kind: 'link-set', netns: HOST, name: bridge, value: { mtu }, old: { mtu: BRIDGE_MTU } } satisfies Change]),
+    ...(hasIpv6 ? [bridgeIpv6(network, bridge)] : []),
+    ...network.pools.flatMap(({ family, subnet, gateway }): Change[] =>
+      gateway === null ? [] : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
+    ),
+    ...networkElements(tableRef(instance), { ...options, internal: network.internal }),
+    ...(network.ipv6 && !network.internal ? forwardIpv6(facts) : []),
+  ];
+}
+
+/**
+ * One endpoint. The host end is born a port of the bridge and up; it has no carrier before the inside is up, which comes last, so no
+ * packet flows and no link-local address appears before everything is as it should be.
+ */
+export function planJoin(
+  instance: Instance,
+  network: Network,
+  join: { readonly endpoint: Endpoint; readonly netns: Netns; readonly facts: HostFacts },
+): JoinPlan {
+  const { endpoint, netns, facts } = join;
+  const options = parseOptions(network);
+  const mtu = mtuOf(network, options, facts);
+  const device = endpoint.interfaceName;
+  const hasIpv6 = facts.sysctls[FORWARD6] !== undefined;
+  const changes: Change[] = [
+    {
+      kind: 'link',
+      op: 'add',
+      netns: HOST,
+      link: {
+        name: endpoint.hostInterfaceName,
+        kind: { type: 'veth', peer: { name: device, netns, ...(endpoint.mac === null ? {} : { mac: endpoint.mac }), mtu } },
+        up: true,
+        mtu,
+        master: options.bridge,
+        alias: ownerAlias(instance.id, endpoint.id),
+        ...(options.icc ? {} : { isolated: true }),
+      },
+    },
+    ...(hasIpv6 ? endpointIpv6(endpoint, netns) : []),
+  ];
+  for (const value of [endpoint.ipv4, endpoint.ipv6]) {
+    if (value === null) continue;
+    const ip = addressOf(value);
+    changes.push(address(netns, device, { family: value === endpoint.ipv6 ? 6 : 4, ip, length: lengthOf(value) }));
+  }
+  changes.push({ kind: 'link-set', netns, name: device, value: { up: true }, old: { up: false } });
+  return {
+    changes,
+    gateway4: endpoint.ipv4 === null ? null : gatewayOf(network, 4),
+    gateway6: endpoint.ipv6 === null ? null : gatewayOf(network, 6),
+  };
+}
+
+/** The way out, which an internal network does not offer even though its bridge has an address. */
+function gatewayOf(network: Network, family: Family): IpAddress | null {
+  if (network.internal) return null;
+  return network.pools.find((pool) => pool.family === family)?.gateway ?? null;
+}
+
+/** Same for bridge and endpoints: as set, or the uplink's, within what a veth and IPv6 can have. */
+function mtuOf(network: Network, options: BridgeOptions, facts: HostFacts): number {
+  if (options.mtu !== null) return options.mtu;
+  const mtu = Math.min(facts.uplinkMtu, MTU_MAX);
+  return network.ipv6 ? Math.max(mtu, MTU_MIN_IPV6) : mtu;
+}
+
+/**
+ * Fixed, from the network's id: a bridge without one takes the lowest address of its ports, and would change it, and with it every
+ * sandbox's neighbour entry for the gateway, whenever ports come and go.
+ */
+export const bridgeMac = (id: Id): Mac => randomMac(Buffer.from(id.slice(0, 12), 'hex'));
+
+/** No IPv6 on the host's side unless the network has it, and even then no router advertisement from a sandbox (CVE-2020-13401). */
+function bridgeIpv6(network: Network, bridge: string): Change {
+  return network.ipv6
+    ? { kind: 'sysctl', netns: HOST, key: `net/ipv6/conf/${bridge}/accept_ra`, value: '0', old: null }
+    : { kind: 'sysctl', netns: HOST, key: `net/ipv6/conf/${bridge}/disable_ipv6`, value: '1', old: null };
+}
+
+/**
+ * The host end needs no IPv6 of its own in any case. Inside, the key is written for both answers, because a namespace may inherit
+ * either (net.core.devconf_inherit_init_net); addresses and routes are ours to give, not a neighbour's.
+ */
+function endpointIpv6(endpoint: Endpoint, netns: Netns): Change[] {
+  const inside = `net/ipv6/conf/${endpoint.interfaceName}`;
+  return [
+    { kind: 'sysctl', netns: HOST, key: `net/ipv6/conf/${endpoint.hostInterfaceName}/disable_ipv6`, value: '1', old: null },
+    { kind: 'sysctl', netns, key: `${inside}/disable_ipv6`, value: endpoint.ipv6 === null ? '1' : '0', old: null },
+    ...(endpoint.ipv6 === null
+      ? []
+      : [{ kind: 'sysctl', netns, key: `${inside}/accept_ra`, value: '0', old: null } satisfies Change]),
+  ];
+}
+
+/**
+ * Only with the first IPv6 network, as Docker does, and left on afterwards (`old: null`): others may count on it, and one network's
+ * removal must not cut off another's. A host that has its own default route from router advertisements would lose it at once
+ * (addrconf_forward_change() purges them unless accept_ra is 2), so that comes first.
+ */
+function forwardIpv6(facts: HostFacts): Change[] {
+  if (facts.sysctls[FORWARD6] !== '0') return [];
+  const acceptRa = `net/ipv6/conf/${facts.uplink}/accept_ra`;
+  return [
+    ...(facts.uplink !== '' && facts.sysctls[acceptRa] === '1'
+      ? [{ kind: 'sysctl', netns: HOST, key: acceptRa, value: '2', old: null } satisfies Change]
+      : []),
+    { kind: 'sysctl', netns: HOST, key: FORWARD6, value: '1', old: null },
+  ];
+}
+
+/** Duplicate address detection would keep an IPv6 address unusable for a second; IPAM has already seen to it that it is unique. */
+function address(netns: Netns, device: string, value: { family: Family; ip: IpAddress; length: number }): Change {
+  return {
+    kind: 'address',
+    op: 'add',
+    netns,
+    device,
+    address: withLength(value.ip, value.length),
+    ...(value.family === 6 ? { nodad: true } : {}),
+  };
+}
