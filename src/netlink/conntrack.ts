@@ -1,6 +1,20 @@
+/** Connection tracking: conntrack(8) `-L` and `-D`. Sockets of protocol `netfilter`. */
 import type { IpAddress } from '../base/ip.ts';
-import type { Request } from './request.ts';
-import type { NetlinkSocket, Query } from './socket.ts';
+import { hasCode } from '../sys/errors.ts';
+import { conntrackH, familyH, nfnetlinkH, protocolH } from '../wire/netlink/constants.ts';
+import { flow as flowMessage } from '../wire/netlink/conntrack.ts';
+import { change, type Query, query, type Received, type Request } from './request.ts';
+import type { NetlinkSocket } from './socket.ts';
+
+const SUBSYSTEM = nfnetlinkH.NFNL_SUBSYS_CTNETLINK << 8;
+const CT_NEW = SUBSYSTEM | conntrackH.IPCTNL_MSG_CT_NEW;
+const CT_GET = SUBSYSTEM | conntrackH.IPCTNL_MSG_CT_GET;
+const CT_DELETE = SUBSYSTEM | conntrackH.IPCTNL_MSG_CT_DELETE;
+
+type FlowAttributes = Parameters<typeof flowMessage.write>[1]['attributes'];
+type Tuple = NonNullable<FlowAttributes['original']>;
+
+/** One tracked connection. */
 export interface Flow {
   readonly family: 4 | 6;
   /** IPPROTO_* */
@@ -10,22 +24,108 @@ export interface Flow {
   /** null for protocols without ports */
   readonly sourcePort: number | null;
   readonly destinationPort: number | null;
+  /** Who answers: differs from `destination` after DNAT. */
   readonly replySource: IpAddress;
+  /** Whom is answered: differs from `source` after SNAT. */
   readonly replyDestination: IpAddress;
-  readonly id: number;
-  readonly zone: number;
+  /** What names it to the kernel. */
+  readonly key: { readonly original: Tuple; readonly id: number | undefined; readonly zone: number | undefined };
 }
-/** Absent fields match anything. */
+
+/** Which connections; absent fields match anything. */
 export interface FlowFilter {
   readonly family: 4 | 6;
-  readonly protocol?: 'tcp' | 'udp' | 'sctp';
-  readonly source?: IpAddress;
-  readonly destination?: IpAddress;
-  readonly sourcePort?: number;
-  readonly destinationPort?: number;
-  readonly replySource?: IpAddress;
+  readonly protocol?: 'tcp' | 'udp' | 'sctp' | undefined;
+  readonly source?: IpAddress | undefined;
+  readonly destination?: IpAddress | undefined;
+  readonly sourcePort?: number | undefined;
+  readonly destinationPort?: number | undefined;
+  readonly replySource?: IpAddress | undefined;
 }
-export declare function dumpFlows(family: 4 | 6): Query<Flow>;
-export declare function deleteFlow(flow: Flow): Request;
-/** Dumps, deletes all that match (in batches). @returns how many were deleted */
-export declare function deleteFlows(socket: NetlinkSocket, filter: FlowFilter): number;
+
+const PROTOCOLS = { tcp: protocolH.IPPROTO_TCP, udp: protocolH.IPPROTO_UDP, sctp: protocolH.IPPROTO_SCTP } as const;
+
+/** All connections of a family that match. */
+export function dumpFlows(filter: FlowFilter): Query<Flow> {
+  return query(`conntrack -L ${describe(filter)}`, CT_GET, {
+    dump: true,
+    codec: flowMessage,
+    value: { header: { family: familyNumber(filter.family) }, attributes: {} },
+    decode(message) {
+      const flow = decode(message);
+      return flow && matches(flow, filter) ? flow : undefined;
+    },
+  });
+}
+
+/** Forgets a connection. One that has gone: ENOENT. */
+export function deleteFlow({ family, key, source, destination, protocol }: Flow): Request {
+  return change(`conntrack -D -f ipv${family} -p ${protocol} -s ${source} -d ${destination}`, CT_DELETE, {
+    codec: flowMessage,
+    value: { header: { family: familyNumber(family) }, attributes: key },
+  });
+}
+
+/**
+ * Forgets all connections that match.
+ * @returns how many there were
+ * @throws what the kernel says, but not that one had ended meanwhile
+ */
+export function deleteFlows(socket: NetlinkSocket, filter: FlowFilter): number {
+  const errors = socket.execute(socket.collect(dumpFlows(filter)).map(deleteFlow));
+  const failure = errors.find((error) => error && !hasCode(error, 'ENOENT'));
+  if (failure) throw failure;
+  return errors.filter((error) => error === null).length;
+}
+
+function decode(message: Received): Flow | undefined {
+  if (message.type !== CT_NEW) return undefined;
+  const { header, attributes } = message.read(flowMessage);
+  const { original, reply, id, zone } = attributes;
+  const ip = original?.ip;
+  const back = reply?.ip;
+  const source = ip?.source4 ?? ip?.source6;
+  const destination = ip?.destination4 ?? ip?.destination6;
+  const replySource = back?.source4 ?? back?.source6;
+  const replyDestination = back?.destination4 ?? back?.destination6;
+  if (!original || !source || !destination || !replySource || !replyDestination) return undefined;
+  return {
+    family: header.family === familyH.AF_INET ? 4 : 6,
+    protocol: original.proto?.number ?? 0,
+    source,
+    destination,
+    sourcePort: original.proto?.sourcePort ?? null,
+    destinationPort: original.proto?.destinationPort ?? null,
+    replySource,
+    replyDestination,
+    key: { original, id, zone },
+  };
+}
+
+function matches(flow: Flow, filter: FlowFilter): boolean {
+  const same = <T>(wanted: T | undefined, is: T): boolean => wanted === undefined || wanted === is;
+  return (
+    flow.family === filter.family &&
+    same<number>(filter.protocol && PROTOCOLS[filter.protocol], flow.protocol) &&
+    same(filter.source, flow.source) &&
+    same(filter.destination, flow.destination) &&
+    same<number | null>(filter.sourcePort, flow.sourcePort) &&
+    same<number | null>(filter.destinationPort, flow.destinationPort) &&
+    same(filter.replySource, flow.replySource)
+  );
+}
+
+function describe(filter: FlowFilter): string {
+  const words = [
+    `-f ipv${filter.family}`,
+    filter.protocol && `-p ${filter.protocol}`,
+    filter.source && `-s ${filter.source}`,
+    filter.destination && `-d ${filter.destination}`,
+    filter.sourcePort !== undefined && `--sport ${filter.sourcePort}`,
+    filter.destinationPort !== undefined && `--dport ${filter.destinationPort}`,
+    filter.replySource && `-r ${filter.replySource}`,
+  ];
+  return words.filter(Boolean).join(' ');
+}
+
+const familyNumber = (family: 4 | 6): number => (family === 4 ? familyH.AF_INET : familyH.AF_INET6);

@@ -1,23 +1,227 @@
-import type { IpAddress, Prefix } from '../base/ip.ts';
+/** Notifications: what changes in the kernel, and who changed it. */
+import type { Prefix } from '../base/ip.ts';
+import type { IpAddress } from '../base/ip.ts';
+import { netlinkSocketH } from '../sys/constants.ts';
+import { hasCode } from '../sys/errors.ts';
 import type { Fd } from '../sys/fd.ts';
-/** `nsid`: null = the monitor's own namespace, else the id given by `setNsid`. */
+import { withNetns } from '../sys/netns.ts';
+import { NetlinkFd } from '../sys/socket.ts';
+import { sourceOf } from '../wire/bytes.ts';
+import { address as addressMessage } from '../wire/netlink/address.ts';
+import { familyH, ifH, netfilterH, netlinkH, nfnetlinkH, nfTablesH, rtnetlinkH } from '../wire/netlink/constants.ts';
+import { link as linkMessage } from '../wire/netlink/link.ts';
+import { neighbour as neighbourMessage } from '../wire/netlink/neighbour.ts';
+import { nftGeneration, nftObject } from '../wire/netlink/nftables.ts';
+import { eachMessage, type Frame } from './frame.ts';
+import type { Received } from './request.ts';
+import { decodeRoute } from './route.ts';
+
+/** Where a notification is from. */
+interface Origin {
+  /** Id of the namespace (see `setNsid`); null = the monitor's own. */
+  readonly nsid: number | null;
+  /** Something was removed. */
+  readonly gone: boolean;
+  /** Index of the link; 0 for a route without one. */
+  readonly index: number;
+}
+
 export type RouteEvent =
-  | { readonly type: 'link'; readonly nsid: number | null; readonly gone: boolean; readonly index: number; readonly name: string; readonly master: number; readonly up: boolean; readonly alias: string; /** AF_BRIDGE: a port left or joined, not the link itself */ readonly bridgePort: boolean }
-  | { readonly type: 'address'; readonly nsid: number | null; readonly gone: boolean; readonly index: number; readonly address: IpAddress }
-  | { readonly type: 'route'; readonly nsid: number | null; readonly gone: boolean; readonly index: number; readonly destination: Prefix; readonly table: number; readonly protocol: number }
-  | { readonly type: 'neighbour'; readonly nsid: number | null; readonly gone: boolean; readonly index: number };
+  | (Origin & {
+      readonly type: 'link';
+      readonly name: string;
+      readonly master: number;
+      readonly up: boolean;
+      readonly alias: string;
+      /** AF_BRIDGE: it joined, left (`gone`) or changed as a port; the link itself may live on. */
+      readonly port: boolean;
+    })
+  | (Origin & { readonly type: 'address'; readonly address: IpAddress })
+  | (Origin & { readonly type: 'route'; readonly destination: Prefix; readonly table: number; readonly protocol: number })
+  | (Origin & { readonly type: 'neighbour'; readonly address: IpAddress | null });
+
+export type NftFamilyName = 'inet' | 'ip' | 'ip6' | 'arp' | 'bridge' | 'netdev';
 export type NftEvent =
-  /** Something of a table changed. `message`: NFT_MSG_*, 'newrule' ... */
-  | { readonly type: 'nft'; readonly message: string; readonly family: string; readonly table: string }
-  /** Ends a transaction: who made it. */
+  /** Something in a table, or the table itself. Those of one transaction come together, before its `generation`. */
+  | {
+      readonly type: 'nft';
+      readonly gone: boolean;
+      readonly object: NftObject;
+      readonly family: NftFamilyName | '';
+      readonly table: string;
+    }
+  /** The end of a transaction. `pid` is the thread that made it, as the initial pid namespace counts; compare with `threadId`. */
   | { readonly type: 'generation'; readonly id: number; readonly pid: number; readonly process: string };
-/** `overrun`: ENOBUFS, notifications were lost. */
-export type Overrun = { readonly type: 'overrun' };
+export type NftObject = 'table' | 'chain' | 'rule' | 'set' | 'element' | 'object' | 'flowtable';
+
+/** Notifications were lost because nobody read them in time (ENOBUFS): everything may have changed. */
+export interface Overrun {
+  readonly type: 'overrun';
+}
+
 export interface Monitor<E> extends Disposable {
-  /** Poll this; non-blocking. */
+  /** Readable when there is something: `pollReadable`, `watchReadable`. */
   readonly fd: Fd;
-  /** Everything there is now, in order. */
+  /** Everything that is there now, in order; does not wait. */
   readonly drain: () => readonly (E | Overrun)[];
 }
-export declare function openRouteMonitor(options: { readonly allNsid: boolean; readonly neighbours?: boolean; readonly netns?: Fd }): Monitor<RouteEvent>;
-export declare function openNftMonitor(netns?: Fd): Monitor<NftEvent>;
+
+export interface RouteMonitorOptions {
+  /** Also namespaces that have an id in this one (NETLINK_LISTEN_ALL_NSID). */
+  readonly allNsid?: boolean;
+  /** Also neighbours and forwarding entries, which change often. */
+  readonly neighbours?: boolean;
+  /** Where to listen; default: the thread's namespace. */
+  readonly netns?: Fd;
+}
+
+/** Bytes of kernel memory for what has not been read. */
+const RECEIVE_BUFFER = 8 << 20;
+
+/** Links, addresses and routes. */
+export function openRouteMonitor(options: RouteMonitorOptions = {}): Monitor<RouteEvent> {
+  const { RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE } =
+    rtnetlinkH;
+  const groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE];
+  return open({
+    protocol: netlinkH.NETLINK_ROUTE,
+    groups: options.neighbours ? [...groups, RTNLGRP_NEIGH] : groups,
+    allNsid: options.allNsid ?? false,
+    netns: options.netns,
+    decode: routeEvent,
+  });
+}
+
+/** nf_tables, of one namespace. @param netns default: the thread's */
+export function openNftMonitor(netns?: Fd): Monitor<NftEvent> {
+  return open({
+    protocol: netlinkH.NETLINK_NETFILTER,
+    groups: [nfnetlinkH.NFNLGRP_NFTABLES],
+    allNsid: false,
+    netns,
+    decode: nftEvent,
+  });
+}
+
+interface OpenOptions<E> {
+  readonly protocol: number;
+  readonly groups: readonly number[];
+  readonly allNsid: boolean;
+  readonly netns: Fd | undefined;
+  readonly decode: (frame: Received, nsid: number | null) => E | undefined;
+}
+
+function open<E>({ protocol, groups, allNsid, netns, decode }: OpenOptions<E>): Monitor<E> {
+  const make = (): NetlinkFd => new NetlinkFd(protocol, RECEIVE_BUFFER);
+  const socket = netns ? withNetns(netns, make) : make();
+  try {
+    if (allNsid) socket.setOption(netlinkSocketH.SOL_NETLINK, netlinkSocketH.NETLINK_LISTEN_ALL_NSID, 1);
+    for (const group of groups) socket.join(group);
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  const source = sourceOf(socket.bytes, false);
+  return {
+    fd: socket.fd,
+    drain() {
+      const events: (E | Overrun)[] = [];
+      const add = (frame: Frame): void => {
+        const event = decode(frame, socket.nsid);
+        if (event) events.push(event);
+      };
+      for (;;) {
+        try {
+          const length = socket.receive();
+          if (length < 0) return events;
+          eachMessage(source, length, add);
+        } catch (error) {
+          if (!hasCode(error, 'ENOBUFS')) throw error;
+          events.push({ type: 'overrun' });
+        }
+      }
+    },
+    [Symbol.dispose]: () => socket.close(),
+  };
+}
+
+function routeEvent(message: Received, nsid: number | null): RouteEvent | undefined {
+  switch (message.type) {
+    case rtnetlinkH.RTM_NEWLINK:
+    case rtnetlinkH.RTM_DELLINK: {
+      const { header, attributes } = message.read(linkMessage);
+      return {
+        type: 'link',
+        nsid,
+        gone: message.type === rtnetlinkH.RTM_DELLINK,
+        index: header.index,
+        name: attributes.name ?? '',
+        master: attributes.master ?? 0,
+        up: (header.flags & ifH.IFF_UP) !== 0,
+        alias: attributes.alias ?? '',
+        port: header.family === familyH.AF_BRIDGE,
+      };
+    }
+    case rtnetlinkH.RTM_NEWADDR:
+    case rtnetlinkH.RTM_DELADDR: {
+      const { header, attributes } = message.read(addressMessage);
+      const address = attributes.local ?? attributes.address;
+      if (!address) return undefined;
+      return { type: 'address', nsid, gone: message.type === rtnetlinkH.RTM_DELADDR, index: header.index, address };
+    }
+    case rtnetlinkH.RTM_NEWROUTE:
+    case rtnetlinkH.RTM_DELROUTE: {
+      const route = decodeRoute(message);
+      if (!route) return undefined;
+      const { destination, table, protocol, device: index = 0 } = route;
+      return { type: 'route', nsid, gone: message.type === rtnetlinkH.RTM_DELROUTE, index, destination, table, protocol };
+    }
+    case rtnetlinkH.RTM_NEWNEIGH:
+    case rtnetlinkH.RTM_DELNEIGH: {
+      const { header, attributes } = message.read(neighbourMessage);
+      const address = attributes.destination ?? null;
+      return { type: 'neighbour', nsid, gone: message.type === rtnetlinkH.RTM_DELNEIGH, index: header.index, address };
+    }
+    default:
+      return undefined;
+  }
+}
+
+const { NFT_MSG_NEWGEN } = nfTablesH;
+const OBJECTS: Readonly<Record<number, readonly [object: NftObject, gone: boolean]>> = {
+  [nfTablesH.NFT_MSG_NEWTABLE]: ['table', false],
+  [nfTablesH.NFT_MSG_DELTABLE]: ['table', true],
+  [nfTablesH.NFT_MSG_NEWCHAIN]: ['chain', false],
+  [nfTablesH.NFT_MSG_DELCHAIN]: ['chain', true],
+  [nfTablesH.NFT_MSG_NEWRULE]: ['rule', false],
+  [nfTablesH.NFT_MSG_DELRULE]: ['rule', true],
+  [nfTablesH.NFT_MSG_NEWSET]: ['set', false],
+  [nfTablesH.NFT_MSG_DELSET]: ['set', true],
+  [nfTablesH.NFT_MSG_NEWSETELEM]: ['element', false],
+  [nfTablesH.NFT_MSG_DELSETELEM]: ['element', true],
+  [nfTablesH.NFT_MSG_NEWOBJ]: ['object', false],
+  [nfTablesH.NFT_MSG_DELOBJ]: ['object', true],
+  [nfTablesH.NFT_MSG_NEWFLOWTABLE]: ['flowtable', false],
+  [nfTablesH.NFT_MSG_DELFLOWTABLE]: ['flowtable', true],
+};
+const FAMILIES: Readonly<Record<number, NftFamilyName>> = {
+  [netfilterH.NFPROTO_INET]: 'inet',
+  [netfilterH.NFPROTO_IPV4]: 'ip',
+  [netfilterH.NFPROTO_IPV6]: 'ip6',
+  [netfilterH.NFPROTO_ARP]: 'arp',
+  [netfilterH.NFPROTO_BRIDGE]: 'bridge',
+  [netfilterH.NFPROTO_NETDEV]: 'netdev',
+};
+
+function nftEvent(message: Received): NftEvent | undefined {
+  if (message.type >> 8 !== nfnetlinkH.NFNL_SUBSYS_NFTABLES) return undefined;
+  const kind = message.type & 0xff;
+  if (kind === NFT_MSG_NEWGEN) {
+    const { id = 0, pid = 0, process = '' } = message.read(nftGeneration).attributes;
+    return { type: 'generation', id, pid, process };
+  }
+  const entry = OBJECTS[kind];
+  if (!entry) return undefined;
+  const { header, attributes } = message.read(nftObject);
+  return { type: 'nft', object: entry[0], gone: entry[1], family: FAMILIES[header.family] ?? '', table: attributes.table ?? '' };
+}

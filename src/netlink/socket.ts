@@ -1,26 +1,212 @@
-import type { MoorError } from '../base/errors.ts';
+/** Request sockets: batches with an answer per request, dumps, extended ACKs. netlink(7) */
+import { MoorError } from '../base/errors.ts';
+import { netlinkSocketH } from '../sys/constants.ts';
+import { hasCode, kernelError } from '../sys/errors.ts';
 import type { Fd } from '../sys/fd.ts';
-import type { Request } from './request.ts';
+import { withNetns } from '../sys/netns.ts';
+import { NetlinkFd } from '../sys/socket.ts';
+import { type Source, sourceOf } from '../wire/bytes.ts';
+import { netlinkH } from '../wire/netlink/constants.ts';
+import { explain } from './extack.ts';
+import { eachMessage, type Frame } from './frame.ts';
+import type { Query, Request } from './request.ts';
+
+export type { Query, Request } from './request.ts';
+
 export type Protocol = 'route' | 'netfilter';
-/** A request socket: made in one namespace, used by one thread, synchronous. */
-export declare class NetlinkSocket implements Disposable {
-  /** @param netns default: the namespace the thread is in */
-  static open(protocol: Protocol, netns?: Fd): NetlinkSocket;
+const PROTOCOLS = { route: netlinkH.NETLINK_ROUTE, netfilter: netlinkH.NETLINK_NETFILTER } as const satisfies Record<
+  Protocol,
+  number
+>;
+
+/** Bytes of kernel memory. One ACK takes under 1 KiB of it, so a whole batch of answers fits several times. */
+const RECEIVE_BUFFER = 8 << 20;
+/** Requests in one send. The answers to all of them wait in the receive buffer before we read the first. */
+const BATCH = 1024;
+/** Bytes in one send; the send buffer is 1 MiB. */
+const BATCH_BYTES = 256 << 10;
+/** A dump of something that changes all the time is given up after so many starts. */
+const DUMP_TRIES = 10;
+
+/**
+ * A request socket: made in one namespace, used by one thread. Nothing waits: the kernel has answered by the time a send returns.
+ */
+export class NetlinkSocket implements Disposable {
+  readonly #fd: NetlinkFd;
+  /** What is sent, and what is received; both buffers are reused. */
+  #out = new Uint8Array(8192);
+  readonly #in: Source;
+  #sequence = 1;
+
+  private constructor(fd: NetlinkFd) {
+    this.#fd = fd;
+    // Dumps look at known attributes only.
+    this.#in = sourceOf(fd.bytes, false);
+  }
+
   /**
-   * Sends all requests in as few sends as fit (the kernel handles them in order and goes on after an error) and collects the ACKs.
-   * @returns one entry per request: null = done, or its error. @throws only when the socket itself fails
+   * @param netns where to make it; default: the namespace the thread is in
+   * @throws unsupported when the kernel lacks the protocol
    */
-  execute(requests: readonly Request[]): readonly (MoorError | null)[];
-  /** One request. @throws its error */
-  run(request: Request): void;
-  /** A dump or a get request; `decode` runs per message (undefined = skip it). Repeated when the kernel says it was interrupted. */
-  collect<T>(request: Query<T>): readonly T[];
-  /** The first message of a get request, null when the kernel says there is no such thing. */
-  find<T>(request: Query<T>): T | null;
-  close(): void;
-  [Symbol.dispose](): void;
+  static open(protocol: Protocol, netns?: Fd): NetlinkSocket {
+    const open = (): NetlinkFd => new NetlinkFd(PROTOCOLS[protocol], RECEIVE_BUFFER);
+    const fd = netns ? withNetns(netns, open) : open();
+    try {
+      const { SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK } = netlinkSocketH;
+      fd.setOption(SOL_NETLINK, NETLINK_CAP_ACK, 1);
+      fd.setOption(SOL_NETLINK, NETLINK_EXT_ACK, 1);
+      // Dumps are filtered by the kernel, and what it does not understand is an error instead of being ignored.
+      if (protocol === 'route') fd.setOption(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+      return new NetlinkSocket(fd);
+    } catch (error) {
+      fd.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Sends requests in as few sends as fit. The kernel takes them in order and goes on after one that it refuses.
+   * @returns one entry per request: null = done, or why not
+   * @throws only when the socket itself fails
+   */
+  execute(requests: readonly Request[]): readonly (MoorError | null)[] {
+    const results: (MoorError | null)[] = [];
+    for (let start = 0; start < requests.length; ) {
+      let end = start;
+      let bytes = 0;
+      const first = this.#nextSequence();
+      while (end < requests.length && end - start < BATCH) {
+        const request = requests[end];
+        if (!request || (end > start && bytes + request.bytes.length > BATCH_BYTES)) break;
+        bytes = this.#place(request, bytes);
+        end++;
+      }
+      this.#fd.send(this.#out, bytes);
+      this.#acknowledge(requests.slice(start, end), first, results);
+      start = end;
+    }
+    return results;
+  }
+
+  /** One request. @throws what the kernel says */
+  run(request: Request): void {
+    const error = this.execute([request])[0];
+    if (error) throw error;
+  }
+
+  /**
+   * Asks, and reads every answer. Asks again when the kernel says that things changed under the dump.
+   * @throws what the kernel says
+   */
+  collect<T>(query: Query<T>): readonly T[] {
+    for (let tries = 1; ; tries++) {
+      const { items, interrupted } = this.#ask(query);
+      if (!interrupted) return items;
+      if (tries === DUMP_TRIES) throw new MoorError('unavailable', `${query.what}: interrupted by changes ${tries} times`);
+    }
+  }
+
+  /** Asks for one thing. @returns null when there is no such thing */
+  find<T>(query: Query<T>): T | null {
+    try {
+      return this.collect(query)[0] ?? null;
+    } catch (error) {
+      if (hasCode(error, 'ENODEV', 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL', 'ENETUNREACH')) return null;
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#fd.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Starts over long before 32 bits are used up, so that no batch wraps. */
+  #nextSequence(): number {
+    if (this.#sequence > 0x7fffffff) this.#sequence = 1;
+    return this.#sequence;
+  }
+
+  /** Copies a request into the send buffer under the next sequence number. @returns where the next one goes */
+  #place(request: Request, at: number): number {
+    const end = at + ((request.bytes.length + 3) & ~3);
+    if (end > this.#out.length) {
+      const grown = new Uint8Array(Math.max(end, this.#out.length * 2));
+      grown.set(this.#out);
+      this.#out = grown;
+    }
+    this.#out.set(request.bytes, at);
+    this.#out.fill(0, at + request.bytes.length, end);
+    // nlmsg_seq of struct nlmsghdr
+    new DataView(this.#out.buffer).setUint32(at + 8, this.#sequence, true);
+    this.#sequence++;
+    return end;
+  }
+
+  #acknowledge(requests: readonly Request[], first: number, results: (MoorError | null)[]): void {
+    const base = results.length;
+    let left = requests.length;
+    while (left > 0) {
+      const length = this.#receive(requests[0]?.what ?? 'netlink');
+      eachMessage(this.#in, length, (frame) => {
+        if (frame.type !== netlinkH.NLMSG_ERROR) return;
+        const index = frame.sequence - first;
+        const request = requests[index];
+        // An answer to an earlier batch that failed half way.
+        if (!request || results[base + index] !== undefined) return;
+        results[base + index] = errorOf(frame, request.what);
+        left--;
+      });
+    }
+  }
+
+  #ask<T>(query: Query<T>): { readonly items: readonly T[]; readonly interrupted: boolean } {
+    const sequence = this.#nextSequence();
+    this.#fd.send(this.#out, this.#place(query, 0));
+    const items: T[] = [];
+    let interrupted = false;
+    let failure: unknown = null;
+    for (let done = false; !done; ) {
+      const length = this.#receive(query.what);
+      eachMessage(this.#in, length, (frame) => {
+        if (frame.sequence !== sequence || done) return;
+        if (frame.flags & netlinkH.NLM_F_DUMP_INTR) interrupted = true;
+        if (frame.type === netlinkH.NLMSG_DONE || frame.type === netlinkH.NLMSG_ERROR) {
+          failure ??= errorOf(frame, query.what);
+          done = true;
+          return;
+        }
+        if (frame.type < MIN_TYPE || failure) return;
+        try {
+          const item = query.decode(frame);
+          if (item !== undefined) items.push(item);
+        } catch (error) {
+          // The rest of the dump is still read, so that the socket stays usable.
+          failure = error;
+        }
+      });
+    }
+    if (hasCode(failure, 'EINTR')) return { items, interrupted: true };
+    if (failure) throw failure;
+    return { items, interrupted };
+  }
+
+  #receive(what: string): number {
+    const length = this.#fd.receive();
+    if (length < 0) throw new MoorError('internal', `${what}: the kernel's answer was lost`);
+    return length;
+  }
 }
-/** A request that is answered with messages, and how to read one. */
-export interface Query<T> extends Request {
-  readonly decode: (type: number, body: DataView) => T | undefined;
+
+/** NLMSG_MIN_TYPE, <linux/netlink.h>: types below are control messages. */
+const MIN_TYPE = 0x10;
+
+/** NLMSG_ERROR and NLMSG_DONE both begin with 0 or a negative errno. */
+function errorOf(frame: Frame, what: string): MoorError | null {
+  if (frame.end - frame.at < 4) return null;
+  const code = frame.source.view.getInt32(frame.at, true);
+  return code === 0 ? null : kernelError(what, -code, explain(frame));
 }

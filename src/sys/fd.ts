@@ -1,12 +1,44 @@
-/** An open file descriptor that remembers what it is, closed once. */
-export declare class Fd implements Disposable {
-  /** The descriptor; -1 once closed. */
-  readonly number: number;
-  /** What it is, for messages: `/run/moor/netns/1a2b`. */
+/** File descriptors with an owner. */
+import { fcntlH } from './constants.ts';
+import { check, libc } from './libc.ts';
+
+/** An open file descriptor that remembers what it is, and is closed once. */
+export class Fd implements Disposable {
+  /** For messages: `/run/moor/netns/1a2b`. */
   readonly what: string;
-  constructor(number: number, what: string);
-  close(): void;
-  [Symbol.dispose](): void;
+  #number: number;
+
+  constructor(number: number, what: string) {
+    this.#number = number;
+    this.what = what;
+  }
+
+  /** The descriptor; -1 once closed. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /** Closes it; does nothing the second time. */
+  close(): void {
+    if (this.#number < 0) return;
+    // Whatever close(2) says, the descriptor is gone on Linux.
+    libc.close(this.#number);
+    this.#number = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
-/** open(2) with O_CLOEXEC. @throws not-found, forbidden ... with `kernel` detail */
-export declare function openFile(path: string, flags: number, mode?: number): Fd;
+
+/**
+ * open(2), always close-on-exec.
+ * @param flags O_* of `fcntlH`
+ * @throws MoorError by errno: not-found, forbidden, conflict (O_EXCL) and so on
+ */
+export function openFile(path: string, flags: number, mode = 0o644): Fd {
+  return new Fd(
+    check(libc.open(path, flags | fcntlH.O_CLOEXEC, mode), () => `open ${path}`),
+    path,
+  );
+}

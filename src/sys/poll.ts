@@ -1,10 +1,68 @@
-import type { Fd } from './fd.ts';
-export declare const POLLIN: 1;
-/** poll(2) on this thread. @param timeout milliseconds, -1 for ever. @returns indexes of the descriptors with something to read (or an error) */
-export declare function pollReadable(fds: readonly Fd[], timeout: number): readonly number[];
-/** eventfd(2), non-blocking: wakes a thread that polls. */
-export declare function openEvent(): Fd;
-export declare function signalEvent(event: Fd): void;
-export declare function clearEvent(event: Fd): void;
-/** Calls back on the event loop whenever the descriptor is readable. Keeps the loop alive unless `unref`. */
-export declare function watchReadable(fd: Fd, listener: () => void, options?: { readonly unref?: boolean }): Disposable;
+/** Waiting for descriptors: on a thread of our own with poll(2), or on Node's event loop. */
+import koffi from 'koffi';
+import { eventfdH, pollH } from './constants.ts';
+import { errnoName } from './errors.ts';
+import { Fd } from './fd.ts';
+import { check, lastErrno, libc } from './libc.ts';
+
+/** `struct pollfd`, <poll.h>: int fd, short events, short revents. */
+const POLLFD = 8;
+
+/**
+ * Blocks this thread until something can be read. A worker that blocks cannot be ended from outside: always have an `openEvent` among them.
+ * @param timeout milliseconds, -1 for ever
+ * @returns indexes of the descriptors that are readable, hung up or in error; none on time-out
+ */
+export function pollReadable(fds: readonly Fd[], timeout: number): readonly number[] {
+  const bytes = new Uint8Array(fds.length * POLLFD);
+  const view = new DataView(bytes.buffer);
+  for (const [i, fd] of fds.entries()) {
+    view.setInt32(i * POLLFD, fd.number, true);
+    view.setInt16(i * POLLFD + 4, pollH.POLLIN, true);
+  }
+  const count = libc.poll(bytes, fds.length, timeout);
+  if (count < 0) {
+    if (errnoName(lastErrno()) === 'EINTR') return [];
+    check(count, 'poll');
+  }
+  const ready: number[] = [];
+  for (let i = 0; i < fds.length; i++) if (view.getInt16(i * POLLFD + 6, true) !== 0) ready.push(i);
+  return ready;
+}
+
+/** eventfd(2), non-blocking: wakes a thread that polls it. */
+export function openEvent(): Fd {
+  return new Fd(check(libc.eventfd(0, eventfdH.EFD_NONBLOCK | eventfdH.EFD_CLOEXEC), 'eventfd'), 'eventfd');
+}
+
+/** Makes an event readable. May be called from any thread that knows the descriptor. */
+export function signalEvent(event: Fd): void {
+  check(libc.write(event.number, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0), 8), 'write to eventfd');
+}
+
+/** Makes an event unreadable again. @returns whether it was signalled */
+export function clearEvent(event: Fd): boolean {
+  const result = libc.read(event.number, new Uint8Array(8), 8);
+  if (result < 0 && errnoName(lastErrno()) === 'EAGAIN') return false;
+  check(result, 'read from eventfd');
+  return true;
+}
+
+/** koffi collects a handle that nobody references, and the loop then stops listening in silence. */
+const handles = new Set<ReturnType<typeof koffi.node.poll>>();
+
+/**
+ * Calls back on the event loop as long as the descriptor is readable.
+ * @param options.unref do not keep the loop alive for it
+ * @returns dispose it before the descriptor is closed
+ */
+export function watchReadable(fd: Fd, listener: () => void, options: { readonly unref?: boolean } = {}): Disposable {
+  const handle = koffi.node.poll(fd.number, { readable: true, disconnect: true }, listener);
+  if (options.unref) handle.unref();
+  handles.add(handle);
+  return {
+    [Symbol.dispose]() {
+      if (handles.delete(handle)) handle.close();
+    },
+  };
+}

@@ -1,8 +1,80 @@
-import type { Fd } from './fd.ts';
-export declare function openPid(pid: number): Fd;
+/** Processes by pidfd, which unlike a number never names somebody else, and exec in place. */
+import { readlinkSync } from 'node:fs';
+import { constants } from 'node:os';
+import { MoorError } from '../base/errors.ts';
+import { fcntlH, signalH, syscallH } from './constants.ts';
+import { errnoName } from './errors.ts';
+import { Fd } from './fd.ts';
+import { check, lastErrno, libc } from './libc.ts';
+import { pollReadable, watchReadable } from './poll.ts';
+
+/** @throws not-found (ESRCH) when there is no such process */
+export function openPid(pid: number): Fd {
+  return new Fd(
+    check(libc.syscall(syscallH.SYS_pidfd_open, pid, 0, 0, 0), () => `pidfd_open ${pid}`),
+    `process ${pid}`,
+  );
+}
+
 /** @returns false when the process is gone */
-export declare function signalPid(pidfd: Fd, signal: NodeJS.Signals): boolean;
-/** Resolves when the process has ended; does not reap it and does not block the loop. */
-export declare function pidExit(pidfd: Fd, signal?: AbortSignal): Promise<void>;
-/** Replaces this process. Signals are reset to their defaults, the mask is cleared. Only returns by throwing. */
-export declare function execFile(file: string, args: readonly string[], options?: { readonly env?: Readonly<Record<string, string>> }): never;
+export function signalPid(pidfd: Fd, signal: NodeJS.Signals): boolean {
+  const result = libc.syscall(syscallH.SYS_pidfd_send_signal, pidfd.number, constants.signals[signal], 0, 0);
+  if (result < 0 && errnoName(lastErrno()) === 'ESRCH') return false;
+  check(result, () => `kill -${signal.slice(3)} ${pidfd.what}`);
+  return true;
+}
+
+/** Has the process ended (reaped or not)? */
+export const hasExited = (pidfd: Fd): boolean => pollReadable([pidfd], 0).length > 0;
+
+/**
+ * Resolves when the process has ended. Does not reap it, and does not block the loop.
+ * @throws cancelled by the signal
+ */
+export function pidExit(pidfd: Fd, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(cancelled(pidfd));
+    const stop = (): void => {
+      watch[Symbol.dispose]();
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const onAbort = (): void => {
+      stop();
+      reject(cancelled(pidfd));
+    };
+    const watch = watchReadable(pidfd, () => {
+      stop();
+      resolve();
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+const cancelled = (pidfd: Fd): MoorError => new MoorError('cancelled', `Cannot wait for ${pidfd.what}: cancelled`);
+
+/** Signals 1 to 64, <signal.h>; 9 and 19 cannot be set and 32, 33 belong to the C library: those answers are ignored. */
+const SIGNALS = 64;
+
+/**
+ * Replaces this process with a program, found on the PATH of `env`'s owner as execvp(3) does. Node ignores SIGPIPE and may have made the
+ * standard streams non-blocking: both would be inherited, so signals and streams are set back first.
+ * @param argv with the program's own name first
+ * @throws by errno when it cannot be started (not-found, forbidden); never returns
+ */
+export function execInPlace(
+  argv: readonly [string, ...string[]],
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): never {
+  for (let number = 1; number <= SIGNALS; number++) libc.signal(number, 0);
+  check(libc.sigprocmask(signalH.SIG_SETMASK, new Uint8Array(128), null), 'sigprocmask');
+  for (const fd of [0, 1, 2]) {
+    const flags = libc.fcntl(fd, fcntlH.F_GETFL, 0);
+    if (flags >= 0 && flags & fcntlH.O_NONBLOCK) libc.fcntl(fd, fcntlH.F_SETFL, flags & ~fcntlH.O_NONBLOCK);
+  }
+  const pairs = Object.entries(env).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}`]));
+  check(libc.execvpe(argv[0], [...argv, null], [...pairs, null]), () => `exec ${argv[0]}`);
+  throw new MoorError('internal', `exec ${argv[0]} came back`);
+}
+
+/** Number of the calling thread in this pid namespace, as nf_tables reports who made a transaction. proc(5): `PID/task/TID` */
+export const threadId = (): number => Number(readlinkSync('/proc/thread-self').split('/')[2]);

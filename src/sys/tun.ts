@@ -1,4 +1,60 @@
-/** Makes a persistent device in the thread's namespace. @throws conflict when the name is taken by something else */
-export declare function createTun(name: string, mode: 'tun' | 'tap', options?: { readonly owner?: number }): void;
-/** Clears persistence, so the device goes away. @returns false when there was none */
-export declare function removeTun(name: string, mode: 'tun' | 'tap'): boolean;
+/** Persistent TUN and TAP devices. <linux/if_tun.h> */
+import { invalid, unsupported } from '../base/errors.ts';
+import { fcntlH, ifTunH } from './constants.ts';
+import { hasCode } from './errors.ts';
+import { type Fd, openFile } from './fd.ts';
+import { check, libc } from './libc.ts';
+
+/** `struct ifreq`: 16 bytes of name, then a union of 24. <net/if.h> */
+const IFREQ = 40;
+const NAME = 16;
+
+export type TunMode = 'tun' | 'tap';
+
+/**
+ * Makes a device that stays when nobody has it open, in the calling thread's namespace. One that is there in this mode is taken as it is.
+ * @param options.owner user id that may attach to it
+ * @throws invalid (EINVAL) when the name is taken by another kind of link, conflict (EBUSY) when somebody has it open
+ */
+export function createTun(name: string, mode: TunMode, options: { readonly owner?: number } = {}): void {
+  using device = attach(name, mode, `ip tuntap add ${name} mode ${mode}`);
+  if (options.owner !== undefined) {
+    check(
+      libc.ioctlNumber(device.number, ifTunH.TUNSETOWNER, options.owner),
+      `ip tuntap add ${name} mode ${mode} user ${options.owner}`,
+    );
+  }
+  check(libc.ioctlNumber(device.number, ifTunH.TUNSETPERSIST, 1), `ip tuntap add ${name} mode ${mode}`);
+}
+
+/**
+ * Makes a device go away with its last user; at once when nobody has it open. (`deleteLink` removes it in any case.)
+ * @throws conflict (EBUSY) when somebody has it open
+ */
+export function removeTun(name: string, mode: TunMode): void {
+  using device = attach(name, mode, `ip tuntap del ${name} mode ${mode}`);
+  check(libc.ioctlNumber(device.number, ifTunH.TUNSETPERSIST, 0), `ip tuntap del ${name} mode ${mode}`);
+}
+
+function attach(name: string, mode: TunMode, operation: string): Fd {
+  const request = new Uint8Array(IFREQ);
+  const bytes = new TextEncoder().encode(name);
+  // The kernel would cut a longer name.
+  if (bytes.length === 0 || bytes.length >= NAME) throw invalid(`invalid device name ${name}: it is not 1 to ${NAME - 1} bytes`);
+  request.set(bytes);
+  new DataView(request.buffer).setInt16(NAME, (mode === 'tun' ? ifTunH.IFF_TUN : ifTunH.IFF_TAP) | ifTunH.IFF_NO_PI, true);
+  let device: Fd;
+  try {
+    device = openFile('/dev/net/tun', fcntlH.O_RDWR);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENODEV')) throw unsupported(`${operation}: this kernel has no /dev/net/tun (module tun)`);
+    throw error;
+  }
+  try {
+    check(libc.ioctl(device.number, ifTunH.TUNSETIFF, request), operation);
+    return device;
+  } catch (error) {
+    device.close();
+    throw error;
+  }
+}

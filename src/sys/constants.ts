@@ -1,0 +1,81 @@
+/** Numbers of system calls under their C names, one object per header. A test (netlink/headers.test.ts) compiles the headers and compares. */
+
+/** <fcntl.h> */
+export const fcntlH = {
+  O_RDONLY: 0,
+  O_WRONLY: 1,
+  O_RDWR: 2,
+  O_CREAT: 0o100,
+  O_EXCL: 0o200,
+  O_NONBLOCK: 0o4000,
+  O_CLOEXEC: 0o2000000,
+  O_PATH: 0o10000000,
+  F_GETFL: 3,
+  F_SETFL: 4,
+} as const;
+
+/** <sched.h> */
+export const schedH = { CLONE_NEWNS: 0x20000, CLONE_NEWUTS: 0x4000000, CLONE_NEWNET: 0x40000000 } as const;
+
+/** <sys/mount.h> */
+export const mountH = {
+  MS_RDONLY: 1,
+  MS_NOSUID: 2,
+  MS_NODEV: 4,
+  MS_NOEXEC: 8,
+  MS_BIND: 4096,
+  MS_REC: 16384,
+  MS_SLAVE: 1 << 19,
+  MNT_DETACH: 2,
+  UMOUNT_NOFOLLOW: 8,
+} as const;
+
+/** <linux/magic.h> and <linux/nsfs.h> */
+export const nsfsH = { NSFS_MAGIC: 0x6e736673, NS_GET_NSTYPE: 0xb703 } as const;
+
+/** <sys/socket.h> */
+export const socketH = {
+  AF_UNIX: 1,
+  AF_NETLINK: 16,
+  SOCK_DGRAM: 2,
+  SOCK_RAW: 3,
+  SOCK_CLOEXEC: 0o2000000,
+  SOL_SOCKET: 1,
+  SO_SNDBUFFORCE: 32,
+  SO_RCVBUFFORCE: 33,
+  MSG_TRUNC: 0x20,
+  MSG_DONTWAIT: 0x40,
+  MSG_NOSIGNAL: 0x4000,
+} as const;
+
+/** <linux/netlink.h>: socket options */
+export const netlinkSocketH = {
+  SOL_NETLINK: 270,
+  NETLINK_ADD_MEMBERSHIP: 1,
+  NETLINK_LISTEN_ALL_NSID: 8,
+  NETLINK_CAP_ACK: 10,
+  NETLINK_EXT_ACK: 11,
+  NETLINK_GET_STRICT_CHK: 12,
+} as const;
+
+/** <poll.h> */
+export const pollH = { POLLIN: 1 } as const;
+
+/** <sys/eventfd.h> */
+export const eventfdH = { EFD_NONBLOCK: 0o4000, EFD_CLOEXEC: 0o2000000 } as const;
+
+/** <sys/syscall.h>: without a wrapper in every C library that we meet; the same on all architectures */
+export const syscallH = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434 } as const;
+
+/** <signal.h> */
+export const signalH = { SIG_SETMASK: 2 } as const;
+
+/** <linux/if_tun.h> */
+export const ifTunH = {
+  IFF_TUN: 1,
+  IFF_TAP: 2,
+  IFF_NO_PI: 0x1000,
+  TUNSETIFF: 0x400454ca,
+  TUNSETPERSIST: 0x400454cb,
+  TUNSETOWNER: 0x400454cc,
+} as const;
