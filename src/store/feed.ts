@@ -1,0 +1,105 @@
+/**
+ * The recent changes of a store in this process, and the watchers that read them. A watcher holds no queue, only the
+ * revision that it has seen, so a slow one costs nothing: it is told `compacted` when the history has moved past it.
+ */
+import { MoorError } from '../base/errors.ts';
+import type { Revision, StoreEvent } from '../contracts/store.ts';
+
+/** Changes kept by default. With values of 1 to 2 KB this is about 2 MB. */
+export const HISTORY_CHANGES = 1024;
+
+interface Batch {
+  readonly revision: Revision;
+  readonly events: readonly StoreEvent[];
+}
+
+export class Feed {
+  readonly #limit: number;
+  /** In order of revision; together all that changed after `#floor`. */
+  #batches: Batch[] = [];
+  #count = 0;
+  #floor: Revision;
+  #latest: Revision;
+  #closed = false;
+  readonly #waiting = new Set<() => void>();
+
+  /** @param start revision of the state before the first `append`. @param limit changes to keep. */
+  constructor(start: Revision, limit: number) {
+    this.#floor = start;
+    this.#latest = start;
+    this.#limit = limit;
+  }
+
+  /** Revision of the last change. */
+  get latest(): Revision {
+    return this.#latest;
+  }
+
+  /** @param events of one commit, never empty: watchers get them together. */
+  append(revision: Revision, events: readonly StoreEvent[]): void {
+    this.#batches.push({ revision, events });
+    this.#count += events.length;
+    this.#latest = revision;
+    // The newest commit always stays, however large it is.
+    let drop = 0;
+    while (this.#count > this.#limit && drop < this.#batches.length - 1) {
+      const batch = this.#batches[drop++];
+      if (!batch) break;
+      this.#count -= batch.events.length;
+      this.#floor = batch.revision;
+    }
+    if (drop > 0) this.#batches = this.#batches.slice(drop);
+    this.#wake();
+  }
+
+  /** Ends every watch with `unavailable`. */
+  close(): void {
+    this.#closed = true;
+    this.#wake();
+  }
+
+  async *watch(prefix: string, from: Revision, signal: AbortSignal): AsyncGenerator<readonly StoreEvent[], void, void> {
+    let seen = from;
+    while (!signal.aborted) {
+      if (seen < this.#floor) {
+        throw new MoorError(
+          'unavailable',
+          `cannot watch ${prefix} from revision ${seen}: compacted up to ${this.#floor}, list again`,
+        );
+      }
+      const events = this.#after(seen, prefix);
+      seen = Math.max(seen, this.#latest);
+      if (events.length > 0) yield events;
+      else if (this.#closed) throw new MoorError('unavailable', `cannot watch ${prefix}: the store is closed`);
+      else await this.#change(signal);
+    }
+  }
+
+  #after(revision: Revision, prefix: string): readonly StoreEvent[] {
+    // Binary search for the first batch that is newer.
+    let low = 0;
+    let high = this.#batches.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#batches[middle]?.revision ?? 0) > revision) high = middle;
+      else low = middle + 1;
+    }
+    return this.#batches.slice(low).flatMap((batch) => batch.events.filter((event) => event.key.startsWith(prefix)));
+  }
+
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        signal.removeEventListener('abort', done);
+        this.#waiting.delete(done);
+        resolve();
+      };
+      signal.addEventListener('abort', done, { once: true });
+      this.#waiting.add(done);
+    });
+  }
+
+  #wake(): void {
+    for (const done of [...this.#waiting]) done();
+  }
+}
