@@ -115,8 +115,9 @@ test('the same source gives the same bundle, and an old one leaves nothing behin
   checkout.bundle();
   const first = checkout.output();
   writeFileSync(join(checkout.root, 'dist/old.mjs'), '');
-  checkout.bundle();
+  assert.match(checkout.bundle().stderr, /made in/);
   assert.deepEqual(checkout.output(), first);
+  assert.match(checkout.bundle().stderr, /unchanged in/);
 });
 
 test('a worker that does not exist is an error, and the old bundle stays', () => {

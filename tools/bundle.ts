@@ -9,9 +9,19 @@
  *
  * Usage: node tools/bundle.ts [output folder]
  */
-import { chmodSync, existsSync, globSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { dirname, relative, resolve } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import {
+  chmodSync,
+  existsSync,
+  globSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { build, type OutputFile, type Plugin } from 'esbuild';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const SRC = resolve(ROOT, 'src');
@@ -24,6 +34,8 @@ const EXTERNAL = ['koffi'];
 
 /** CommonJS inside an ES module bundle needs a `require`; built-in modules are reached through it. */
 const BANNER = `import { createRequire as moorCreateRequire } from 'node:module'; const require = moorCreateRequire(import.meta.url);`;
+
+const MOVE_ATTEMPTS = 5;
 
 const WORKER_URL = /new URL\(\s*'(\.[^']+\.ts)'\s*,\s*import\.meta\.url\s*\)/g;
 
@@ -71,19 +83,6 @@ function workerUrls(users: readonly string[]): Plugin {
   };
 }
 
-/** Two first starts of bin/moor may bundle at the same time: the later one replaces the other's equal result. */
-function replaceFolder(from: string, to: string): void {
-  for (let attempt = 1; ; attempt++) {
-    rmSync(to, { recursive: true, force: true });
-    try {
-      renameSync(from, to);
-      return;
-    } catch (error) {
-      if (attempt === 5) throw error;
-    }
-  }
-}
-
 async function main(output: string): Promise<void> {
   const started = performance.now();
   const { users, workers } = findWorkers();
@@ -101,34 +100,61 @@ async function main(output: string): Promise<void> {
     return;
   }
 
-  // Into a folder of its own first: whoever starts moor meanwhile sees the old bundle or the new one, no mixture.
+  const { outputFiles } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: entries,
+    outdir: output,
+    outExtension: { '.js': '.mjs' },
+    chunkNames: '[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node26',
+    external: EXTERNAL,
+    sourcemap: 'linked',
+    banner: { js: BANNER },
+    plugins: [workerUrls(users)],
+    logLevel: 'warning',
+    write: false,
+  });
+  // A daemon that runs loads its late parts from where it started: what has not changed stays in place.
+  const changed = !isSame(output, outputFiles);
+  if (changed) replaceFolder(output, outputFiles);
+  const what = `${Object.keys(entries).join(', ')} (${outputFiles.filter(({ path }) => path.endsWith('.mjs')).length} files)`;
+  console.error(`bundle: ${what} ${changed ? 'made' : 'unchanged'} in ${Math.round(performance.now() - started)} ms`);
+}
+
+function isSame(folder: string, files: readonly OutputFile[]): boolean {
+  if (!existsSync(folder) || readdirSync(folder).length !== files.length) return false;
+  return files.every(({ path, contents }) => existsSync(path) && readFileSync(path).equals(contents));
+}
+
+/**
+ * The files are written aside first, so that whoever starts moor meanwhile sees the old bundle or the new one, no mixture. Two
+ * first starts of bin/moor may bundle at the same time: the later one replaces the other's equal result.
+ */
+function replaceFolder(output: string, files: readonly OutputFile[]): void {
   const fresh = mkdtempSync(`${output}.`);
   try {
-    await build({
-      absWorkingDir: ROOT,
-      entryPoints: entries,
-      outdir: fresh,
-      outExtension: { '.js': '.mjs' },
-      chunkNames: '[name]-[hash]',
-      bundle: true,
-      splitting: true,
-      platform: 'node',
-      format: 'esm',
-      target: 'node26',
-      external: EXTERNAL,
-      sourcemap: 'linked',
-      banner: { js: BANNER },
-      plugins: [workerUrls(users)],
-      logLevel: 'warning',
-    });
-    const files = readdirSync(fresh).filter((file) => file.endsWith('.mjs')).length;
     chmodSync(fresh, 0o755);
-    replaceFolder(fresh, output);
-    const names = Object.keys(entries).join(', ');
-    console.error(`bundle: ${names} (${files} files) in ${Math.round(performance.now() - started)} ms`);
+    for (const { path, contents } of files) writeFileSync(join(fresh, basename(path)), contents);
+    for (let attempt = 1; existsSync(fresh); attempt++) {
+      rmSync(output, { recursive: true, force: true });
+      try {
+        renameSync(fresh, output);
+      } catch (error) {
+        if (attempt === MOVE_ATTEMPTS) throw error;
+      }
+    }
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }
 }
 
-await main(resolve(process.argv[2] ?? resolve(ROOT, 'dist')));
+try {
+  await main(resolve(process.argv[2] ?? resolve(ROOT, 'dist')));
+} catch (error) {
+  console.error(`bundle: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}
