@@ -72,7 +72,7 @@ export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
     );
 
     moor.get('/moor/sandboxes', async () => engine.sandboxes.list());
-    moor.get<Reference>('/moor/sandboxes/:ref', ({ params }) => Promise.resolve().then(() => engine.sandboxes.get(params.ref)));
+    moor.get<Reference>('/moor/sandboxes/:ref', async ({ params }) => engine.sandboxes.get(params.ref));
     moor.post<{ Body: SandboxSpec }>('/moor/sandboxes', { schema: { body: sandboxBody } }, async (request, reply) => {
       const result = await engine.sandboxes.create(request.body, options(request));
       reply.code(201);

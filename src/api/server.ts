@@ -1,5 +1,6 @@
 /** The HTTP frame that Docker's paths and our own share: versions, headers, bodies, errors. Routes are registered by `main`. */
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from '../base/clock.ts';
 import { invalid } from '../base/errors.ts';
@@ -38,7 +39,6 @@ export function createServer({ logger, version }: ServerOptions): FastifyInstanc
     frameworkErrors: (error, request, reply) => {
       answerFailure(error, request, reply);
     },
-    clientErrorHandler: refuseBytes,
   });
 
   readBodies(app);
@@ -127,8 +127,8 @@ function linger(socket: Socket): void {
   };
 }
 
-/** Bytes that are no HTTP request: there is no request object to answer. */
-function refuseBytes(error: Error & { readonly code?: string }, socket: Socket): void {
+/** For a server's `clientError`: bytes that are no HTTP request, so that there is no request object to answer. */
+export function refuseBytes(error: Error & { readonly code?: string }, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;

@@ -63,11 +63,16 @@ export class Filters {
   }
 }
 
+/** Not in Go's expressions: back references and looking around. */
+const NOT_RE2 = /\\[1-9]|\\k<|\(\?<?[=!]/;
+
 /**
  * A value as a regular expression, null when it is none (then only equality counts, as in Docker). Go's leading `(?i)` is
- * understood. That an evil expression cannot hold up the thread is seen to by V8's linear engine, which `moord` switches on.
+ * understood. That an evil expression cannot hold up the thread is seen to by V8's linear engine, which `moord` switches on; it
+ * takes all that Go takes.
  */
 function expression(value: string): RegExp | null {
+  if (NOT_RE2.test(value)) return null;
   const flags = /^\(\?([ims]+)\)/.exec(value);
   try {
     return flags ? new RegExp(value.slice(flags[0].length), flags[1]) : new RegExp(value);

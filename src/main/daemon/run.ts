@@ -1,0 +1,101 @@
+/** The running daemon: everything composed, started in order, and stopped in the opposite one. */
+import { mkdirSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { registerMoor } from '../../api/moor.ts';
+import { createServer } from '../../api/server.ts';
+import { apiVersionOf } from '../../api/version.ts';
+import { type Logger, systemClock } from '../../base/clock.ts';
+import { describe } from '../../contracts/describe.ts';
+import { registerDocker } from '../../docker/routes.ts';
+import { forwardWarnings } from '../../drivers/bridge/foreign.ts';
+import { createBridgeDriver } from '../../drivers/bridge/index.ts';
+import { createHostDriver } from '../../drivers/host/index.ts';
+import { createNullDriver } from '../../drivers/none/index.ts';
+import { createEngine } from '../../engine/engine.ts';
+import { createLocalIpam, DEFAULT_POOLS } from '../../ipam/local/ipam.ts';
+import { createKernel } from '../../kernel/kernel.ts';
+import { tableName } from '../../model/instance.ts';
+import { openSqliteStore } from '../../store/sqlite/store.ts';
+import type { DaemonConfig } from './config.ts';
+import { engineConfig, instanceOf } from './engine-config.ts';
+import { listen } from './listen.ts';
+import { takePidfile } from './pidfile.ts';
+import { processes } from './processes.ts';
+import { systemFacts } from './system.ts';
+
+/** Milliseconds that answers under way get when the daemon stops. */
+const GRACE_MS = 10_000;
+
+export interface DaemonOptions {
+  readonly config: DaemonConfig;
+  readonly version: string;
+  readonly logger: Logger;
+  readonly debug: () => boolean;
+}
+
+export interface Daemon extends AsyncDisposable {
+  readonly addresses: readonly string[];
+}
+
+/**
+ * Resolves when the API answers. Disposing it stops accepting, lets answers under way finish, and leaves the kernel as it is.
+ * @throws what failed, with everything undone that this process had opened
+ */
+export async function startDaemon({ config, version, logger, debug }: DaemonOptions): Promise<Daemon> {
+  await using stack = new AsyncDisposableStack();
+  stack.use(takePidfile(config.pidfile));
+  mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
+  mkdirSync(config.execRoot, { recursive: true, mode: 0o755 });
+
+  const instance = instanceOf(config);
+  const pools = config.addressPools ?? DEFAULT_POOLS;
+  const drivers = [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()];
+  const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
+  const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger }));
+  const engine = stack.use(
+    await createEngine({
+      config: engineConfig(config),
+      kernel,
+      store,
+      ipam: [createLocalIpam({ pools })],
+      drivers,
+      processes,
+      clock: systemClock,
+      logger,
+      warnings: forwardWarnings,
+      listDirectory: (path) => readdir(path).catch(() => []),
+    }),
+  );
+
+  const stopping = new AbortController();
+  const app = createServer({ logger, version });
+  registerDocker(app, {
+    engine,
+    processes,
+    clock: systemClock,
+    system: systemFacts({
+      version,
+      dataRoot: config.dataRoot,
+      networkDrivers: drivers.map(({ type }) => type),
+      addressPools: config.addressPools ?? [],
+      debug,
+    }),
+    apiVersion: apiVersionOf,
+    stopping: stopping.signal,
+  });
+  registerMoor(app, {
+    engine,
+    describe,
+    daemon: { version, pid: process.pid, dataRoot: config.dataRoot, execRoot: config.execRoot, instance: config.instance },
+  });
+  const listening = await listen({ app, addresses: config.hosts, group: config.group, logger });
+  stack.defer(async () => {
+    stopping.abort();
+    const timer = setTimeout(() => listening.closeAll(), GRACE_MS);
+    await listening.close();
+    clearTimeout(timer);
+  });
+
+  const owned = stack.move();
+  return { addresses: listening.addresses, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
