@@ -82,13 +82,7 @@ function asDockerPoolError(error: unknown): unknown {
 }
 
 async function remove({ engine }: DockerDeps, { reply, parameter }: Call): Promise<unknown> {
-  const network = engine.networks.get(parameter('id'));
-  try {
-    await engine.networks.remove(network.id);
-  } catch (error) {
-    if (!(error instanceof MoorError) || !error.message.includes('has active endpoints')) throw error;
-    throw new MoorError(error.kind, `error while removing network: ${error.message}`, { cause: error });
-  }
+  await engine.networks.remove(parameter('id'));
   reply.code(204);
   return null;
 }

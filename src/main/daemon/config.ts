@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { invalid } from '../../base/errors.ts';
-import { type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix, type Prefix } from '../../base/ip.ts';
-import { lengthOf } from '../../base/ip.ts';
+import { type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix } from '../../base/ip.ts';
+import { type AddressPool, parseAddressPool } from '../../model/pools.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
 import { type ListenAddress, parseHost } from './hosts.ts';
 
@@ -21,7 +21,7 @@ export interface DaemonConfig {
   readonly fixedCidr: string | null;
   readonly fixedCidrV6: string | null;
   /** null: the built-in ones. */
-  readonly addressPools: readonly { readonly base: Prefix; readonly size: number }[] | null;
+  readonly addressPools: readonly AddressPool[] | null;
   readonly networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly mtu: number | null;
   readonly ipv6: boolean;
@@ -174,7 +174,8 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     bip6,
     fixedCidr: cidr('fixed-cidr', text('fixed-cidr'), 4),
     fixedCidrV6: cidr('fixed-cidr-v6', text('fixed-cidr-v6'), 6),
-    addressPools: values.get('default-address-pool')?.map(addressPool) ?? null,
+    addressPools:
+      values.get('default-address-pool')?.map((pool) => named('default-address-pool', () => parseAddressPool(pool))) ?? null,
     networkOptions: networkOptions(values.get('default-network-opt') ?? []),
     mtu: mtu === 0 ? null : mtu,
     ipv6: flag('ipv6', false) || bip6 !== null,
@@ -215,24 +216,6 @@ function named<T>(name: string, parse: () => T): T {
   } catch (error) {
     throw invalid(`invalid ${name}: ${(error as Error).message}`);
   }
-}
-
-/** `base=10.0.0.0/8,size=24` */
-function addressPool(text: string): { readonly base: Prefix; readonly size: number } {
-  const fields = new Map(
-    text.split(',').map((part) => part.split('=', 2).map((word) => word.trim()) as [string, string | undefined]),
-  );
-  const size = Number(fields.get('size') ?? Number.NaN);
-  const base = fields.get('base');
-  if (base === undefined || fields.size !== 2 || !Number.isInteger(size)) {
-    throw invalid(`invalid default-address-pool ${JSON.stringify(text)}: it is base=CIDR,size=BITS`);
-  }
-  const prefix = named('default-address-pool', () => parsePrefix(base));
-  const most = familyOf(prefix) === 4 ? 32 : 128;
-  if (size < lengthOf(prefix) || size > most) {
-    throw invalid(`invalid default-address-pool ${text}: size is ${lengthOf(prefix)} to ${most} bits`);
-  }
-  return { base: prefix, size };
 }
 
 /** `bridge=com.docker.network.driver.mtu=1400` */

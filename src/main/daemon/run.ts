@@ -12,7 +12,7 @@ import { createBridgeDriver } from '../../drivers/bridge/index.ts';
 import { createHostDriver } from '../../drivers/host/index.ts';
 import { createNullDriver } from '../../drivers/none/index.ts';
 import { createEngine } from '../../engine/engine.ts';
-import { createLocalIpam, DEFAULT_POOLS } from '../../ipam/local/ipam.ts';
+import { createLocalIpam } from '../../ipam/local/ipam.ts';
 import { createKernel } from '../../kernel/kernel.ts';
 import { tableName } from '../../model/instance.ts';
 import { openSqliteStore } from '../../store/sqlite/store.ts';
@@ -48,7 +48,6 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   mkdirSync(config.execRoot, { recursive: true, mode: 0o755 });
 
   const instance = instanceOf(config);
-  const pools = config.addressPools ?? DEFAULT_POOLS;
   const drivers = [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()];
   const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
   const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger }));
@@ -57,7 +56,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       config: engineConfig(config),
       kernel,
       store,
-      ipam: [createLocalIpam({ pools })],
+      ipam: [createLocalIpam({ pools: config.addressPools ?? [] })],
       drivers,
       processes,
       clock: systemClock,
