@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { invalid } from '../../base/errors.ts';
 import { type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix } from '../../base/ip.ts';
-import { type AddressPool, parseAddressPool } from '../../model/pools.ts';
+import { type AddressPool, checkAddressPool } from '../../ipam/local/defaults.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
 import { type ListenAddress, parseHost } from './hosts.ts';
 
@@ -174,8 +174,7 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     bip6,
     fixedCidr: cidr('fixed-cidr', text('fixed-cidr'), 4),
     fixedCidrV6: cidr('fixed-cidr-v6', text('fixed-cidr-v6'), 6),
-    addressPools:
-      values.get('default-address-pool')?.map((pool) => named('default-address-pool', () => parseAddressPool(pool))) ?? null,
+    addressPools: values.get('default-address-pool')?.map(addressPool) ?? null,
     networkOptions: networkOptions(values.get('default-network-opt') ?? []),
     mtu: mtu === 0 ? null : mtu,
     ipv6: flag('ipv6', false) || bip6 !== null,
@@ -216,6 +215,23 @@ function named<T>(name: string, parse: () => T): T {
   } catch (error) {
     throw invalid(`invalid ${name}: ${(error as Error).message}`);
   }
+}
+
+/** `base=10.0.0.0/8,size=24` */
+function addressPool(text: string): AddressPool {
+  const fields = new Map(
+    text.split(',').map((part) => part.split('=', 2).map((word) => word.trim()) as [string, string | undefined]),
+  );
+  const base = fields.get('base');
+  const size = fields.get('size');
+  if (base === undefined || size === undefined || fields.size !== 2 || !/^\d{1,3}$/.test(size)) {
+    throw invalid(`invalid default-address-pool ${JSON.stringify(text)}: it is base=CIDR,size=BITS`);
+  }
+  return named('default-address-pool', () => {
+    const pool: AddressPool = { base: parsePrefix(base), size: Number(size) };
+    checkAddressPool(pool);
+    return pool;
+  });
 }
 
 /** `bridge=com.docker.network.driver.mtu=1400` */
