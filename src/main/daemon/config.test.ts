@@ -147,14 +147,8 @@ test('bad values say what is allowed', () => {
     [['--bip', 'fd00::1/64'], /^invalid bip fd00::1\/64: it is an IPv4 address with prefix length$/],
     [['--fixed-cidr', '10.0.0.1/24'], /^invalid fixed-cidr: invalid subnet 10\.0\.0\.1\/24: it should be 10\.0\.0\.0\/24$/],
     [['--ip', 'fd00::1'], /^invalid ip fd00::1: it is an IPv4 address$/],
-    [
-      ['--default-address-pool', '10.0.0.0/8'],
-      /^invalid default-address-pool: invalid field '10\.0\.0\.0\/8': must be a key=value pair$/,
-    ],
-    [
-      ['--default-address-pool', 'base=10.0.0.0/8,size=7'],
-      /^invalid default-address-pool: .*its prefix is longer than the target size/,
-    ],
+    [['--default-address-pool', '10.0.0.0/8'], /^invalid default-address-pool "10\.0\.0\.0\/8": it is base=CIDR,size=BITS$/],
+    [['--default-address-pool', 'base=10.0.0.0/8,size=7'], /its subnets are \/7, they must be \/8 to \/32$/],
     [['--default-network-opt', 'bridge'], /it is driver=opt=value$/],
     [['--log-level', 'loud'], /^invalid logging level: loud: it is one of debug, info, warn, error$/],
     [['--log-format', 'xml'], /^invalid log format: xml: it is text or json$/],
