@@ -4,6 +4,7 @@ import type { Mac } from '../base/mac.ts';
 import type { Fd } from '../sys/fd.ts';
 import { familyH, ifH, ifLinkH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { link as linkMessage } from '../wire/netlink/link.ts';
+import { describeAdd, describePort, describeSet, dev } from './link-words.ts';
 import { change, type Query, query, type Received, type Request } from './request.ts';
 
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkH;
@@ -60,7 +61,7 @@ export interface NewPeer {
 export interface NewLink {
   readonly name: string;
   readonly kind: NewLinkKind;
-  /** Index to give it; the kernel chooses when absent. Taken: EBUSY. */
+  /** Index to give it; the kernel chooses when absent. One that is taken: EEXIST, as for a name that is taken. */
   readonly index?: number | undefined;
   readonly up?: boolean | undefined;
   /** bytes */
@@ -137,17 +138,8 @@ export interface LinkChange {
 /** @param link a name cannot be used together with a new name */
 export function setLink(link: LinkRef, value: LinkChange): Request {
   const { up, mtu, mac, master, alias, name, netns } = value;
-  const words = [
-    netns && `netns ${netns.what}`,
-    name !== undefined && `name ${name}`,
-    mtu !== undefined && `mtu ${mtu}`,
-    mac && `address ${mac}`,
-    master !== undefined && (master === 0 ? 'nomaster' : `master ${dev(master)}`),
-    alias !== undefined && `alias ${alias}`,
-    up !== undefined && (up ? 'up' : 'down'),
-  ];
   const target = reference(link);
-  return change(['ip link set', dev(link), ...words.filter(Boolean)].join(' '), RTM_SETLINK, {
+  return change(describeSet(link, value), RTM_SETLINK, {
     codec: linkMessage,
     value: {
       header: { ...target.header, ...upFlag(up) },
@@ -177,12 +169,6 @@ export interface PortChange {
 
 /** The link must be a port of a bridge already. */
 export function setBridgePort(link: LinkRef, port: PortChange): Request {
-  const words = [
-    onOff('isolated', port.isolated),
-    onOff('hairpin', port.hairpin),
-    onOff('learning', port.learning),
-    onOff('flood', port.flood),
-  ];
   const target = reference(link);
   const value = {
     isolated: bit(port.isolated),
@@ -190,7 +176,7 @@ export function setBridgePort(link: LinkRef, port: PortChange): Request {
     learning: bit(port.learning),
     unicastFlood: bit(port.flood),
   };
-  return change(['bridge link set dev', dev(link), ...words.filter(Boolean)].join(' '), RTM_NEWLINK, {
+  return change(describePort(link, port), RTM_NEWLINK, {
     codec: linkMessage,
     value: {
       header: target.header,
@@ -270,9 +256,6 @@ const IFF_TAP = 2;
 /** `00:11:22:33:44:55` */
 const MAC_LENGTH = 17;
 
-/** `dev` in messages: a name, or an index as ip(8) shows one without a name. */
-export const dev = (link: LinkRef): string => (typeof link === 'string' ? link : `if${link}`);
-
 function reference(link: LinkRef): { header: { family: number; index: number }; attributes: { name?: string } } {
   const family = familyH.AF_UNSPEC;
   return typeof link === 'number'
@@ -284,49 +267,3 @@ const bit = (value: boolean | undefined): number | undefined => (value === undef
 
 const upFlag = (up: boolean | undefined): { flags?: number; change?: number } =>
   up === undefined ? {} : { flags: up ? IFF_UP : 0, change: IFF_UP };
-
-const onOff = (word: string, value: boolean | undefined): string =>
-  value === undefined ? '' : `${word} ${value ? 'on' : 'off'}`;
-
-function describeAdd({ name, kind, up, mtu, mac, master, netns }: NewLink): string {
-  const common = [
-    mtu !== undefined && `mtu ${mtu}`,
-    mac && `address ${mac}`,
-    master && `master ${dev(master)}`,
-    up && 'up',
-    netns && `netns ${netns.what}`,
-  ];
-  return ['ip link add', name, ...common, `type ${kind.type}`, ...describeKind(kind)].filter(Boolean).join(' ');
-}
-
-function describeKind(kind: NewLinkKind): readonly string[] {
-  switch (kind.type) {
-    case 'veth': {
-      const { name, mac, mtu, netns } = kind.peer;
-      return [
-        'peer name',
-        name,
-        mtu === undefined ? '' : `mtu ${mtu}`,
-        mac ? `address ${mac}` : '',
-        netns ? `netns ${netns.what}` : '',
-      ];
-    }
-    case 'bridge':
-      return [
-        kind.forwardDelay === undefined ? '' : `forward_delay ${kind.forwardDelay}`,
-        kind.multicastSnooping === undefined ? '' : `mcast_snooping ${Number(kind.multicastSnooping)}`,
-      ];
-    case 'vxlan':
-      return [
-        `id ${kind.vni} dstport ${kind.port}`,
-        kind.local ? `local ${kind.local}` : '',
-        kind.device ? `dev ${dev(kind.device)}` : '',
-        kind.learning ? 'learning' : 'nolearning',
-        kind.proxy ? 'proxy' : '',
-      ];
-    case 'macvlan':
-      return [`mode ${kind.mode} link ${dev(kind.parent)}`];
-    case 'dummy':
-      return [];
-  }
-}

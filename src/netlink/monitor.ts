@@ -1,6 +1,5 @@
 /** Notifications: what changes in the kernel, and who changed it. */
-import type { Prefix } from '../base/ip.ts';
-import type { IpAddress } from '../base/ip.ts';
+import type { IpAddress, Prefix } from '../base/ip.ts';
 import { netlinkSocketH } from '../sys/constants.ts';
 import { hasCode } from '../sys/errors.ts';
 import type { Fd } from '../sys/fd.ts';
@@ -50,7 +49,7 @@ export type NftEvent =
       readonly family: NftFamilyName | '';
       readonly table: string;
     }
-  /** The end of a transaction. `pid` is the thread that made it, as the initial pid namespace counts; compare with `threadId`. */
+  /** The end of a transaction. `pid` is the thread that made it, as the initial pid namespace counts; `process` its name (`setThreadName`). */
   | { readonly type: 'generation'; readonly id: number; readonly pid: number; readonly process: string };
 export type NftObject = 'table' | 'chain' | 'rule' | 'set' | 'element' | 'object' | 'flowtable';
 
@@ -73,9 +72,10 @@ export interface RouteMonitorOptions {
   readonly neighbours?: boolean;
   /** Where to listen; default: the thread's namespace. */
   readonly netns?: Fd;
+  /** Bytes of kernel memory for what has not been read; default 8 MiB, some ten thousand notifications. */
+  readonly receiveBuffer?: number;
 }
 
-/** Bytes of kernel memory for what has not been read. */
 const RECEIVE_BUFFER = 8 << 20;
 
 /** Links, addresses and routes. */
@@ -88,6 +88,7 @@ export function openRouteMonitor(options: RouteMonitorOptions = {}): Monitor<Rou
     groups: options.neighbours ? [...groups, RTNLGRP_NEIGH] : groups,
     allNsid: options.allNsid ?? false,
     netns: options.netns,
+    receiveBuffer: options.receiveBuffer ?? RECEIVE_BUFFER,
     decode: routeEvent,
   });
 }
@@ -99,6 +100,7 @@ export function openNftMonitor(netns?: Fd): Monitor<NftEvent> {
     groups: [nfnetlinkH.NFNLGRP_NFTABLES],
     allNsid: false,
     netns,
+    receiveBuffer: RECEIVE_BUFFER,
     decode: nftEvent,
   });
 }
@@ -108,11 +110,12 @@ interface OpenOptions<E> {
   readonly groups: readonly number[];
   readonly allNsid: boolean;
   readonly netns: Fd | undefined;
+  readonly receiveBuffer: number;
   readonly decode: (frame: Received, nsid: number | null) => E | undefined;
 }
 
-function open<E>({ protocol, groups, allNsid, netns, decode }: OpenOptions<E>): Monitor<E> {
-  const make = (): NetlinkFd => new NetlinkFd(protocol, RECEIVE_BUFFER);
+function open<E>({ protocol, groups, allNsid, netns, receiveBuffer, decode }: OpenOptions<E>): Monitor<E> {
+  const make = (): NetlinkFd => new NetlinkFd(protocol, receiveBuffer);
   const socket = netns ? withNetns(netns, make) : make();
   try {
     if (allNsid) socket.setOption(netlinkSocketH.SOL_NETLINK, netlinkSocketH.NETLINK_LISTEN_ALL_NSID, 1);

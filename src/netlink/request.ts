@@ -37,7 +37,7 @@ const writer = new Writer(4096);
  * @param type RTM_*, or subsystem << 8 | message
  * @param flags NLM_F_* beside NLM_F_REQUEST
  */
-export function encode<T>(type: number, flags: number, body: { readonly codec: Codec<T>; readonly value: T }): Uint8Array {
+function encode<T>(type: number, flags: number, body: { readonly codec: Codec<T>; readonly value: T }): Uint8Array {
   writer.clear();
   nlmsghdr.write(writer, { type, flags: NLM_F_REQUEST | flags });
   body.codec.write(writer, body.value);

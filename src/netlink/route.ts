@@ -1,9 +1,18 @@
 /** Routes: ip-route(8). */
-import { addressOf, bitsOf, type Family, familyOf, type IpAddress, lengthOf, type Prefix, prefixOf } from '../base/ip.ts';
-import { formatIp } from '../base/ip.ts';
+import {
+  addressOf,
+  bitsOf,
+  type Family,
+  familyOf,
+  formatIp,
+  type IpAddress,
+  lengthOf,
+  type Prefix,
+  prefixOf,
+} from '../base/ip.ts';
 import { familyH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { route as routeMessage } from '../wire/netlink/route.ts';
-import { dev } from './link.ts';
+import { dev } from './link-words.ts';
 import { change, type Query, query, type Received, type Request } from './request.ts';
 
 const { RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE, RTNH_F_ONLINK, RT_TABLE_MAIN, RTPROT_STATIC } = rtnetlinkH;

@@ -168,7 +168,7 @@ export class NetlinkSocket implements Disposable {
     this.#fd.send(this.#out, this.#place(query, 0));
     const items: T[] = [];
     let interrupted = false;
-    let failure: unknown = null;
+    let failure: Error | null = null as Error | null;
     for (let done = false; !done; ) {
       const length = this.#receive(query.what);
       eachMessage(this.#in, length, (frame) => {
@@ -185,7 +185,7 @@ export class NetlinkSocket implements Disposable {
           if (item !== undefined) items.push(item);
         } catch (error) {
           // The rest of the dump is still read, so that the socket stays usable.
-          failure = error;
+          failure = error instanceof Error ? error : new Error(String(error));
         }
       });
     }

@@ -31,10 +31,7 @@ export const libc = {
     size: number,
   ) => number,
   send: library.func('int64_t send(int fd, const void *data, size_t size, int flags)') as (
-    fd: number,
-    data: Uint8Array,
-    size: number,
-    flags: number,
+    ...args: [fd: number, data: Uint8Array, size: number, flags: number]
   ) => number,
   sendto: library.func(
     'int64_t sendto(int fd, const void *data, size_t size, int flags, const void *address, uint32_t length)',

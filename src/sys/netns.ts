@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { MoorError } from '../base/errors.ts';
 import { fcntlH, mountH, nsfsH, schedH } from './constants.ts';
 import { hasCode } from './errors.ts';
-import { Fd, openFile } from './fd.ts';
+import { type Fd, openFile } from './fd.ts';
 import { check, libc } from './libc.ts';
 
 const THREAD_NETNS = '/proc/thread-self/ns/net';

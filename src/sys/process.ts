@@ -1,7 +1,7 @@
 /** Processes by pidfd, which unlike a number never names somebody else, and exec in place. */
-import { readlinkSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { MoorError } from '../base/errors.ts';
+import { invalid, MoorError } from '../base/errors.ts';
 import { fcntlH, signalH, syscallH } from './constants.ts';
 import { errnoName } from './errors.ts';
 import { Fd } from './fd.ts';
@@ -76,5 +76,15 @@ export function execInPlace(
   throw new MoorError('internal', `exec ${argv[0]} came back`);
 }
 
-/** Number of the calling thread in this pid namespace, as nf_tables reports who made a transaction. proc(5): `PID/task/TID` */
-export const threadId = (): number => Number(readlinkSync('/proc/thread-self').split('/')[2]);
+/** TASK_COMM_LEN - 1, <linux/sched.h> */
+const THREAD_NAME = 15;
+
+/**
+ * Names the calling thread, as `ps -L` shows it and as nf_tables reports who made a transaction. (It reports a number, too, but as the initial pid
+ * namespace counts, which nobody in a container knows.)
+ * @param name at most 15 bytes of ASCII; the kernel would cut a longer one
+ */
+export function setThreadName(name: string): void {
+  if (name.length > THREAD_NAME) throw invalid(`invalid thread name ${name}: it is longer than ${THREAD_NAME} bytes`);
+  writeFileSync('/proc/thread-self/comm', name);
+}

@@ -3,7 +3,7 @@
  * of an object with one optional property per attribute; attributes that it does not name are kept in `unknown`.
  */
 import { MoorError } from '../base/errors.ts';
-import { malformed, unencodable, type Source, type Writer } from './bytes.ts';
+import { malformed, unencodable, type Writer } from './bytes.ts';
 import type { Codec } from './codec.ts';
 import type { Fields, Struct } from './struct.ts';
 
@@ -59,26 +59,38 @@ export function attributes<T>(header: string, table: { readonly [K in keyof T]: 
         if (item === undefined) continue;
         const start = out.reserve(HEADER);
         codec.write(out, item);
-        close(out, start, isTable(codec) ? type | NLA_F_NESTED : type, c);
+        close(out, start, { type: isTable(codec) ? type | NLA_F_NESTED : type, c });
       }
       for (const { type, bytes } of value.unknown ?? []) {
         const start = out.reserve(HEADER);
         out.append(bytes);
-        close(out, start, type, `attribute ${type & TYPE_MASK}`);
+        close(out, start, { type, c: `attribute ${type & TYPE_MASK}` });
       }
     },
     read(source, at, end) {
       const values: Record<string, unknown> = {};
       let unknown: RawAttribute[] | undefined;
-      eachAttribute(source, at, end, (type, from, to) => {
+      for (let offset = at; offset < end; ) {
+        if (end - offset < HEADER) throw malformed('attribute', offset, `${end - offset} stray bytes`);
+        const length = source.view.getUint16(offset, true);
+        if (length < HEADER || length > end - offset) {
+          throw malformed('attribute', offset, `length ${length} with ${end - offset} bytes left`);
+        }
+        const type = source.view.getUint16(offset + 2, true);
         const entry = byType[type & TYPE_MASK];
         if (entry) {
-          values[entry.key] = readNamed(entry, source, from, to, values);
+          const codec = entry.codec.given?.(values) ?? entry.codec;
+          try {
+            values[entry.key] = codec.read(source, offset + HEADER, offset + length);
+          } catch (error) {
+            throw inside(entry.c, error);
+          }
         } else if (source.keepUnknown) {
           unknown ??= [];
-          unknown.push({ type, bytes: source.bytes.slice(from, to) });
+          unknown.push({ type, bytes: source.bytes.slice(offset + HEADER, offset + length) });
         }
-      });
+        offset += (length + 3) & ~3;
+      }
       if (unknown) values['unknown'] = unknown;
       return values as Attributes<T>;
     },
@@ -94,33 +106,12 @@ export function attributes<T>(header: string, table: { readonly [K in keyof T]: 
   };
 }
 
-/** Walks the attributes between two offsets. @throws internal on a length that is too short or points past the end */
-function eachAttribute(source: Source, at: number, end: number, visit: (type: number, from: number, to: number) => void): void {
-  let offset = at;
-  while (offset < end) {
-    if (end - offset < HEADER) throw malformed('attribute', offset, `${end - offset} stray bytes`);
-    const length = source.view.getUint16(offset, true);
-    if (length < HEADER || length > end - offset) {
-      throw malformed('attribute', offset, `length ${length} with ${end - offset} bytes left`);
-    }
-    visit(source.view.getUint16(offset + 2, true), offset + HEADER, offset + length);
-    offset += (length + 3) & ~3;
-  }
-}
+/** Adds where it went wrong, innermost first. */
+const inside = (c: string, error: unknown): unknown =>
+  error instanceof MoorError ? new MoorError(error.kind, `${error.message}, in ${c}`) : error;
 
-/** Adds the attribute's name to what went wrong inside it, innermost first. */
-function readNamed(entry: Attribute<unknown>, source: Source, from: number, to: number, siblings: Siblings): unknown {
-  try {
-    return entry.codec.read(source, from, to, siblings);
-  } catch (error) {
-    if (error instanceof MoorError) throw new MoorError(error.kind, `${error.message}, in ${entry.c}`);
-    throw error;
-  }
-}
-
-type Siblings = Readonly<Record<string, unknown>>;
-
-function close(out: Writer, start: number, type: number, c: string): void {
+/** Writes the header of the attribute that began at `start`, now that its length is known, and the padding. */
+function close(out: Writer, start: number, { type, c }: { readonly type: number; readonly c: string }): void {
   const length = out.length - start;
   if (length > 0xffff) throw unencodable(c, `${length} bytes, at most 65535 fit`);
   out.view.setUint16(start, length, true);
@@ -139,6 +130,8 @@ export interface RawChoice {
 
 export interface ChoiceCodec<M> extends Codec<Choice<M>> {
   readonly shape: 'choice';
+  /** Property whose text chooses. */
+  readonly sibling: string;
   readonly options: Readonly<Record<string, Codec<unknown>>>;
 }
 
@@ -148,6 +141,7 @@ export function choice<M>(sibling: string, options: { readonly [K in keyof M]: C
     typeof type === 'string' && Object.hasOwn(codecs, type) ? codecs[type] : undefined;
   return {
     shape: 'choice',
+    sibling,
     options: codecs,
     name: `choice by ${sibling}`,
     write(out, value) {
@@ -156,11 +150,12 @@ export function choice<M>(sibling: string, options: { readonly [K in keyof M]: C
       else if (value.value instanceof Uint8Array) out.append(value.value);
       else throw unencodable(`choice by ${sibling}`, `${String(value.type)} is not one of ${Object.keys(codecs).join(', ')}`);
     },
-    read(source, at, end, siblings) {
-      const type = siblings?.[sibling];
+    read: (source, at, end) => ({ type: '', value: source.bytes.slice(at, end) }),
+    given(siblings) {
+      const type = siblings[sibling];
       const codec = find(type);
-      const value = codec ? { type, value: codec.read(source, at, end) } : { type: '', value: source.bytes.slice(at, end) };
-      return value as Choice<M>;
+      if (!codec) return this;
+      return { ...this, read: (source, at, end) => ({ type, value: codec.read(source, at, end) }) as Choice<M> };
     },
     show(value) {
       const codec = find(value.type);
@@ -202,11 +197,16 @@ export function message<K extends string, T>(header: Struct<K>, table: Attribute
   };
 }
 
+export interface RecordsCodec<K extends string, T> extends Codec<readonly Message<K, T>[]> {
+  readonly one: MessageCodec<K, T>;
+}
+
 /** Messages behind each other, each with its length in its header, padded to four bytes: RTA_MULTIPATH. */
-export function records<K extends string, T>(one: MessageCodec<K, T>, length: NoInfer<K>): Codec<readonly Message<K, T>[]> {
+export function records<K extends string, T>(one: MessageCodec<K, T>, length: NoInfer<K>): RecordsCodec<K, T> {
   const lengthField = one.struct.fields.find((entry) => entry.key === length);
   if (!lengthField) throw new RangeError(`${one.name} has no field ${length}`);
   return {
+    one,
     name: `list of ${one.name}`,
     write(out, values) {
       for (const value of values) {
@@ -229,6 +229,6 @@ export function records<K extends string, T>(one: MessageCodec<K, T>, length: No
       }
       return values;
     },
-    show: (values) => `[${values.map(one.show).join('; ')}]`,
+    show: (values) => `[${values.map((value) => one.show(value)).join('; ')}]`,
   };
 }

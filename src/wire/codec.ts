@@ -4,13 +4,15 @@ import { malformed, type Source, unencodable, type Writer } from './bytes.ts';
 
 /**
  * How one type of value lies on the wire. `read` looks at bytes `at` to `end` (exclusive) only, and throws `internal` when they
- * are not such a value; `siblings` are the values read so far in the same table, for what depends on them.
+ * are not such a value.
  */
 export interface Codec<T> {
   /** For messages: `u32`, `struct ifinfomsg`. */
   readonly name: string;
   write(out: Writer, value: T): void;
-  read(source: Source, at: number, end: number, siblings?: Readonly<Record<string, unknown>>): T;
+  read(source: Source, at: number, end: number): T;
+  /** For what depends on values that come before it in the same table: the codec to read with. */
+  given?(siblings: Readonly<Record<string, unknown>>): Codec<T>;
   /** One line for a person. */
   show(value: T): string;
 }
@@ -25,9 +27,9 @@ export interface Scalar extends Codec<number> {
   set(view: DataView, at: number, value: number): void;
 }
 
-type Access = Pick<Scalar, 'get' | 'set'>;
+type Access = Pick<Scalar, 'get' | 'set'> & { readonly signed?: boolean };
 
-function scalar(name: string, size: 1 | 2 | 4, signed: boolean, { get, set }: Access): Scalar {
+function scalar(name: string, size: 1 | 2 | 4, { get, set, signed = false }: Access): Scalar {
   const bits = size * 8;
   const min = signed ? -(2 ** (bits - 1)) : 0;
   const max = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1;
@@ -46,28 +48,33 @@ function scalar(name: string, size: 1 | 2 | 4, signed: boolean, { get, set }: Ac
       this.set(out.view, at, value);
     },
     read(source, at, end) {
-      exactly(name, size, at, end);
+      if (end - at !== size) throw malformed(name, at, `${end - at} bytes instead of ${size}`);
       return get(source.view, at);
     },
     show: String,
   };
 }
 
-export const u8 = scalar('u8', 1, false, { get: (v, at) => v.getUint8(at), set: (v, at, x) => v.setUint8(at, x) });
-export const u16 = scalar('u16', 2, false, {
+export const u8 = scalar('u8', 1, { get: (v, at) => v.getUint8(at), set: (v, at, x) => v.setUint8(at, x) });
+export const u16 = scalar('u16', 2, {
   get: (v, at) => v.getUint16(at, true),
   set: (v, at, x) => v.setUint16(at, x, true),
 });
-export const u32 = scalar('u32', 4, false, {
+export const u32 = scalar('u32', 4, {
   get: (v, at) => v.getUint32(at, true),
   set: (v, at, x) => v.setUint32(at, x, true),
 });
-export const s32 = scalar('s32', 4, true, { get: (v, at) => v.getInt32(at, true), set: (v, at, x) => v.setInt32(at, x, true) });
+export const s32 = scalar('s32', 4, {
+  signed: true,
+  get: (v, at) => v.getInt32(at, true),
+  set: (v, at, x) => v.setInt32(at, x, true),
+});
 /** Network byte order. */
-export const be16 = scalar('be16', 2, false, { get: (v, at) => v.getUint16(at), set: (v, at, x) => v.setUint16(at, x) });
-export const be32 = scalar('be32', 4, false, { get: (v, at) => v.getUint32(at), set: (v, at, x) => v.setUint32(at, x) });
+export const be16 = scalar('be16', 2, { get: (v, at) => v.getUint16(at), set: (v, at, x) => v.setUint16(at, x) });
+export const be32 = scalar('be32', 4, { get: (v, at) => v.getUint32(at), set: (v, at, x) => v.setUint32(at, x) });
 
-const utf8 = new TextDecoder();
+// A byte order mark is three bytes of a name like any others.
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 const toUtf8 = new TextEncoder();
 
 /** NUL-terminated text (NLA_NUL_STRING); what follows the first NUL is not looked at. */
@@ -110,7 +117,7 @@ export const lladdr: Codec<string> = {
     if (!/^[0-9a-f]{2}(:[0-9a-f]{2})*$/.test(value)) throw unencodable('lladdr', `${value} is no link-layer address`);
     out.append(Uint8Array.from(value.split(':'), (part) => Number.parseInt(part, 16)));
   },
-  read: (source, at, end) => hex(source.bytes, at, end, ':'),
+  read: (source, at, end) => hex(source.bytes.subarray(at, end), ':'),
   show: String,
 };
 
@@ -119,7 +126,7 @@ export const flag: Codec<true> = {
   name: 'flag',
   write() {},
   read(_source, at, end) {
-    exactly('flag', 0, at, end);
+    if (end !== at) throw malformed('flag', at, `${end - at} bytes instead of 0`);
     return true;
   },
   show: () => 'yes',
@@ -130,18 +137,11 @@ export const raw: Codec<Uint8Array> = {
   name: 'raw',
   write: (out, value) => out.append(value),
   read: (source, at, end) => source.bytes.slice(at, end),
-  show: (value) => `0x${hex(value, 0, value.length, '')}`,
+  show: (value) => `0x${hex(value, '')}`,
 };
 
-export function exactly(name: string, size: number, at: number, end: number): void {
-  if (end - at !== size) throw malformed(name, at, `${end - at} bytes instead of ${size}`);
-}
-
-function hex(bytes: Uint8Array, at: number, end: number, separator: string): string {
+function hex(bytes: Uint8Array, separator: string): string {
   let out = '';
-  for (let i = at; i < end; i++) {
-    const byte = bytes[i] ?? 0;
-    out += `${i === at ? '' : separator}${byte < 16 ? '0' : ''}${byte.toString(16)}`;
-  }
+  for (const byte of bytes) out += `${out === '' ? '' : separator}${byte < 16 ? '0' : ''}${byte.toString(16)}`;
   return out;
 }
