@@ -24,6 +24,11 @@ export interface AddressWish {
   readonly address?: IpAddress;
   /** Endpoint or role (`gateway`, `aux:name`) that holds the address; idempotent per owner. */
   readonly owner: string;
+  /**
+   * At start, for an `address` that was given out without being asked for: the order goes on behind it, so that an address
+   * released before the restart is not the next one given out.
+   */
+  readonly restored?: boolean;
 }
 
 export interface PoolUse {
