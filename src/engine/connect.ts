@@ -1,0 +1,129 @@
+/** Attach a sandbox to a network, and detach it. */
+import { conflict, invalid, MoorError, notFound } from '../base/errors.ts';
+import type { Plan } from '../contracts/change.ts';
+import type { OperationOptions, Outcome } from '../contracts/engine.ts';
+import type { Network } from '../model/network.ts';
+import type { Endpoint, EndpointSpec, Sandbox } from '../model/sandbox.ts';
+import { type Context, Undo } from './context.ts';
+import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
+import { networkAttributes } from './events.ts';
+import { leftWarnings } from './networks.ts';
+import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
+import { deleteEndpoint, putEndpoint } from './records.ts';
+
+export async function connect(
+  ctx: Context,
+  {
+    network: networkReference,
+    sandbox: sandboxReference,
+    spec,
+  }: { readonly network: string; readonly sandbox: string; readonly spec: EndpointSpec },
+  { dryRun }: OperationOptions = {},
+): Promise<Outcome<Endpoint>> {
+  const { id, name } = ctx.registry.sandbox(sandboxReference);
+  using _lock = await ctx.locks.hold(id);
+  const sandbox = ctx.registry.sandboxes.get(id);
+  if (sandbox === undefined) throw notFound(`No such container: ${name}`);
+  const network = attachable(ctx, networkReference);
+  checkCombination(ctx, sandbox, network);
+  checkEndpointSpec(network, spec);
+  const taken = await foreignInterfaces(ctx, sandbox);
+  checkRoom(ctx, { sandbox, network, taken }, spec);
+  using _port = ctx.registry.joining(network.id);
+  const undo = new Undo();
+  try {
+    const facts = await ctx.facts.get();
+    const endpoint = await buildEndpoint(ctx, { sandbox, network, spec, taken }, undo);
+    using _guard = ctx.registry.guard(endpoint.id);
+    const after: Sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, endpoint] };
+    const plan: Plan = {
+      title: `connect ${sandbox.name} to network ${network.name}`,
+      changes: connectChanges(ctx, { without: sandbox, with: after, endpoint }, facts),
+    };
+    if (dryRun === true) {
+      await undo.run(ctx.logger);
+      return { value: endpoint, plan, warnings: [] };
+    }
+    await ctx.executor.make(plan, [putEndpoint(endpoint)]);
+    ctx.registry.setSandbox(after);
+    emitAttachment(ctx, { network, sandbox: after, action: 'connect' });
+    return { value: endpoint, plan, warnings: [] };
+  } catch (error) {
+    await undo.run(ctx.logger);
+    throw error;
+  }
+}
+
+/**
+ * A network that something can be attached to.
+ * @throws not-found also for one that is on its way out: no lock is held while it goes, so this is what keeps it empty.
+ */
+export function attachable(ctx: Context, reference: string): Network {
+  const network = ctx.registry.network(reference);
+  if (ctx.registry.isLeaving(network.id)) throw notFound(`network ${reference} not found`);
+  return network;
+}
+
+/** Interfaces of an adopted namespace that we did not make, so that ours get other names. Own namespaces have none. */
+async function foreignInterfaces(ctx: Context, sandbox: Sandbox): Promise<string[]> {
+  if (sandbox.netns.type !== 'adopted') return [];
+  return interfacesIn(ctx, netnsOf(sandbox));
+}
+
+/** @throws not-found when the namespace is gone. */
+export async function interfacesIn(ctx: Context, path: string): Promise<string[]> {
+  const [state] = await ctx.kernel.snapshot([path], ['links']);
+  if (state === null || state === undefined) throw notFound(`network namespace ${path} does not exist`);
+  return state.links.map((link) => link.name);
+}
+
+export async function disconnect(
+  ctx: Context,
+  { network: networkReference, sandbox: sandboxReference }: { readonly network: string; readonly sandbox: string },
+  { dryRun, force = false }: OperationOptions & { readonly force?: boolean } = {},
+): Promise<Outcome<Endpoint>> {
+  const network = ctx.registry.network(networkReference);
+  const { id, name } = ctx.registry.sandbox(sandboxReference);
+  using _lock = await ctx.locks.hold(id);
+  const sandbox = ctx.registry.sandboxes.get(id);
+  if (sandbox === undefined) throw notFound(`No such container: ${name}`);
+  if (sandbox.netns.type === 'host' && network.driver === 'host') {
+    throw invalid('cannot disconnect container from host network - container was created in host network mode');
+  }
+  const endpoint = sandbox.endpoints.find(({ networkId }) => networkId === network.id);
+  if (endpoint === undefined) throw conflict(`container ${sandbox.id} is not connected to network ${network.name}`);
+  const facts = await ctx.facts.get();
+  const after: Sandbox = { ...sandbox, endpoints: sandbox.endpoints.filter((one) => one !== endpoint) };
+  const plan: Plan = {
+    title: `disconnect ${sandbox.name} from network ${network.name}`,
+    changes: disconnectChanges(ctx, { without: after, with: sandbox, endpoint }, facts),
+  };
+  if (dryRun === true) return { value: endpoint, plan, warnings: [] };
+  using _guard = ctx.registry.guard(endpoint.id);
+  const warnings: string[] = [];
+  try {
+    const left = await ctx.executor.unmake(plan, { writes: [deleteEndpoint(endpoint.id)], restore: [putEndpoint(endpoint)] });
+    warnings.push(...leftWarnings(left));
+  } catch (error) {
+    // With force the namespace may be gone, and everything in it: then nothing could be changed, and nothing is left either.
+    if (!force || !(error instanceof MoorError)) throw error;
+    await ctx.executor.commit([deleteEndpoint(endpoint.id)]);
+    warnings.push(error.message);
+  }
+  ctx.registry.setSandbox(after);
+  await releaseEndpoint(ctx, network, endpoint);
+  emitAttachment(ctx, { network, sandbox: after, action: 'disconnect' });
+  return { value: endpoint, plan, warnings };
+}
+
+export function emitAttachment(
+  ctx: Context,
+  {
+    network,
+    sandbox,
+    action,
+  }: { readonly network: Network; readonly sandbox: Sandbox; readonly action: 'connect' | 'disconnect' },
+): void {
+  const attributes = networkAttributes(network, sandbox);
+  ctx.events.emit({ type: 'network', action, actorId: network.id, attributes, time: ctx.clock.now() });
+}

@@ -1,0 +1,116 @@
+/** What the parts of the engine share. */
+import type { Clock, Logger } from '../base/clock.ts';
+import { notFound } from '../base/errors.ts';
+import type { NetworkDriver } from '../contracts/driver.ts';
+import type { HostFacts, Kernel } from '../contracts/kernel.ts';
+import type { IpamDriver } from '../contracts/ipam.ts';
+import type { Processes } from '../contracts/process.ts';
+import type { Store } from '../contracts/store.ts';
+import type { Instance } from '../model/instance.ts';
+import type { EventBus } from './events.ts';
+import type { Executor } from './executor.ts';
+import type { FactsCache } from './facts.ts';
+import type { KeyedLock, SharedLock } from './locks.ts';
+import type { UnreadableRow } from './records.ts';
+import type { Registry } from './registry.ts';
+
+export interface DefaultBridge {
+  /** Name of the device of the network `bridge`: `moor0`. */
+  readonly name: string;
+  /** Address of the bridge with its prefix length, as `--bip`: `192.168.1.1/24`. */
+  readonly bip?: string;
+  /** `--fixed-cidr`: dynamic addresses come out of this. */
+  readonly fixedCidr?: string;
+  readonly bipV6?: string;
+  readonly fixedCidrV6?: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly ipv6: boolean;
+}
+
+/** Milliseconds. */
+export interface EngineTimes {
+  /** Kernel events that come in a burst are looked at together; short, because flushed rules must be back within 100 ms. */
+  readonly settle: number;
+  /** Everything is compared with the kernel this often, whatever the notifications said. */
+  readonly sweep: number;
+}
+
+export interface EngineConfig {
+  readonly instance: Instance;
+  readonly defaultBridge: DefaultBridge;
+  /** `--default-network-opt`: options by driver, for networks that do not set them. */
+  readonly defaultNetworkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Remove everything of this instance before starting. */
+  readonly resetOnStart?: boolean;
+  readonly times?: Partial<EngineTimes>;
+}
+
+export interface EngineDeps {
+  readonly config: EngineConfig;
+  readonly kernel: Kernel;
+  readonly store: Store;
+  readonly ipam: readonly IpamDriver[];
+  readonly drivers: readonly NetworkDriver[];
+  readonly processes: Processes;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** What a driver wants an administrator to know about this host. */
+  readonly warnings?: (facts: HostFacts) => readonly string[];
+  /** Names in a directory, empty when there is none; lets a sweep find files of sandboxes that are gone. */
+  readonly listDirectory?: (path: string) => Promise<readonly string[]>;
+}
+
+/** Told when kernel state of ours came or went, so that it is watched, or not any more. */
+export interface Watcher {
+  readonly observe: (paths: readonly string[]) => void;
+  readonly forget: (paths: readonly string[]) => void;
+}
+
+export interface Context extends EngineDeps {
+  readonly registry: Registry;
+  readonly executor: Executor;
+  readonly facts: FactsCache;
+  readonly events: EventBus;
+  readonly world: SharedLock;
+  readonly locks: KeyedLock;
+  readonly watcher: Watcher;
+  readonly unreadable: UnreadableRow[];
+}
+
+/** @throws not-found with Docker's text. */
+export function driverOf(ctx: EngineDeps, type: string): NetworkDriver {
+  const driver = ctx.drivers.find((one) => one.type === type);
+  if (driver === undefined) throw noPlugin(type);
+  return driver;
+}
+
+/** @throws not-found with Docker's text. */
+export function ipamOf(ctx: EngineDeps, type: string): IpamDriver {
+  const driver = ctx.ipam.find((one) => one.type === type);
+  if (driver === undefined) throw noPlugin(type);
+  return driver;
+}
+
+const noPlugin = (type: string): Error =>
+  notFound(
+    `could not find plugin ${type.length > 64 ? `${type.slice(0, 64)}...` : type} in v1 plugin registry: plugin not found`,
+  );
+
+/** Something to do for each undo: runs all of them, newest first, and logs what fails. */
+export class Undo {
+  readonly #steps: (() => Promise<void>)[] = [];
+
+  defer(step: () => Promise<void>): void {
+    this.#steps.push(step);
+  }
+
+  async run(logger: Logger): Promise<void> {
+    for (const step of this.#steps.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        logger.error({ err: error }, 'could not release what a failed operation had reserved');
+      }
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/** Links and what hangs off them: addresses, neighbours, forwarding entries. */
+import { type Change, HOST, type Link, type LinkAttributes, type Netns } from '../../contracts/change.ts';
+import type { LinkState } from '../../contracts/kernel.ts';
+import type { Actual, Repair } from './actual.ts';
+
+type Of<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;
+
+/** kind of link -> IFLA_INFO_KIND; a persistent tap shows as `tun` too. */
+const KERNEL_KIND = {
+  veth: 'veth',
+  bridge: 'bridge',
+  vxlan: 'vxlan',
+  macvlan: 'macvlan',
+  tun: 'tun',
+  tap: 'tun',
+  dummy: 'dummy',
+} as const;
+
+export function missingLink(change: Of<'link'>, actual: Actual): Repair<Change>[] {
+  const { netns, link } = change;
+  const state = actual.link(netns, link.name);
+  if (state === undefined) return [{ change, why: 'it was deleted' }];
+  if (state.type !== KERNEL_KIND[link.kind.type])
+    return [{ change, why: `${link.name} is a link of type ${state.type || 'physical'}` }];
+  if (link.alias !== undefined && state.alias !== link.alias) return [{ change, why: `${link.name} belongs to somebody else` }];
+  const own = {
+    up: link.up ? true : undefined,
+    mtu: link.mtu,
+    mac: link.mac,
+    master: link.master,
+    isolated: link.isolated,
+    hairpin: link.hairpin,
+  };
+  const repairs = missingAttributes({ netns, name: link.name, wanted: own }, state);
+  return link.kind.type === 'veth' ? [...repairs, ...missingPeer(change, link.kind.peer, actual)] : repairs;
+}
+
+/** A peer that is not where it belongs was renamed or moved away: the pair is made anew, which takes the lost end with it. */
+function missingPeer(
+  change: Of<'link'>,
+  peer: Extract<Link['kind'], { type: 'veth' }>['peer'],
+  actual: Actual,
+): Repair<Change>[] {
+  const state = actual.link(peer.netns, peer.name);
+  if (state === undefined) {
+    const why = `its other end ${peer.name} was moved or renamed`;
+    return [
+      { change: { ...change, op: 'remove' }, why },
+      { change, why },
+    ];
+  }
+  return missingAttributes({ netns: peer.netns, name: peer.name, wanted: { mtu: peer.mtu, mac: peer.mac } }, state);
+}
+
+/** Every attribute, each possibly not wanted. */
+type Wish = { readonly [K in keyof LinkAttributes]?: LinkAttributes[K] | undefined };
+
+function missingAttributes(
+  { netns, name, wanted }: { readonly netns: Netns; readonly name: string; readonly wanted: Wish },
+  state: LinkState,
+): Repair<Change>[] {
+  const value: Record<string, unknown> = {};
+  const old: Record<string, unknown> = {};
+  const why: string[] = [];
+  for (const key of ['up', 'mtu', 'mac', 'master', 'isolated', 'hairpin'] as const) {
+    const [want, have] = [wanted[key], state[key]];
+    if (want === undefined || want === have) continue;
+    value[key] = want;
+    old[key] = have;
+    why.push(key === 'up' ? `it was ${want === true ? 'down' : 'up'}` : `its ${key} was ${have === '' ? 'none' : String(have)}`);
+  }
+  if (why.length === 0) return [];
+  return [
+    {
+      change: { kind: 'link-set', netns, name, value, old },
+      why: why.join(', '),
+    },
+  ];
+}
+
+export function missingLinkSet(change: Of<'link-set'>, actual: Actual): Repair<Change>[] {
+  const state = actual.link(change.netns, change.name);
+  if (state === undefined) return [{ change, why: 'it was deleted' }];
+  const { up, mtu, mac, master, isolated, hairpin } = change.value;
+  return missingAttributes(
+    { netns: change.netns, name: change.name, wanted: { up, mtu, mac, master, isolated, hairpin } },
+    state,
+  );
+}
+
+export function missingAddress(change: Of<'address'>, actual: Actual): Repair<Change>[] {
+  return actual.hasAddress(change.netns, change.device, change.address) ? [] : [{ change, why: 'it was deleted' }];
+}
+
+export function missingNeighbour(change: Of<'neighbour'>, actual: Actual): Repair<Change>[] {
+  const { device, address, mac } = change.neighbour;
+  const found = actual.namespace(change.netns)?.neighbours.find((one) => one.device === device && one.address === address);
+  if (found === undefined) return [{ change, why: 'it was deleted' }];
+  if (found.mac === mac) return [];
+  const why = `it pointed to ${found.mac}`;
+  return [
+    { change: { ...change, op: 'remove', neighbour: found }, why },
+    { change, why },
+  ];
+}
+
+export function missingFdb(change: Of<'fdb'>, actual: Actual): Repair<Change>[] {
+  const { device, mac, destination } = change.entry;
+  const entries = actual.namespace(change.netns)?.fdb.filter((one) => one.device === device && one.mac === mac) ?? [];
+  return entries.some((one) => one.destination === destination) ? [] : [{ change, why: 'it was deleted' }];
+}
+
+/**
+ * Some sysctls of the host are known from the facts. Others are not, nor those of sandboxes: whether they are right, the executor
+ * finds out.
+ */
+export function missingSysctl(change: Of<'sysctl'>, actual: Actual, unseen: boolean): Repair<Change>[] {
+  const have = change.netns === HOST ? actual.facts.sysctls[change.key] : undefined;
+  if (have === undefined) return unseen ? [{ change, why: 'it was changed' }] : [];
+  return have === change.value ? [] : [{ change: { ...change, old: have }, why: `it was ${have}` }];
+}

@@ -1,0 +1,57 @@
+/** Routes and routing rules. */
+import { familyOf } from '../../base/ip.ts';
+import type { Change, Route, RoutingRule } from '../../contracts/change.ts';
+import type { Actual, Repair } from './actual.ts';
+
+type Of<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;
+
+/** RT_TABLE_MAIN */
+const MAIN = 254;
+/** IP6_RT_PRIO_USER: what the kernel gives an IPv6 route that names no metric. */
+const METRIC6 = 1024;
+
+export function missingRoute(change: Of<'route'>, actual: Actual): Repair<Change>[] {
+  const { netns, route } = change;
+  const routes = actual.namespace(netns)?.routes ?? [];
+  const same = routes.filter((one) => slot(one) === slot(route));
+  if (same.some((one) => matches(one, route))) return [];
+  // Another route in the same place (destination, table, metric) keeps ours out, so it goes first. IPv6 has no such places: there
+  // the kernel would add ours as a second next hop.
+  const rivals = same.map((one) => ({ change: { ...change, op: 'remove' as const, route: one }, why: `it went ${where(one)}` }));
+  const why = same[0] === undefined ? 'it was deleted' : `it went ${where(same[0])}`;
+  return [...rivals, { change, why }];
+}
+
+const slot = (route: Route): string => `${route.destination} ${route.table ?? MAIN} ${metric(route)}`;
+
+const metric = (route: Route): number => route.metric ?? (familyOf(route.destination) === 6 ? METRIC6 : 0);
+
+/** What the plan leaves open, the kernel may have filled in. */
+function matches(have: Route, want: Route): boolean {
+  return (
+    (have.type ?? 'unicast') === (want.type ?? 'unicast') &&
+    have.via === want.via &&
+    (want.device === undefined || have.device === want.device) &&
+    (want.source === undefined || have.source === want.source) &&
+    (want.scope === undefined || have.scope === undefined || have.scope === want.scope)
+  );
+}
+
+function where(route: Route): string {
+  const via = route.via === undefined ? '' : ` via ${route.via}`;
+  return `${via === '' ? 'nowhere' : via.slice(1)}${route.device === undefined ? '' : ` on ${route.device}`}`;
+}
+
+export function missingRule(change: Of<'rule'>, actual: Actual): Repair<Change>[] {
+  const rules = actual.namespace(change.netns)?.rules ?? [];
+  return rules.some((rule) => sameRule(rule, change.rule)) ? [] : [{ change, why: 'it was deleted' }];
+}
+
+const sameRule = (a: RoutingRule, b: RoutingRule): boolean =>
+  a.family === b.family &&
+  a.priority === b.priority &&
+  a.table === b.table &&
+  a.from === b.from &&
+  a.to === b.to &&
+  a.iif === b.iif &&
+  a.fwmark === b.fwmark;

@@ -1,0 +1,163 @@
+/** The engine: what the doors call. Composes the parts, and runs every operation under the world lock. */
+import { MoorError } from '../base/errors.ts';
+import type { Engine, EngineStatus } from '../contracts/engine.ts';
+import type { Feature, KernelEvent } from '../contracts/kernel.ts';
+import { connect, disconnect } from './connect.ts';
+import type { Context, EngineDeps } from './context.ts';
+import { EventBus } from './events.ts';
+import { Executor } from './executor.ts';
+import { FactsCache } from './facts.ts';
+import { fileTargets } from './files.ts';
+import { KeyedLock, SharedLock } from './locks.ts';
+import { createNetwork, pruneNetworks, removeNetwork } from './networks.ts';
+import { Reconciler } from './reconcile.ts';
+import { Registry } from './registry.ts';
+import { resetAll } from './reset.ts';
+import { load, settle } from './restore.ts';
+import { createSandbox, removeSandbox, setProcess } from './sandboxes.ts';
+import { Supervisor } from './supervise.ts';
+
+export type { DefaultBridge, EngineConfig, EngineDeps } from './context.ts';
+
+/**
+ * Restores what is stored and makes the kernel match it.
+ * @returns when that is done. The kernel and the store stay the caller's to close, after the engine.
+ * @throws when the store or the kernel cannot be used at all; damaged rows and networks are reported, and do not stop the start.
+ */
+export async function createEngine(deps: EngineDeps): Promise<Engine> {
+  const background = new Set<Promise<void>>();
+  /** For work that no operation waits for. */
+  const later = (what: string, work: Promise<unknown>): void => {
+    const settled = work.then(
+      () => {},
+      (error: unknown) => deps.logger.error({ err: error }, `could not ${what}`),
+    );
+    background.add(settled);
+    void settled.then(() => background.delete(settled));
+  };
+  const registry = new Registry();
+  const ctx: Context = {
+    ...deps,
+    registry,
+    executor: new Executor(deps),
+    facts: new FactsCache(deps.kernel, () =>
+      [...registry.networks.values()].flatMap(({ pools }) => pools.map(({ subnet }) => subnet)),
+    ),
+    events: new EventBus(deps.logger),
+    world: new SharedLock(),
+    locks: new KeyedLock(),
+    watcher: {
+      observe: (paths) => later('watch namespaces', deps.kernel.observe(paths)),
+      forget: (paths) => later('stop watching namespaces', deps.kernel.forget(paths)),
+    },
+    unreadable: [],
+  };
+
+  const reconciler = new Reconciler(ctx);
+  let closed: string | null = null;
+  const assertOpen = (): void => {
+    if (closed !== null) throw new MoorError('unavailable', closed);
+  };
+  /** Runs an operation beside others. */
+  const operation = async <T>(work: () => Promise<T>): Promise<T> => {
+    assertOpen();
+    using _world = await ctx.world.shared();
+    assertOpen();
+    return await work();
+  };
+  /** Runs something that must be alone. */
+  const alone = async <T>(work: () => Promise<T>): Promise<T> => {
+    assertOpen();
+    using _world = await ctx.world.exclusive();
+    assertOpen();
+    return await work();
+  };
+  const supervisor = new Supervisor(ctx, async (id) => {
+    await operation(() => removeSandbox(ctx, id));
+  });
+
+  let loaded = await load(ctx);
+  if (deps.config.resetOnStart === true) {
+    await resetAll(ctx, {});
+    loaded = await load(ctx);
+  }
+  const unwatch = await deps.kernel.watch((event: KernelEvent) => reconciler.notice(event));
+  try {
+    await settle(ctx, loaded, reconciler);
+  } catch (error) {
+    await unwatch();
+    throw error;
+  }
+  for (const sandbox of registry.sandboxes.values()) supervisor.watch(sandbox);
+  reconciler.start(await ctx.facts.get());
+
+  let features: readonly Feature[] | null = null;
+  const status = async (): Promise<EngineStatus> => {
+    features ??= await deps.kernel.features();
+    const facts = await ctx.facts.actual();
+    return {
+      networks: registry.networks.size,
+      sandboxes: registry.sandboxes.size,
+      endpoints: registry.endpointCount(),
+      pools: deps.ipam.flatMap((ipam) => [...ipam.usage()]),
+      features,
+      facts,
+      warnings: [
+        ...(deps.warnings?.(facts) ?? []),
+        ...ctx.unreadable.map(({ key, error }) => `row ${key} of the store cannot be read: ${error.message}`),
+      ],
+      repairs: [...reconciler.repairs],
+    };
+  };
+
+  return {
+    networks: {
+      list: () => [...registry.networks.values()],
+      get: (reference) => registry.network(reference),
+      attachments: (network) => registry.attachments(network),
+      create: (spec, options) => operation(() => createNetwork(ctx, spec, options)),
+      remove: (reference, options) => operation(() => removeNetwork(ctx, reference, options)),
+      prune: (filter, options) => operation(() => pruneNetworks(ctx, filter, options)),
+      connect: (network, sandbox, spec, options) => operation(() => connect(ctx, { network, sandbox, spec }, options)),
+      disconnect: (network, sandbox, options) => operation(() => disconnect(ctx, { network, sandbox }, options)),
+    },
+    sandboxes: {
+      list: () => [...registry.sandboxes.values()],
+      get: (reference) => registry.sandbox(reference),
+      create: (spec, options) => operation(() => createSandbox(ctx, spec, options)),
+      remove: (reference, options) => operation(() => removeSandbox(ctx, reference, options)),
+      setProcess: (reference, process) =>
+        operation(async () => {
+          const sandbox = await setProcess(ctx, reference, process);
+          supervisor.watch(sandbox);
+          return sandbox;
+        }),
+      files: (reference) => fileTargets(deps.config.instance, registry.sandbox(reference)),
+    },
+    status,
+    reconcile: () =>
+      alone(async () => (await reconciler.full()).map(({ what, where, why }) => `restored ${what} in ${where}: ${why}`)),
+    reset: (options = {}) =>
+      alone(async () => {
+        const outcome = await resetAll(ctx, options);
+        if (options.dryRun !== true) {
+          closed = 'everything of this daemon was removed: start it again';
+          supervisor.stop();
+          reconciler.close();
+        }
+        return outcome;
+      }),
+    subscribe: (listener, since) => ctx.events.subscribe(listener, since),
+    async [Symbol.asyncDispose]() {
+      closed ??= 'the daemon is stopping';
+      supervisor.stop();
+      reconciler.close();
+      await reconciler.idle();
+      // Whoever is at work finishes; whoever waits is refused.
+      using _world = await ctx.world.exclusive();
+      await unwatch();
+      await ctx.executor[Symbol.asyncDispose]();
+      await Promise.all(background);
+    },
+  };
+}

@@ -1,0 +1,159 @@
+/**
+ * Carries out plans. A plan that makes something is journaled first, rolled back newest first when a change fails, and
+ * acknowledged by the one commit that stores the object and deletes the journal row. A plan that unmakes something is decided by
+ * the commit that deletes the object and journals the removal; what then fails does not stop the rest. After a crash the journal
+ * says what to revert and what to finish, so the kernel and the store agree again whatever the moment was.
+ */
+import type { Logger } from '../base/clock.ts';
+import { type ErrorData, errorData, errorFrom, MoorError } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import type { Change, Plan } from '../contracts/change.ts';
+import { describe } from '../contracts/describe.ts';
+import { inversePlan } from '../contracts/inverse.ts';
+import type { Applied, Kernel } from '../contracts/kernel.ts';
+import type { Store, Write } from '../contracts/store.ts';
+import { deleteKey, journalKey, type JournalRow, putJournal } from './records.ts';
+
+/** A change that did not work, with the reason. */
+export interface Failure {
+  readonly change: Change;
+  readonly error: ErrorData;
+}
+
+export class Executor {
+  readonly #kernel: Kernel;
+  readonly #store: Store;
+  readonly #logger: Logger;
+  /** Rows that say nothing any more. The next commit of anybody deletes them, before its own plan is applied. */
+  #spent: string[] = [];
+
+  constructor({ kernel, store, logger }: { readonly kernel: Kernel; readonly store: Store; readonly logger: Logger }) {
+    this.#kernel = kernel;
+    this.#store = store;
+    this.#logger = logger;
+  }
+
+  /**
+   * @param writes what to store when the plan has been applied: new rows only.
+   * @throws the first change's error, with the changes undone; what could not be undone is named in the message.
+   */
+  async make(plan: Plan, writes: readonly Write[]): Promise<void> {
+    const key = journalKey(newId());
+    let applied: readonly Applied[] | undefined = [];
+    try {
+      if (plan.changes.length > 0) {
+        await this.commit([putJournal(key, { type: 'make', ...plan })]);
+        applied = undefined;
+        applied = await this.#kernel.apply(plan.changes);
+      }
+      const failure = failures(plan.changes, applied)[0];
+      if (failure !== undefined) throw errorFrom(failure.error);
+      await this.commit([...writes, deleteKey(key)]);
+    } catch (error) {
+      const left = await this.undo(plan.changes, applied);
+      // The object's rows as well: a commit that reported a failure may have reached the disk all the same.
+      this.#spent.push(key, ...writes.map((write) => write.key));
+      await this.#flush();
+      throw withLeftovers(error, left);
+    }
+  }
+
+  /**
+   * @param writes what to store when the removal is decided.
+   * @param restore what to store when nothing at all could be removed.
+   * @returns what could not be removed while the rest was; a later sweep tries again.
+   * @throws the first change's error when nothing could be removed: then everything is as before.
+   */
+  async unmake(
+    plan: Plan,
+    { writes, restore }: { readonly writes: readonly Write[]; readonly restore: readonly Write[] },
+  ): Promise<Failure[]> {
+    if (plan.changes.length === 0) {
+      await this.commit(writes);
+      return [];
+    }
+    const key = journalKey(newId());
+    await this.commit([...writes, putJournal(key, { type: 'unmake', ...plan })]);
+    let failed: Failure[];
+    try {
+      const applied = await this.#kernel.apply(plan.changes, { keepGoing: true });
+      failed = failures(plan.changes, applied);
+      if (failed[0] !== undefined && !applied.some(({ state }) => state === 'changed')) throw errorFrom(failed[0].error);
+    } catch (error) {
+      await this.commit([...restore, deleteKey(key)]);
+      throw error;
+    }
+    for (const failure of failed) {
+      this.#logger.error({ change: failure.change, error: failure.error }, `could not undo: ${describe(failure.change)}`);
+    }
+    // Acknowledged now: the row costs no extra write to disk, because it goes with the next commit, and re-applying it is harmless.
+    this.#spent.push(key);
+    return failed;
+  }
+
+  /** Undoes what was changed, newest first. @param applied unknown (undefined) undoes everything. @returns what remained. */
+  async undo(changes: readonly Change[], applied: readonly Applied[] | undefined): Promise<Failure[]> {
+    const undo = inversePlan(changes, applied);
+    if (undo.length === 0) return [];
+    try {
+      const left = failures(undo, await this.#kernel.apply(undo, { keepGoing: true }));
+      for (const { change, error } of left) this.#logger.error({ change, error }, `could not undo: ${describe(change)}`);
+      return left;
+    } catch (error) {
+      this.#logger.error({ err: error }, 'could not undo a plan');
+      return undo.map((change) => ({ change, error: errorData(error) }));
+    }
+  }
+
+  /** Reverts or finishes what a journal row says; the row goes with the next commit. */
+  async recover(key: string, row: JournalRow): Promise<void> {
+    this.#logger.warn({ key, type: row.type }, `${row.type === 'make' ? 'reverting' : 'finishing'} after a crash: ${row.title}`);
+    if (row.type === 'make') await this.undo(row.changes, undefined);
+    else {
+      for (const { change, error } of failures(row.changes, await this.#kernel.apply(row.changes, { keepGoing: true }))) {
+        this.#logger.error({ change, error }, `could not finish: ${describe(change)}`);
+      }
+    }
+    this.#spent.push(key);
+  }
+
+  async commit(writes: readonly Write[]): Promise<void> {
+    const spent = this.#spent;
+    this.#spent = [];
+    try {
+      const all = [...spent.map(deleteKey), ...writes];
+      if (all.length > 0) await this.#store.commit(all);
+    } catch (error) {
+      this.#spent.unshift(...spent);
+      throw error;
+    }
+  }
+
+  /** Deletes spent rows now, if the store lets us; if not they stay for the next commit. */
+  async #flush(): Promise<void> {
+    try {
+      await this.commit([]);
+    } catch (error) {
+      this.#logger.error({ err: error }, 'could not delete journal rows');
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#flush();
+  }
+}
+
+export function failures(changes: readonly Change[], applied: readonly Applied[]): Failure[] {
+  return applied.flatMap((result, i) => {
+    const change = changes[i];
+    return result.state === 'failed' && change !== undefined ? [{ change, error: result.error }] : [];
+  });
+}
+
+/** The original error; when something could not be undone, its message says what. */
+function withLeftovers(error: unknown, left: readonly Failure[]): unknown {
+  if (left.length === 0) return error;
+  const { kind, message, kernel } = errorData(error);
+  const what = left.map((failure) => `${describe(failure.change)} (${failure.error.message})`).join('; ');
+  return new MoorError(kind, `${message}; not undone: ${what}`, { cause: error, ...(kernel ? { kernel } : {}) });
+}

@@ -1,0 +1,95 @@
+/** From checked pool requests to pools with every open question answered, and back. */
+import { conflict, MoorError } from '../base/errors.ts';
+import { addressOf, familyOf, formatIp, type IpAddress, type Prefix, prefixContains } from '../base/ip.ts';
+import type { IpamDriver } from '../contracts/ipam.ts';
+import type { Network, Pool } from '../model/network.ts';
+import type { CheckedPool } from '../model/pools.ts';
+import { usableRange } from '../model/subnet.ts';
+import { type Context, ipamOf, type Undo } from './context.ts';
+
+/** Who a pool belongs to: the network's name, so that an error about a full address space names networks. */
+export interface PoolOwner {
+  readonly network: string;
+  readonly ipamDriver: string;
+  /** Whether pools get a gateway address. */
+  readonly gateway: boolean;
+}
+
+/** @throws conflict for overlap or a taken address, exhausted when no subnet is free. What was reserved is in `undo`. */
+export async function reservePools(
+  ctx: Context,
+  { owner, requests }: { readonly owner: PoolOwner; readonly requests: readonly CheckedPool[] },
+  undo: Undo,
+): Promise<Pool[]> {
+  const ipam = ipamOf(ctx, owner.ipamDriver);
+  const pools: Pool[] = [];
+  for (const request of requests) {
+    const subnet = await ipam.requestPool({
+      family: request.family,
+      owner: owner.network,
+      avoid: ctx.facts.foreignRoutes(),
+      ...(request.subnet === undefined ? {} : { subnet: request.subnet }),
+      ...(request.length === undefined ? {} : { length: request.length }),
+      ...(request.range === undefined ? {} : { range: request.range }),
+    });
+    undo.defer(() => ipam.releasePool(subnet, owner.network));
+    for (const [name, address] of Object.entries(request.auxiliary)) {
+      await ipam.requestAddress({ subnet, address, owner: `aux:${name}` });
+    }
+    const gateway = owner.gateway ? await reserveGateway(ipam, subnet, request) : null;
+    pools.push({
+      family: request.family,
+      subnet,
+      gateway,
+      range: request.range ?? null,
+      auxiliary: request.auxiliary,
+      configured: request.subnet !== undefined,
+    });
+  }
+  return pools;
+}
+
+/** The wished address, or the first of the subnet that an auxiliary address does not hold. */
+async function reserveGateway(ipam: IpamDriver, subnet: Prefix, request: CheckedPool): Promise<IpAddress> {
+  if (request.gateway !== undefined) return ipam.requestAddress({ subnet, address: request.gateway, owner: 'gateway' });
+  const family = familyOf(subnet);
+  const { first, last } = usableRange(subnet);
+  for (let value = first; value <= last; value++) {
+    try {
+      return await ipam.requestAddress({ subnet, address: formatIp(family, value), owner: 'gateway' });
+    } catch (error) {
+      if (!(error instanceof MoorError) || error.kind !== 'conflict') throw error;
+    }
+  }
+  throw conflict(`subnet ${subnet} has no address left for a gateway`);
+}
+
+export async function releasePools(ctx: Context, network: Network): Promise<void> {
+  const ipam = ipamOf(ctx, network.ipamDriver);
+  for (const pool of network.pools) await ipam.releasePool(pool.subnet, network.name);
+}
+
+/** Tells the allocator, at start, what a stored network and its endpoints hold. @throws conflict when it is held already. */
+export async function replayPools(ctx: Context, network: Network): Promise<void> {
+  const ipam = ipamOf(ctx, network.ipamDriver);
+  for (const pool of network.pools) {
+    await ipam.requestPool({
+      family: pool.family,
+      subnet: pool.subnet,
+      owner: network.name,
+      avoid: [],
+      ...(pool.range === null ? {} : { range: pool.range }),
+    });
+    for (const [name, address] of Object.entries(pool.auxiliary)) {
+      await ipam.requestAddress({ subnet: pool.subnet, address, owner: `aux:${name}` });
+    }
+    if (pool.gateway !== null) await ipam.requestAddress({ subnet: pool.subnet, address: pool.gateway, owner: 'gateway' });
+  }
+  for (const { endpoint } of ctx.registry.attachments(network.id)) {
+    for (const address of [endpoint.ipv4, endpoint.ipv6]) {
+      if (address === null) continue;
+      const pool = network.pools.find(({ subnet }) => prefixContains(subnet, addressOf(address)));
+      if (pool !== undefined) await ipam.requestAddress({ subnet: pool.subnet, address: addressOf(address), owner: endpoint.id });
+    }
+  }
+}

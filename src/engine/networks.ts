@@ -1,0 +1,156 @@
+/** Create, remove and prune networks. */
+import { forbidden, notFound } from '../base/errors.ts';
+import { type Id, newId, shortId } from '../base/ids.ts';
+import type { Change, Plan } from '../contracts/change.ts';
+import type { OperationOptions, Outcome, PruneFilter, PruneResult } from '../contracts/engine.ts';
+import type { Network, NetworkSpec } from '../model/network.ts';
+import { type Context, Undo } from './context.ts';
+import { networkAttributes } from './events.ts';
+import type { Failure } from './executor.ts';
+import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
+import { releasePools, reservePools } from './network-pools.ts';
+import { networkRemoval } from './plans.ts';
+import { deleteNetwork, putNetwork } from './records.ts';
+
+/** What is stored beside what the specification says. */
+interface Identity {
+  readonly id: Id;
+  readonly predefined: boolean;
+}
+
+export async function createNetwork(ctx: Context, spec: NetworkSpec, options: OperationOptions = {}): Promise<Outcome<Network>> {
+  const checked = checkNetworkSpec(ctx, spec);
+  return makeNetwork(ctx, { spec, checked, identity: { id: newId(), predefined: false } }, options);
+}
+
+interface MakeInput {
+  readonly spec: NetworkSpec;
+  readonly checked: CheckedNetwork;
+  readonly identity: Identity;
+}
+
+/** Reserve, check, plan, carry out. Also for predefined networks. */
+export async function makeNetwork(
+  ctx: Context,
+  { spec, checked, identity }: MakeInput,
+  { dryRun }: OperationOptions,
+): Promise<Outcome<Network>> {
+  const { driver } = checked;
+  using _name = ctx.registry.reserveNetwork(spec.name, identity.id);
+  using _guard = ctx.registry.guard(identity.id);
+  const undo = new Undo();
+  try {
+    const facts = await ctx.facts.get();
+    const owner = { network: spec.name, ipamDriver: checked.ipamDriver, gateway: driver.capabilities.gateway };
+    const pools = await reservePools(ctx, { owner, requests: checked.pools }, undo);
+    const network: Network = {
+      id: identity.id,
+      name: spec.name,
+      created: new Date(ctx.clock.now()).toISOString(),
+      driver: driver.type,
+      scope: driver.capabilities.scope,
+      ipv4: checked.ipv4,
+      ipv6: checked.ipv6,
+      internal: spec.internal ?? false,
+      attachable: spec.attachable ?? false,
+      options: checked.options,
+      labels: spec.labels ?? {},
+      ipamDriver: checked.ipamDriver,
+      ipamOptions: spec.ipamOptions ?? {},
+      pools,
+      predefined: identity.predefined,
+    };
+    // One synchronous stretch: whoever comes next is checked against this network.
+    driver.check(network, ctx.registry.ofDriver(driver.type, network.id));
+    using _making = ctx.registry.making(network);
+    const plan: Plan = {
+      title: `create network ${network.name} (${network.driver})`,
+      changes: driver.planNetwork(network, facts),
+    };
+    if (dryRun === true) {
+      await undo.run(ctx.logger);
+      return { value: network, plan, warnings: [] };
+    }
+    await ctx.executor.make(plan, [putNetwork(network)]);
+    ctx.registry.addNetwork(network, plan.changes);
+    emit(ctx, network, 'create');
+    return { value: network, plan, warnings: [] };
+  } catch (error) {
+    await undo.run(ctx.logger);
+    throw error;
+  }
+}
+
+export async function removeNetwork(ctx: Context, reference: string, options: OperationOptions = {}): Promise<Outcome<Network>> {
+  const network = ctx.registry.network(reference);
+  if (network.predefined) throw forbidden(`${network.name} is a pre-defined network and cannot be removed`);
+  return unmakeNetwork(ctx, network, options);
+}
+
+/** @throws forbidden with Docker's text when something is attached; not-found when it is being removed already. */
+export async function unmakeNetwork(ctx: Context, network: Network, { dryRun }: OperationOptions): Promise<Outcome<Network>> {
+  if (ctx.registry.isLeaving(network.id)) throw notFound(`network ${network.name} not found`);
+  checkUnused(ctx, network);
+  // From here on nothing can attach to it; no lock is needed for that.
+  using _leaving = ctx.registry.leaving(network.id);
+  const facts = await ctx.facts.get();
+  const plan: Plan = {
+    title: `remove network ${network.name} (${network.driver})`,
+    changes: networkRemoval(ctx, network, facts),
+  };
+  if (dryRun === true) return { value: network, plan, warnings: [] };
+  using _guard = ctx.registry.guard(network.id);
+  const left = await ctx.executor.unmake(plan, { writes: [deleteNetwork(network.id)], restore: [putNetwork(network)] });
+  ctx.registry.removeNetwork(network.id);
+  await releasePools(ctx, network);
+  emit(ctx, network, 'destroy');
+  return { value: network, plan, warnings: leftWarnings(left) };
+}
+
+function checkUnused(ctx: Context, network: Network): void {
+  if (ctx.registry.ports(network.id) === 0) return;
+  const names = ctx.registry
+    .attachments(network.id)
+    .map(({ endpoint, sandbox }) => `name:"${sandbox.name}" id:"${shortId(endpoint.id)}"`)
+    .join(', ');
+  throw forbidden(`error while removing network: network ${network.name} has active endpoints (${names})`);
+}
+
+/** What could not be undone is no reason to keep an object; it is one to tell. */
+export const leftWarnings = (left: readonly Failure[]): string[] =>
+  left.map(({ error }) => `something was left behind, to be removed later: ${error.message}`);
+
+export async function pruneNetworks(
+  ctx: Context,
+  filter: PruneFilter,
+  options: OperationOptions = {},
+): Promise<Outcome<PruneResult>> {
+  const names: string[] = [];
+  const warnings: string[] = [];
+  const changes: Change[] = [];
+  for (const network of [...ctx.registry.networks.values()]) {
+    if (network.predefined || ctx.registry.ports(network.id) > 0) continue;
+    if (filter.until !== undefined && Date.parse(network.created) >= filter.until) continue;
+    if (filter.accepts !== undefined && !filter.accepts(network)) continue;
+    try {
+      const outcome = await unmakeNetwork(ctx, network, options);
+      names.push(network.name);
+      changes.push(...outcome.plan.changes);
+      warnings.push(...outcome.warnings);
+    } catch (error) {
+      // One that got an endpoint meanwhile is none to prune; any other failure must not keep the rest.
+      warnings.push(`could not remove network ${network.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return { value: { networks: names }, plan: { title: 'remove unused networks', changes }, warnings };
+}
+
+function emit(ctx: Context, network: Network, action: 'create' | 'destroy'): void {
+  ctx.events.emit({
+    type: 'network',
+    action,
+    actorId: network.id,
+    attributes: networkAttributes(network),
+    time: ctx.clock.now(),
+  });
+}

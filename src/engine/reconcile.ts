@@ -1,0 +1,269 @@
+/**
+ * Keeps the kernel as it should be. Notifications say who to look at again; once a minute everything is looked at. Passes run under
+ * the world lock, so that no operation is half done meanwhile, and look only at what is dirty, so that the lock is short.
+ */
+import type { Id } from '../base/ids.ts';
+import { type Change, HOST } from '../contracts/change.ts';
+import { describe } from '../contracts/describe.ts';
+import type { HostFacts, KernelEvent } from '../contracts/kernel.ts';
+import { tableName } from '../model/instance.ts';
+import { Backoff } from './backoff.ts';
+import type { Context, EngineTimes } from './context.ts';
+import { everything, type Scope } from './desired.ts';
+import { failures } from './executor.ts';
+import { type PassOptions, repairPass, type Repaired, type Unrepaired } from './repair.ts';
+import { orphans } from './sweep.ts';
+
+const TIMES: EngineTimes = { settle: 5, sweep: 60_000 };
+/** Repairs that status shows. */
+const KEPT = 100;
+/** Sandboxes that the periodic look takes at a time, so that operations get their turn in between. */
+const CHUNK = 32;
+
+export interface KeptRepair {
+  readonly time: number;
+  readonly what: string;
+  readonly why: string;
+}
+
+export class Reconciler {
+  readonly #ctx: Context;
+  readonly #times: EngineTimes;
+  readonly #backoff = new Backoff();
+  readonly repairs: KeptRepair[] = [];
+  #host = false;
+  #nft = false;
+  #all = false;
+  readonly #networks = new Set<Id>();
+  readonly #sandboxes = new Set<Id>();
+  #timer: NodeJS.Timeout | null = null;
+  /** When the timer fires, in milliseconds of the monotonic clock. */
+  #due = 0;
+  #sweeper: NodeJS.Timeout | null = null;
+  #running: Promise<void> | null = null;
+  /** Events are kept, not acted on, until the first full pass is through, and after `stop`. */
+  #open = false;
+  #factsSeen: string | null = null;
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx;
+    this.#times = { ...TIMES, ...ctx.config.times };
+  }
+
+  /** What a notification makes dirty. Cheap: it comes for every link of a busy host. */
+  readonly notice = (event: KernelEvent): void => {
+    const { registry, facts } = this.#ctx;
+    switch (event.type) {
+      case 'overrun':
+        this.#all = true;
+        facts.invalidate();
+        break;
+      case 'nft': {
+        const own =
+          event.table === null || (event.table.family === 'inet' && event.table.name === tableName(this.#ctx.config.instance));
+        if (own) this.#nft = true;
+        if (!own || event.table === null) {
+          // Somebody else's table: it may forward, or drop, what we forward, and a rule of ours may have been in it.
+          facts.invalidate();
+          this.#host = true;
+        }
+        break;
+      }
+      case 'link':
+      case 'address':
+      case 'route': {
+        if (event.netns !== HOST) {
+          const sandbox = registry.pinOwner(event.netns);
+          if (sandbox !== undefined) this.#sandboxes.add(sandbox);
+          break;
+        }
+        const owner = registry.linkOwner(event.type === 'link' ? event.name : event.device);
+        if (owner?.type === 'network') this.#networks.add(owner.id);
+        else if (owner?.type === 'sandbox') this.#sandboxes.add(owner.id);
+        else {
+          facts.invalidate();
+          this.#host = true;
+        }
+        break;
+      }
+    }
+    this.#schedule(this.#times.settle);
+  };
+
+  /** Starts to act on what was noticed, and to look at everything from time to time. */
+  start(facts: HostFacts): void {
+    this.#open = true;
+    this.#factsSeen = relevant(facts);
+    this.#sweeper = setInterval(() => void this.#background(() => this.#lookAround()), this.#times.sweep).unref();
+    this.#schedule(this.#times.settle);
+  }
+
+  /** Nothing is repaired any more, not even by what waits for its turn. */
+  close(): void {
+    this.#open = false;
+    clearTimeout(this.#timer ?? undefined);
+    clearInterval(this.#sweeper ?? undefined);
+    this.#timer = null;
+  }
+
+  /** Resolves when nothing is under way any more. Not to be awaited under the world lock. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  #dirty(): boolean {
+    return this.#host || this.#nft || this.#all || this.#networks.size > 0 || this.#sandboxes.size > 0;
+  }
+
+  #schedule(delay: number): void {
+    if (!this.#open || !this.#dirty()) return;
+    const due = performance.now() + delay;
+    if (this.#timer !== null && this.#due <= due) return;
+    clearTimeout(this.#timer ?? undefined);
+    this.#due = due;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      void this.#background(() => this.#repairDirty());
+    }, delay).unref();
+  }
+
+  /** One piece of work at a time; a failure is logged, for nobody waits for it. */
+  async #background(work: () => Promise<void>): Promise<void> {
+    const before = this.#running;
+    const run = (async () => {
+      await before;
+      if (!this.#open) return;
+      try {
+        await work();
+      } catch (error) {
+        this.#ctx.logger.error({ err: error }, 'could not reconcile');
+      }
+    })();
+    this.#running = run;
+    await run;
+  }
+
+  async #repairDirty(): Promise<void> {
+    const ctx = this.#ctx;
+    using _world = await ctx.world.exclusive();
+    if (!this.#open) return;
+    await this.#followFacts();
+    const now = ctx.clock.now();
+    const options: PassOptions = { nft: this.#nft || this.#all, unseen: this.#all };
+    const everybody = this.#all ? everything(ctx) : null;
+    const ready = (id: string): boolean => this.#backoff.delay(id, now) === 0;
+    const scope: Scope = {
+      host: (this.#host || this.#all) && ready('host'),
+      networks: [...(everybody?.networks ?? this.#networks)].filter(ready),
+      sandboxes: [...(everybody?.sandboxes ?? this.#sandboxes)].filter(ready),
+    };
+    const late = [...this.#networks, ...this.#sandboxes, ...(this.#host ? ['host'] : [])].map((id) =>
+      this.#backoff.delay(id, now),
+    );
+    this.#all = false;
+    const nft = options.nft && ready('nft');
+    if (nft) this.#nft = false;
+    else if (options.nft) late.push(this.#backoff.delay('nft', now));
+    if (scope.host) this.#host = false;
+    for (const id of scope.networks) this.#networks.delete(id);
+    for (const id of scope.sandboxes) this.#sandboxes.delete(id);
+    const { repaired, failed } = await repairPass(ctx, scope, { ...options, nft });
+    this.#tell(repaired, failed);
+    // What came in meanwhile is looked at soon; what has to wait, later.
+    this.#schedule(Math.max(this.#times.settle, Math.min(...late.filter((delay) => delay > 0), LONGEST_DELAY)));
+  }
+
+  /** Facts that plans depend on may have changed (an uplink with another MTU): then every plan may have. */
+  async #followFacts(): Promise<void> {
+    const facts = relevant(await this.#ctx.facts.get());
+    if (this.#factsSeen !== null && this.#factsSeen !== facts) this.#all = true;
+    this.#factsSeen = facts;
+  }
+
+  /** Everything, sweep included, now. The world lock is held exclusively. */
+  async full(): Promise<readonly Repaired[]> {
+    const ctx = this.#ctx;
+    await ctx.facts.refresh();
+    const seen = await repairPass(ctx, everything(ctx), { nft: false, unseen: true });
+    this.#tell(seen.repaired, seen.failed);
+    const swept = await this.#sweep(await orphans(ctx, seen));
+    return [...seen.repaired, ...swept];
+  }
+
+  /** The periodic look: the host's side and the sweep at once, sandboxes a few at a time. */
+  async #lookAround(): Promise<void> {
+    const ctx = this.#ctx;
+    await ctx.facts.refresh();
+    {
+      using _world = await ctx.world.exclusive();
+      if (!this.#open) return;
+      await this.#followFacts();
+      const scope: Scope = { host: true, networks: everything(ctx).networks, sandboxes: [] };
+      const seen = await repairPass(ctx, scope, { nft: true, unseen: false });
+      this.#tell(seen.repaired, seen.failed);
+      await this.#sweep(await orphans(ctx, seen));
+    }
+    const { sandboxes } = everything(ctx);
+    for (let i = 0; i < sandboxes.length && this.#open; i += CHUNK) {
+      using _world = await ctx.world.exclusive();
+      if (!this.#open) return;
+      const scope: Scope = { host: false, networks: [], sandboxes: sandboxes.slice(i, i + CHUNK) };
+      const { repaired, failed } = await repairPass(ctx, scope, { nft: false, unseen: false });
+      this.#tell(repaired, failed);
+    }
+    this.#schedule(this.#times.settle);
+  }
+
+  async #sweep(changes: readonly Change[]): Promise<Repaired[]> {
+    if (changes.length === 0) return [];
+    const ctx = this.#ctx;
+    const applied = await ctx.kernel.apply(changes, { keepGoing: true });
+    for (const { change, error } of failures(changes, applied))
+      ctx.logger.error({ change, error }, `could not sweep: ${describe(change)}`);
+    return changes.flatMap((change, i) => {
+      if (applied[i]?.state !== 'changed') return [];
+      const what = describe(change);
+      ctx.logger.warn({ change }, `swept an orphan: ${what}`);
+      return [{ owner: 'host', where: 'the host', what, why: 'nobody owns it' }];
+    });
+  }
+
+  #tell(repaired: readonly Repaired[], failed: readonly Unrepaired[]): void {
+    const { clock, logger, events } = this.#ctx;
+    const now = clock.now();
+    for (const { owner, where, what, why } of repaired) {
+      logger.warn({ owner, what, why }, `restored ${what} in ${where}: ${why}`);
+      this.repairs.push({ time: now, what: `${what} in ${where}`, why });
+      if (this.repairs.length > KEPT) this.repairs.shift();
+      events.emit({ type: 'daemon', action: 'repair', actorId: owner, attributes: { name: where, what, why }, time: now });
+    }
+    for (const { owner, where, what, why, error } of failed)
+      logger.error({ owner, what, why, error }, `could not restore ${what} in ${where}: ${error}`);
+    // What failed is tried again, after a wait that grows.
+    for (const { owner } of failed) this.#mark(owner);
+    if (!this.#open) return;
+    for (const [owner, lines] of Map.groupBy([...repaired, ...failed], (one) => this.#fighter(one))) {
+      const wait = this.#backoff.repaired(owner, now);
+      const where = lines[0]?.where ?? owner;
+      if (wait === null) continue;
+      logger.warn({ owner, wait }, `something keeps changing ${where}: next repair in ${wait / 1000} s at the earliest`);
+    }
+  }
+
+  /** Whose repairs are counted together: those of the table are nobody's in particular. */
+  #fighter({ owner, what }: Repaired): string {
+    return what.startsWith('table ') ? 'nft' : owner;
+  }
+
+  #mark(owner: string): void {
+    if (owner === 'host') this.#host = true;
+    else if (this.#ctx.registry.networks.has(owner as Id)) this.#networks.add(owner as Id);
+    else if (this.#ctx.registry.sandboxes.has(owner as Id)) this.#sandboxes.add(owner as Id);
+  }
+}
+
+/** Milliseconds: no dirty owner waits longer than the longest back-off. */
+const LONGEST_DELAY = 60_000;
+
+/** The facts that plans depend on. Routes and addresses only matter to allocation, which reads them afresh. */
+const relevant = ({ routes: _r, addresses: _a, ...rest }: HostFacts): string => JSON.stringify(rest);

@@ -1,0 +1,200 @@
+/** Create and remove sandboxes, and tell which process lives in one. */
+import { conflict, invalid, notFound } from '../base/errors.ts';
+import { type Id, newId, shortId } from '../base/ids.ts';
+import type { Plan } from '../contracts/change.ts';
+import type { OperationOptions, Outcome } from '../contracts/engine.ts';
+import { netnsDirectory } from '../model/instance.ts';
+import { checkHostname, checkSandboxName } from '../model/names.ts';
+import type { Network } from '../model/network.ts';
+import type { EndpointSpec, ProcessRef, Sandbox, SandboxNetns, SandboxSpec } from '../model/sandbox.ts';
+import { autoName } from './auto-name.ts';
+import { attachable, emitAttachment, interfacesIn } from './connect.ts';
+import { type Context, Undo } from './context.ts';
+import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
+import { sandboxAttributes } from './events.ts';
+import { leftWarnings } from './networks.ts';
+import { sandboxChanges, sandboxRemoval } from './plans.ts';
+import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
+
+/** What a sandbox without `networks` is attached to. */
+const DEFAULT_NETWORK = 'bridge';
+
+interface Wanted {
+  readonly network: Network;
+  readonly spec: EndpointSpec;
+}
+
+export async function createSandbox(
+  ctx: Context,
+  spec: SandboxSpec,
+  { dryRun }: OperationOptions = {},
+): Promise<Outcome<Sandbox>> {
+  const id = newId();
+  if (spec.name !== undefined) checkSandboxName(spec.name);
+  if (spec.hostname !== undefined) checkHostname(spec.hostname);
+  const name = spec.name ?? autoName((candidate) => ctx.registry.sandboxNameTaken(candidate));
+  const wanted = resolveNetworks(ctx, spec);
+  const netns = namespaceOf(ctx, { id, spec, wanted });
+  using _name = ctx.registry.reserveSandbox(name, id);
+  using _guard = ctx.registry.guard(id);
+  using ports = new DisposableStack();
+  const undo = new Undo();
+  try {
+    const taken = netns.type === 'adopted' ? await interfacesIn(ctx, netns.source) : [];
+    const facts = await ctx.facts.get();
+    let sandbox: Sandbox = {
+      id,
+      name,
+      created: new Date(ctx.clock.now()).toISOString(),
+      hostname: spec.hostname ?? (netns.type === 'host' ? facts.hostname : shortId(id)),
+      netns,
+      labels: spec.labels ?? {},
+      process: null,
+      autoRemove: spec.autoRemove ?? false,
+      endpoints: [],
+    };
+    checkAll(ctx, sandbox, wanted);
+    for (const { network, spec: asked } of wanted) {
+      checkRoom(ctx, { sandbox, network, taken }, asked);
+      ports.use(ctx.registry.joining(network.id));
+      const endpoint = await buildEndpoint(ctx, { sandbox, network, spec: asked, taken }, undo);
+      ports.use(ctx.registry.guard(endpoint.id));
+      sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, endpoint] };
+    }
+    const plan: Plan = { title: `create sandbox ${name}`, changes: sandboxChanges(ctx, sandbox, facts) };
+    if (dryRun === true) {
+      await undo.run(ctx.logger);
+      return { value: sandbox, plan, warnings: [] };
+    }
+    const rows = sandbox.endpoints.map(putEndpoint);
+    await ctx.executor.make(plan, [putSandbox(sandbox), ...rows]);
+    ctx.registry.setSandbox(sandbox);
+    if (netns.type !== 'host') ctx.watcher.observe([netns.path]);
+    emit(ctx, sandbox, 'create');
+    for (const { network } of wanted) emitAttachment(ctx, { network, sandbox, action: 'connect' });
+    return { value: sandbox, plan, warnings: [] };
+  } catch (error) {
+    await undo.run(ctx.logger);
+    throw error;
+  }
+}
+
+function resolveNetworks(ctx: Context, spec: SandboxSpec): Wanted[] {
+  const asked = spec.networks ?? [{ network: DEFAULT_NETWORK }];
+  return asked.map(({ network, endpoint }) => ({ network: attachable(ctx, network), spec: endpoint ?? {} }));
+}
+
+function namespaceOf(
+  ctx: Context,
+  { id, spec, wanted }: { readonly id: Id; readonly spec: SandboxSpec; readonly wanted: readonly Wanted[] },
+): SandboxNetns {
+  const path = `${netnsDirectory(ctx.config.instance)}/${shortId(id)}`;
+  const host = wanted.some(({ network }) => network.driver === 'host');
+  if (spec.adopt === undefined) return host ? { type: 'host' } : { type: 'own', path };
+  if (host) throw invalid('conflicting options: an adopted network namespace cannot be attached to the host network');
+  return { type: 'adopted', path, source: adoptedSource(spec.adopt) };
+}
+
+function adoptedSource(adopt: NonNullable<SandboxSpec['adopt']>): string {
+  if ('pid' in adopt) {
+    if (!Number.isSafeInteger(adopt.pid) || adopt.pid <= 0) throw invalid(`invalid process id: ${String(adopt.pid)}`);
+    return `/proc/${adopt.pid}/ns/net`;
+  }
+  if (!adopt.path.startsWith('/') || adopt.path.includes('\0') || adopt.path.length > 4095) {
+    throw invalid(`invalid network namespace path: ${adopt.path.slice(0, 64)}: it must be absolute`);
+  }
+  return adopt.path;
+}
+
+/** Everything that can be said before anything is reserved. */
+function checkAll(ctx: Context, empty: Sandbox, wanted: readonly Wanted[]): void {
+  let sandbox = empty;
+  for (const { network, spec } of wanted) {
+    checkCombination(ctx, sandbox, network);
+    checkEndpointSpec(network, spec);
+    // Enough of an endpoint for the next network's check against this one.
+    sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, placeholder(sandbox, network)] };
+  }
+}
+
+const placeholder = (sandbox: Sandbox, network: Network): Sandbox['endpoints'][number] => ({
+  id: sandbox.id,
+  networkId: network.id,
+  sandboxId: sandbox.id,
+  created: sandbox.created,
+  interfaceName: '',
+  hostInterfaceName: '',
+  mac: null,
+  ipv4: null,
+  ipv6: null,
+  requested: {},
+  aliases: [],
+  gatewayPriority: 0,
+  options: {},
+});
+
+/** @throws conflict with Docker's text while its main process runs, unless forced: then the process is killed. */
+export async function removeSandbox(
+  ctx: Context,
+  reference: string,
+  { dryRun, force = false }: OperationOptions & { readonly force?: boolean } = {},
+): Promise<Outcome<Sandbox>> {
+  const { id, name } = ctx.registry.sandbox(reference);
+  using _lock = await ctx.locks.hold(id);
+  const sandbox = ctx.registry.sandboxes.get(id);
+  if (sandbox === undefined) throw notFound(`No such container: ${name}`);
+  const running = sandbox.process !== null && ctx.processes.alive(sandbox.process);
+  if (running && !force) {
+    throw conflict(
+      `cannot remove container "${reference}": container is running: stop the container before removing or force remove`,
+    );
+  }
+  const facts = await ctx.facts.get();
+  const plan: Plan = { title: `remove sandbox ${name}`, changes: sandboxRemoval(ctx, sandbox, facts) };
+  if (dryRun === true) return { value: sandbox, plan, warnings: [] };
+  // At once, as `docker rm --force`: whoever wants it to end in order stops it first.
+  if (running && sandbox.process !== null) await ctx.processes.stop(sandbox.process, 0);
+  return await dropSandbox(ctx, sandbox, plan);
+}
+
+/** The removal itself; the sandbox's lock is held. */
+export async function dropSandbox(ctx: Context, sandbox: Sandbox, plan: Plan): Promise<Outcome<Sandbox>> {
+  using guards = new DisposableStack();
+  for (const one of [sandbox, ...sandbox.endpoints]) guards.use(ctx.registry.guard(one.id));
+  const writes = [deleteSandbox(sandbox.id), ...sandbox.endpoints.map((endpoint) => deleteEndpoint(endpoint.id))];
+  const restore = [putSandbox(sandbox), ...sandbox.endpoints.map(putEndpoint)];
+  const left = await ctx.executor.unmake(plan, { writes, restore });
+  ctx.registry.removeSandbox(sandbox.id);
+  if (sandbox.netns.type !== 'host') ctx.watcher.forget([sandbox.netns.path]);
+  for (const endpoint of sandbox.endpoints) {
+    const network = ctx.registry.networks.get(endpoint.networkId);
+    if (network === undefined) continue;
+    await releaseEndpoint(ctx, network, endpoint);
+    emitAttachment(ctx, { network, sandbox, action: 'disconnect' });
+  }
+  emit(ctx, sandbox, 'destroy');
+  return { value: sandbox, plan, warnings: leftWarnings(left) };
+}
+
+/** @throws conflict while another process is the main one and runs. */
+export async function setProcess(ctx: Context, reference: string, process: ProcessRef): Promise<Sandbox> {
+  const { id, name } = ctx.registry.sandbox(reference);
+  using _lock = await ctx.locks.hold(id);
+  const sandbox = ctx.registry.sandboxes.get(id);
+  if (sandbox === undefined) throw notFound(`No such container: ${name}`);
+  const before = sandbox.process;
+  const same = before?.pid === process.pid && before.startTime === process.startTime;
+  if (before !== null && !same && ctx.processes.alive(before)) {
+    throw conflict(`Cannot start ${process.command.join(' ')} as the main process of ${name}: process ${before.pid} is`);
+  }
+  const after: Sandbox = { ...sandbox, process };
+  await ctx.executor.commit([putSandbox(after)]);
+  ctx.registry.setSandbox(after);
+  if (!same) emit(ctx, after, 'start');
+  return after;
+}
+
+export function emit(ctx: Context, sandbox: Sandbox, action: 'create' | 'start' | 'die' | 'destroy'): void {
+  const attributes = sandboxAttributes(sandbox);
+  ctx.events.emit({ type: 'container', action, actorId: sandbox.id, attributes, time: ctx.clock.now() });
+}

@@ -1,0 +1,108 @@
+/** Finds what carries our mark and belongs to nobody: what a crash, or a removal that half failed, left behind. */
+import { type Id, shortId } from '../base/ids.ts';
+import { type Change, HOST, type LinkKind } from '../contracts/change.ts';
+import type { LinkState } from '../contracts/kernel.ts';
+import { netnsDirectory } from '../model/instance.ts';
+import { parseOwnerAlias } from '../model/names.ts';
+import type { Context } from './context.ts';
+import type { Desired } from './desired.ts';
+import { filesDirectory } from './files.ts';
+import type { PassResult } from './repair.ts';
+
+/** The changes that remove orphans; the world lock is held exclusively and `seen` covers everything. */
+export async function orphans(ctx: Context, seen: PassResult): Promise<Change[]> {
+  return [...orphanElements(ctx, seen), ...orphanLinks(ctx, seen), ...(await orphanPins(ctx)), ...(await orphanFiles(ctx))];
+}
+
+/** Rows that cannot be read still own their kernel state: their ids are in their keys. */
+const unreadableIds = (ctx: Context): string[] => ctx.unreadable.map(({ key }) => key.slice(key.indexOf('/') + 1));
+
+function orphanLinks(ctx: Context, { host }: PassResult): Change[] {
+  const unreadable = unreadableIds(ctx);
+  return (host?.links ?? []).flatMap((link): Change[] => {
+    const owner = parseOwnerAlias(link.alias);
+    if (owner === null || owner.instance !== ctx.config.instance.id) return [];
+    if (ctx.registry.known.has(owner.owner) || unreadable.includes(owner.owner)) return [];
+    return [
+      { kind: 'link', op: 'remove', netns: HOST, link: { name: link.name, kind: kindOf(link), up: link.up, alias: link.alias } },
+    ];
+  });
+}
+
+/** Enough of a kind to name the link for removal. */
+function kindOf(link: LinkState): LinkKind {
+  switch (link.type) {
+    case 'bridge':
+      return { type: 'bridge' };
+    case 'veth':
+      return { type: 'veth', peer: { name: '', netns: HOST } };
+    default:
+      return { type: 'dummy' };
+  }
+}
+
+async function orphanPins(ctx: Context): Promise<Change[]> {
+  const directory = netnsDirectory(ctx.config.instance);
+  const unreadable = unreadableIds(ctx).map((id) => `${directory}/${shortId(id as Id)}`);
+  const pins = await ctx.kernel.pins(directory);
+  return pins
+    .filter((path) => ctx.registry.pinOwner(path) === undefined && !unreadable.includes(path))
+    .map((path) => ({ kind: 'netns', op: 'remove', path }));
+}
+
+/** Elements of our table that no plan wants. Not with unreadable rows: theirs cannot be told apart. */
+function orphanElements(ctx: Context, { desired, tables }: PassResult): Change[] {
+  if (ctx.unreadable.length > 0) return [];
+  const own = ownTables(desired);
+  return tables.flatMap((state) => {
+    const sets = state === null ? undefined : own.get(`${state.family} ${state.name}`);
+    if (state === null || sets === undefined) return [];
+    const table = { family: state.family, name: state.name };
+    return Object.entries(state.sets).flatMap(([set, elements]): Change[] => {
+      const wanted = sets.get(set);
+      if (wanted === undefined) return [];
+      return Object.entries(elements)
+        .filter(([key]) => !wanted.has(key))
+        .map(([key, value]) => ({
+          kind: 'nft-element',
+          op: 'remove',
+          table,
+          element: { set, key, ...(value === '' ? {} : { value }) },
+        }));
+    });
+  });
+}
+
+/** table -> set -> keys that some plan wants. Sets that the rules fill by themselves are left out. */
+function ownTables(desired: readonly Desired[]): Map<string, Map<string, Set<string>>> {
+  const own = new Map<string, Map<string, Set<string>>>();
+  for (const { changes } of desired) {
+    for (const change of changes) {
+      if (change.kind !== 'nft-table') continue;
+      const fixed = change.table.sets.filter(
+        ({ flags }) => !flags?.some((one) => one === 'dynamic' || one === 'constant' || one === 'timeout'),
+      );
+      own.set(`${change.table.family} ${change.table.name}`, new Map(fixed.map(({ name }) => [name, new Set()])));
+    }
+  }
+  for (const { changes } of desired) {
+    for (const change of changes) {
+      if (change.kind === 'nft-element')
+        own.get(`${change.table.family} ${change.table.name}`)?.get(change.element.set)?.add(change.element.key);
+    }
+  }
+  return own;
+}
+
+async function orphanFiles(ctx: Context): Promise<Change[]> {
+  const directory = filesDirectory(ctx.config.instance);
+  const names = (await ctx.listDirectory?.(directory)) ?? [];
+  const unreadable = unreadableIds(ctx);
+  return names
+    .filter((name) => !ctx.registry.sandboxes.has(name as Id) && !unreadable.includes(name))
+    .flatMap((name) =>
+      ['hosts', 'resolv.conf', 'hostname'].map(
+        (file): Change => ({ kind: 'file', path: `${directory}/${name}/${file}`, value: null, old: null }),
+      ),
+    );
+}
