@@ -1,0 +1,82 @@
+import type { EngineStatus } from '../../../contracts/engine.ts';
+import { defineCommand } from '../../command.ts';
+import type { Context } from '../../context.ts';
+import type { DockerNetwork } from '../../docker/network.ts';
+import { ageOf } from '../../output/age.ts';
+import { writeJson } from '../../output/report.ts';
+import { paint } from '../../output/style.ts';
+import { renderTable } from '../../output/table.ts';
+import { printable } from '../../output/width.ts';
+
+/** `GET /moor/status`; numbers of addresses are beyond what a JSON number holds, so they come as text. */
+interface Status extends Omit<EngineStatus, 'pools'> {
+  readonly pools: readonly { readonly subnet: string; readonly owner: string; readonly used: string; readonly size: string }[];
+  readonly version: string;
+  readonly pid: number;
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly instance: string;
+}
+
+export const status = defineCommand({
+  name: 'status',
+  summary: 'Show how the daemon and its networks are',
+  section: 'Host',
+  arguments: [],
+  options: {},
+  examples: [
+    { command: 'moor status', what: 'address pools, kernel features, warnings, repairs' },
+    { command: 'moor status --json', what: 'all of it for a program' },
+  ],
+  run: async (context) => {
+    const [answer, networks] = await Promise.all([
+      context.api.get<Status>('/moor/status'),
+      context.api.get<readonly DockerNetwork[]>('/networks'),
+    ]);
+    if (context.json) writeJson(context, answer);
+    else context.terminal.out.write(render(context, answer, new Map(networks.map(({ Id, Name }) => [Id, Name]))));
+  },
+});
+
+const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
+
+function render({ terminal: { out }, clock }: Context, answer: Status, names: ReadonlyMap<string, string>): string {
+  const { facts } = answer;
+  const uplink = facts.uplink === '' ? 'no uplink' : `uplink ${facts.uplink} (MTU ${facts.uplinkMtu})`;
+  const sections: (readonly [heading: string, body: string])[] = [
+    [
+      `Moorline ${answer.version}`,
+      [
+        `pid ${answer.pid}, state in ${answer.dataRoot} and ${answer.execRoot}${answer.instance === '' ? '' : `, instance ${answer.instance}`}`,
+        `${facts.hostname}, ${uplink}`,
+        `${count(answer.networks, 'network')}, ${count(answer.sandboxes, 'sandbox').replace('sandboxs', 'sandboxes')}, ${count(answer.endpoints, 'endpoint')}`,
+      ]
+        .map((line) => `${line}\n`)
+        .join(''),
+    ],
+  ];
+  if (answer.pools.length > 0) {
+    const rows = answer.pools.map(({ subnet, owner, used, size }) => [
+      subnet,
+      names.get(owner) ?? owner.slice(0, 12),
+      used,
+      size,
+    ]);
+    sections.push(['Address pools', renderTable([['SUBNET', 'NETWORK', 'USED', 'OF'], ...rows])]);
+  }
+  if (answer.features.length > 0) {
+    const rows = answer.features.map(({ name, state, why }) => [name, state, printable(why)]);
+    sections.push(['Kernel features', renderTable([['FEATURE', 'STATE', 'WHY'], ...rows])]);
+  }
+  if (answer.warnings.length > 0)
+    sections.push([paint(out, 'yellow', 'Warnings'), answer.warnings.map((line) => `${printable(line)}\n`).join('')]);
+  if (answer.repairs.length > 0) {
+    const rows = answer.repairs.map(({ time, what, why }) => [
+      `${ageOf(new Date(time).toISOString(), clock.now())} ago`,
+      printable(what),
+      printable(why),
+    ]);
+    sections.push(['Repairs since the start', renderTable([['WHEN', 'WHAT', 'WHY'], ...rows])]);
+  }
+  return sections.map(([heading, body]) => `${paint(out, 'bold', heading)}\n${body}`).join('\n');
+}
