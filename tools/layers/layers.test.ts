@@ -28,6 +28,8 @@ test('a tree that follows the design has no violation', () => {
     'drivers/names.ts': `import { ip } from '../base/ip.ts';`,
     'drivers/bridge/plan.ts': `import { a } from '../names.ts'; import { b } from './options.ts'; export * from '../../contracts/kernel.ts';`,
     'drivers/bridge/plan.test.ts': `import fc from 'fast-check'; import { fake } from '../../kernel/fake/kernel.ts'; import { lab } from '../../../test/lab.ts';`,
+    'wire/arbitrary.ts': `import fc from 'fast-check';`,
+    'wire/link.test.ts': `import { link } from './arbitrary.ts';`,
     'main/moord.ts': `import pkg from '../../package.json' with { type: 'json' }; import { engine } from '../engine/engine.ts';`,
   });
   assert.deepEqual(found, []);
@@ -63,6 +65,8 @@ const BAD: readonly (readonly [name: string, path: string, text: string, expecte
   ['the composition root', 'cli/a.ts', `import { x } from '../main/x.ts';`, /nobody imports main\//],
   ['the composition root in a test', 'cli/a.test.ts', `import { x } from '../main/x.ts';`, /nobody imports main\//],
   ['a test', 'cli/a.ts', `import { x } from './b.test.ts';`, /nothing may depend on a test/],
+  ['what is there for tests', 'wire/a.ts', `import { x } from './link.testing.ts';`, /there for tests only/],
+  ['FFI in what is there for tests', 'wire/arbitrary.ts', `import koffi from 'koffi';`, /may not use the package koffi/],
   ['a path outside src', 'cli/a.ts', `import x from '../../package.json';`, /lies outside src\//],
   ['test helpers in code', 'cli/a.ts', `import x from '../../test/lab.ts';`, /lies outside src\//],
 ];

@@ -38,8 +38,18 @@ export function readDesign(markdown: string): Design {
   return design;
 }
 
-export function isTest(path: string): boolean {
+function isTest(path: string): boolean {
   return path.endsWith('.test.ts');
+}
+
+/** What several test files share: generators and builders, beside the source they are for. */
+function isTestHelper(path: string): boolean {
+  return /(?:^|[/.])(?:arbitrary|testing)\.ts$/.test(path);
+}
+
+/** Runs with whatever real or fake parts it takes, and ships with none of them. */
+function isForTests(path: string): boolean {
+  return isTest(path) || isTestHelper(path);
 }
 
 function tableFaults({ layers, design }: Tree): readonly string[] {
@@ -90,12 +100,12 @@ function importFault(file: SourceFile, layer: Layer, { specifier, form }: Import
     return mayLeaveSource(file, layer, target) ? null : `imports ${specifier}, which lies outside src/`;
   }
   if (isTest(target)) return `imports ${specifier}: nothing may depend on a test`;
+  if (isTestHelper(target) && !isForTests(file.path)) return `imports ${specifier}, which is there for tests only`;
   const to = folderOf(target);
   if (to === COMPOSITION_ROOT && layer.folder !== COMPOSITION_ROOT) {
     return `imports ${specifier}: nobody imports ${COMPOSITION_ROOT}/, which joins everything`;
   }
-  // A test runs the thing with whatever real or fake parts it takes, and ships with none of them.
-  if (isTest(file.path)) return null;
+  if (isForTests(file.path)) return null;
   if (to === layer.folder) {
     const foreign = layer.siblings === true && isForeignMember(file.path, target);
     return foreign ? `imports ${specifier}: ${layer.folder}/${memberOf(target)} stands alone (${layer.why})` : null;
@@ -113,21 +123,22 @@ function isForeignMember(from: string, target: string): boolean {
 /** `../package.json` for the version in main/, and the helpers in test/ for tests. */
 function mayLeaveSource(file: SourceFile, layer: Layer, target: string): boolean {
   return (
-    (target === '../package.json' && layer.folder === COMPOSITION_ROOT) || (target.startsWith('../test/') && isTest(file.path))
+    (target === '../package.json' && layer.folder === COMPOSITION_ROOT) ||
+    (target.startsWith('../test/') && isForTests(file.path))
   );
 }
 
 function packageFault(file: SourceFile, layer: Layer, specifier: string): string | null {
   if (isBuiltin(specifier)) {
     if (!specifier.startsWith('node:')) return `imports ${specifier}: write node:${specifier}`;
-    if (!layer.pure || isTest(file.path)) return null;
+    if (!layer.pure || isForTests(file.path)) return null;
     const allowed = PURE_BUILTINS.some((name) => specifier === name || specifier.startsWith(`${name}/`));
     return allowed ? null : `imports ${specifier}: ${layer.folder}/ does no I/O (${layer.why})`;
   }
   const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
   if (layer.packages.includes(name)) return null;
   // The one gate to the operating system holds for tests too; for the rest they may use what they like.
-  if (isTest(file.path) && name !== 'koffi') return null;
+  if (isForTests(file.path) && name !== 'koffi') return null;
   return `imports ${specifier}: ${layer.folder}/ may not use the package ${name} (${layer.why})`;
 }
 
