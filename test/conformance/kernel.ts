@@ -34,7 +34,11 @@ export function kernelConformance(harness: KernelHarness): void {
       results.map((result) => (result.state === 'failed' ? `failed: ${result.error.message}` : result.state));
     const all = (n: number, state: string): string[] => Array.from({ length: n }, () => state);
     const ok = async (changes: readonly Change[], options?: ApplyOptions): Promise<void> => {
-      assert.deepEqual(states(await apply(changes, options)), all(changes.length, 'changed'), changes.map(describe).join('\n'));
+      const results = states(await apply(changes, options));
+      const others = results.flatMap((state, i) =>
+        state === 'changed' ? [] : [`${changes[i] && describe(changes[i])} -> ${state}`],
+      );
+      assert.deepEqual(others.slice(0, 5), []);
     };
     const undo = async (changes: readonly Change[], applied?: readonly Applied[]): Promise<void> => {
       const back = subsume(inversePlan(changes, applied));

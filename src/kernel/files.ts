@@ -1,0 +1,58 @@
+/** Whole files: written beside their place and renamed, so that nobody reads half of one. */
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { invalid } from '../base/errors.ts';
+import type { Change } from '../contracts/change.ts';
+import type { Applied } from '../contracts/kernel.ts';
+import { ALREADY, CHANGED } from './failure.ts';
+import { fileError } from './sysctl.ts';
+
+/** Mode when none is given. */
+const MODE = 0o644;
+
+/** @param roots directories that stay when they are empty */
+export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: readonly string[]): Applied {
+  const { path, value, mode = MODE } = change;
+  if (!path.startsWith('/')) throw invalid('the path of a file must be absolute');
+  try {
+    const old = read(path);
+    if (value === null) {
+      if (old === null) return ALREADY;
+      unlinkSync(path);
+      removeEmpty(dirname(path), roots);
+      return CHANGED;
+    }
+    if (old === value && (statSync(path).mode & 0o7777) === mode) return ALREADY;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    // One daemon owns a path, and one thread writes: a name derived from the path is free, or left over from a crash.
+    const temporary = `${path}.new`;
+    writeFileSync(temporary, value);
+    chmodSync(temporary, mode); // not `mode` of the open, which the umask cuts
+    renameSync(temporary, path);
+    return CHANGED;
+  } catch (error) {
+    throw fileError(error, `write ${path}`);
+  }
+}
+
+/** null = no such file */
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return null;
+    throw error;
+  }
+}
+
+/** Removes a directory and its parents as long as they are empty. */
+export function removeEmpty(directory: string, roots: readonly string[]): void {
+  // Not the root, nor what lies right under it.
+  for (let path = directory; path.lastIndexOf('/') > 0 && !roots.includes(path); path = dirname(path)) {
+    try {
+      rmdirSync(path);
+    } catch {
+      return; // not empty, a mount point, or somebody else's
+    }
+  }
+}

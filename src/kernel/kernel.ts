@@ -1,0 +1,114 @@
+/** The real kernel, behind a worker thread: the caller's thread never waits in a system call. */
+import { SHARE_ENV, Worker } from 'node:worker_threads';
+import type { Logger } from '../base/clock.ts';
+import { MoorError, errorFrom } from '../base/errors.ts';
+import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
+import type { Instance } from '../model/instance.ts';
+import type { NftTableState } from '../nft/types.ts';
+import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+
+export interface KernelOptions {
+  /** Its folders stay when they are empty. */
+  readonly instance: Instance;
+  /** Our table (family inet): not foreign in the facts. */
+  readonly tableName: string;
+  readonly logger: Logger;
+  /** Module of the worker thread; default: worker.ts beside this file, or what the bundler made of it. */
+  readonly worker?: URL;
+  /** Use the `nft` program although libnftables is there: for tests. */
+  readonly forceNftProgram?: boolean;
+}
+
+/** Megabytes of the worker's heap. It holds no state that grows; a listing of 10,000 elements takes some ten for a moment. */
+const HEAP = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 };
+
+interface Pending {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** @throws what keeps the kernel thread from starting */
+export async function createKernel(options: KernelOptions): Promise<Kernel> {
+  const { instance, tableName, logger } = options;
+  const workerData: WorkerOptions = {
+    table: { family: 'inet', name: tableName },
+    roots: [instance.dataRoot, instance.execRoot],
+    forceNftProgram: options.forceNftProgram ?? false,
+  };
+  const worker = new Worker(options.worker ?? new URL('./worker.ts', import.meta.url), {
+    workerData,
+    name: 'moor-kernel',
+    env: SHARE_ENV,
+    execArgv: [],
+    resourceLimits: HEAP,
+  });
+  const ended = Promise.withResolvers<void>();
+  const ready = Promise.withResolvers<void>();
+  const pending = new Map<number, Pending>();
+  const listeners = new Set<(event: KernelEvent) => void>();
+  let nextId = 1;
+  let broken: MoorError | null = null;
+
+  const breakOff = (error: MoorError): void => {
+    broken ??= error;
+    ready.reject(error);
+    for (const { reject } of pending.values()) reject(error);
+    pending.clear();
+  };
+  worker.on('error', (error) => {
+    logger.error({ err: error }, 'The kernel thread failed');
+    breakOff(new MoorError('internal', `The kernel thread failed: ${error instanceof Error ? error.message : String(error)}`));
+  });
+  worker.on('exit', () => {
+    breakOff(new MoorError('cancelled', 'The kernel thread has ended'));
+    ended.resolve();
+  });
+  worker.on('message', (message: FromWorker) => {
+    if ('ready' in message) ready.resolve();
+    else if ('event' in message) for (const listener of listeners) listener(message.event);
+    else {
+      const waiting = pending.get(message.id);
+      pending.delete(message.id);
+      if ('error' in message) waiting?.reject(errorFrom(message.error));
+      else waiting?.resolve(message.value);
+    }
+  });
+  await ready.promise;
+
+  const post = (message: ToWorker): void => worker.postMessage(message);
+  const ask = async <T>(call: Call): Promise<T> => {
+    if (broken !== null) throw broken;
+    const id = nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    pending.set(id, { resolve, reject });
+    post({ id, call });
+    // The worker is ours: what it answers to a call has the type that the contract says.
+    return (await promise) as T;
+  };
+
+  return {
+    apply: (changes, { keepGoing = false } = {}) =>
+      changes.length === 0 ? Promise.resolve([]) : ask<readonly Applied[]>({ method: 'apply', changes, keepGoing }),
+    snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
+    listTable: (table) => ask<NftTableState | null>({ method: 'listTable', table }),
+    facts: () => ask<HostFacts>({ method: 'facts' }),
+    features: () => ask<readonly Feature[]>({ method: 'features' }),
+    pins: (directory) => ask<readonly string[]>({ method: 'pins', directory }),
+    async watch(listener) {
+      // One wrapper a call, so that the same function may watch twice.
+      const entry = (event: KernelEvent): void => listener(event);
+      listeners.add(entry);
+      await ask<null>({ method: 'watch' });
+      return async () => {
+        if (listeners.delete(entry) && listeners.size === 0 && broken === null) await ask<null>({ method: 'unwatch' });
+      };
+    },
+    observe: async (netns) => void (await ask<null>({ method: 'observe', netns })),
+    forget: async (netns) => void (await ask<null>({ method: 'forget', netns })),
+    async [Symbol.asyncDispose]() {
+      listeners.clear();
+      if (broken === null) post({ stop: true });
+      await ended.promise;
+    },
+  };
+}

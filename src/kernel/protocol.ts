@@ -1,0 +1,28 @@
+/** What the API's thread and the kernel thread say to each other. Plain data. */
+import type { ErrorData } from '../base/errors.ts';
+import type { Change, Netns } from '../contracts/change.ts';
+import type { KernelEvent, SnapshotPart } from '../contracts/kernel.ts';
+import type { NftTableRef } from '../nft/types.ts';
+
+export type Call =
+  | { readonly method: 'apply'; readonly changes: readonly Change[]; readonly keepGoing: boolean }
+  | { readonly method: 'snapshot'; readonly netns: readonly Netns[]; readonly parts: readonly SnapshotPart[] }
+  | { readonly method: 'listTable'; readonly table: NftTableRef }
+  | { readonly method: 'facts' | 'features' | 'watch' | 'unwatch' }
+  | { readonly method: 'pins'; readonly directory: string }
+  | { readonly method: 'observe' | 'forget'; readonly netns: readonly Netns[] };
+
+export type ToWorker = { readonly id: number; readonly call: Call } | { readonly stop: true };
+
+export type FromWorker =
+  | { readonly ready: true }
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: ErrorData }
+  | { readonly event: KernelEvent };
+
+/** `workerData` */
+export interface WorkerOptions {
+  readonly table: NftTableRef;
+  readonly roots: readonly string[];
+  readonly forceNftProgram: boolean;
+}

@@ -1,0 +1,128 @@
+/** Changes of links, addresses, routes, rules and neighbours -> netlink messages, with names resolved to indexes. */
+import { MoorError } from '../base/errors.ts';
+import type { Change, Link, LinkAttributes } from '../contracts/change.ts';
+import { addAddress, deleteAddress } from '../netlink/address.ts';
+import { addFdb, deleteFdb } from '../netlink/fdb.ts';
+import { type NewLinkKind, addLink, deleteLink, setBridgePort, setLink } from '../netlink/link.ts';
+import { deleteNeighbour, setNeighbour } from '../netlink/neighbour.ts';
+import type { Request } from '../netlink/request.ts';
+import { type RouteSpec, addRoute, deleteRoute } from '../netlink/route.ts';
+import { addRule, deleteRule } from '../netlink/rule.ts';
+import type { Space, Spaces } from './spaces.ts';
+
+/** What goes to an rtnetlink socket. */
+export type RouteChange = Extract<Change, { kind: 'link' | 'link-set' | 'address' | 'route' | 'rule' | 'neighbour' | 'fdb' }>;
+
+/**
+ * The messages of one change, to be sent in this order. A link to be made gets its index here, so that later messages of the
+ * same send can name it.
+ * @throws not-found when something it names is not there
+ */
+export function requestsOf(change: RouteChange, space: Space, spaces: Spaces): readonly Request[] {
+  switch (change.kind) {
+    case 'link':
+      return change.op === 'add' ? newLink(change.link, space, spaces) : removeLink(change.link.name, space);
+    case 'link-set':
+      return setAttributes(need(space, change.name), change.value, space);
+    case 'address': {
+      const index = need(space, change.device);
+      const options = { nodad: change.nodad, device: change.device };
+      return [change.op === 'add' ? addAddress(index, change.address, options) : deleteAddress(index, change.address, options)];
+    }
+    case 'route': {
+      const { device, ...route } = change.route;
+      const spec: RouteSpec = { ...route, ...(device === undefined ? {} : { device: need(space, device) }) };
+      return [change.op === 'add' ? addRoute(spec, device) : deleteRoute(spec, device)];
+    }
+    case 'rule':
+      return [change.op === 'add' ? addRule(change.rule) : deleteRule(change.rule)];
+    case 'neighbour': {
+      const { device, ...entry } = change.neighbour;
+      const index = need(space, device);
+      return [
+        change.op === 'add'
+          ? setNeighbour({ index, ...entry }, device)
+          : deleteNeighbour({ index, address: entry.address }, device),
+      ];
+    }
+    case 'fdb': {
+      const { device, ...entry } = change.entry;
+      const spec = { index: need(space, device), on: fdbTable(entry), ...entry };
+      return [change.op === 'add' ? addFdb(spec, device) : deleteFdb(spec, device)];
+    }
+  }
+}
+
+/** A VXLAN device has a table of its own, with destinations; entries of other devices are their bridge's. */
+export const fdbTable = (entry: { readonly destination?: unknown }): 'self' | 'master' =>
+  entry.destination === undefined ? 'master' : 'self';
+
+/**
+ * Starts at a random place, so that a link made by somebody else meanwhile, whose index the kernel counts up from 1, cannot take
+ * it; EBUSY tells when it is taken all the same. An index is a positive int.
+ */
+let lastIndex = 0x100000 + Math.floor(Math.random() * 0x1fffffff);
+const newIndex = (): number => (lastIndex = lastIndex >= 0x7ffffff0 ? 0x100000 : lastIndex + 1);
+
+function newLink(link: Link, space: Space, spaces: Spaces): Request[] {
+  const { name, kind, up, mtu, mac } = link;
+  const master = link.master === undefined ? undefined : need(space, link.master);
+  const index = newIndex();
+  const made = addLink({ name, kind: kindOf(kind, space, spaces), index, up, mtu, mac, master });
+  space.bear(name, index);
+  return [made, ...afterBirth(link, index)];
+}
+
+/** What a link cannot be born with: its alias, and the flags of a bridge port. */
+export function afterBirth(link: Link, index: number): Request[] {
+  const { alias, isolated, hairpin } = link;
+  return [
+    ...(alias === undefined ? [] : [setLink(index, { alias })]),
+    ...(isolated === undefined && hairpin === undefined ? [] : [setBridgePort(index, { isolated, hairpin })]),
+  ];
+}
+
+function kindOf(kind: Link['kind'], space: Space, spaces: Spaces): NewLinkKind {
+  switch (kind.type) {
+    case 'tun':
+    case 'tap':
+      throw new MoorError('internal', `a ${kind.type} device is not made by rtnetlink`);
+    case 'veth': {
+      const { netns, ...peer } = kind.peer;
+      const other = netns === space.netns ? space : spaces.get(netns);
+      const index = newIndex();
+      other.bear(peer.name, index);
+      return { type: 'veth', peer: { ...peer, index, ...(other === space ? {} : { netns: other.namespace.netns }) } };
+    }
+    case 'macvlan':
+      return { ...kind, parent: need(space, kind.parent) };
+    case 'vxlan': {
+      const { device, ...rest } = kind;
+      return { ...rest, ...(device === undefined ? {} : { device: need(space, device) }) };
+    }
+    case 'bridge':
+    case 'dummy':
+      return kind;
+  }
+}
+
+function removeLink(name: string, space: Space): Request[] {
+  space.forgetLink(name);
+  return [deleteLink(name)];
+}
+
+/** In an order that works: a port's flags after it has become one. */
+export function setAttributes(index: number, value: LinkAttributes, space: Space): Request[] {
+  const { up, mtu, mac, isolated, hairpin } = value;
+  const master = value.master === undefined ? undefined : value.master === '' ? 0 : need(space, value.master);
+  return [
+    ...([up, mtu, mac, master].every((field) => field === undefined) ? [] : [setLink(index, { up, mtu, mac, master })]),
+    ...(isolated === undefined && hairpin === undefined ? [] : [setBridgePort(index, { isolated, hairpin })]),
+  ];
+}
+
+function need(space: Space, name: string): number {
+  const index = space.indexOf(name);
+  if (index === null) throw new MoorError('not-found', `no device ${name}`);
+  return index;
+}

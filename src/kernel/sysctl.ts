@@ -1,0 +1,92 @@
+/** /proc/sys of a namespace: the thread's own decides what is under /proc/sys/net. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { MoorError } from '../base/errors.ts';
+import { type Change, HOST } from '../contracts/change.ts';
+import type { Applied } from '../contracts/kernel.ts';
+import type { Fd } from '../sys/fd.ts';
+import { kernelError } from '../sys/errors.ts';
+import { openNetns, withNetns } from '../sys/netns.ts';
+import { ALREADY, CHANGED } from './failure.ts';
+
+type Sysctl = Extract<Change, { kind: 'sysctl' }>;
+
+/**
+ * Limits of the neighbour table. There is one table for the whole machine (`arp_tbl`, net/ipv4/arp.c), and its limits show only
+ * in the machine's first namespace: a daemon in another one reaches them through that of process 1, and only ever raises them, since
+ * others live by them, too.
+ */
+const NEIGHBOUR_LIMIT = /^net\/ipv[46]\/neigh\/default\/gc_thresh[123]$/;
+
+/** @param netns null = the thread's own */
+export function applySysctl(change: Sysctl, netns: Fd | null): Applied {
+  const { key, value } = change;
+  if (!/^[A-Za-z0-9_@:.-]+(?:\/[A-Za-z0-9_@:.-]+)+$/.test(key) || key.split('/').includes('..')) {
+    throw new MoorError('invalid', 'not a key below /proc/sys');
+  }
+  const limit = change.netns === HOST && NEIGHBOUR_LIMIT.test(key);
+  return within(limit ? homeOf(key) : { netns, [Symbol.dispose]() {} }, () => {
+    const old = read(key);
+    if (old === null) throw new MoorError('not-found', `no such key: ${key}`);
+    if (old === normal(value) || (limit && Number(old) >= Number(value))) return ALREADY;
+    try {
+      // O_WRONLY without O_CREAT or O_TRUNC: these files exist or not.
+      writeFileSync(`/proc/sys/${key}`, value, { flag: 'r+' });
+    } catch (error) {
+      throw fileError(error, `sysctl -w ${key}`);
+    }
+    return CHANGED;
+  });
+}
+
+/** Values of those keys that exist, as the host's namespace shows them. */
+export function readSysctls(keys: readonly string[]): Record<string, string> {
+  const out: Record<string, string> = {};
+  for (const key of keys) {
+    const value = NEIGHBOUR_LIMIT.test(key) ? within(homeOf(key), () => read(key)) : read(key);
+    if (value !== null) out[key] = value;
+  }
+  return out;
+}
+
+interface Home extends Disposable {
+  readonly netns: Fd | null;
+}
+
+/** Where a key of the whole machine shows: here, or in the namespace of process 1 if we may enter that. */
+function homeOf(key: string): Home {
+  const here = { netns: null, [Symbol.dispose]() {} };
+  if (read(key) !== null) return here;
+  try {
+    const first = openNetns('/proc/1/ns/net');
+    return { netns: first, [Symbol.dispose]: () => first.close() };
+  } catch (error) {
+    if (error instanceof MoorError) return here;
+    throw error;
+  }
+}
+
+function within<T>(home: Home, body: () => T): T {
+  using place = home;
+  return place.netns === null ? body() : withNetns(place.netns, body);
+}
+
+/** null = no such key */
+function read(key: string): string | null {
+  try {
+    return normal(readFileSync(`/proc/sys/${key}`, 'utf8'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw fileError(error, `sysctl ${key}`);
+  }
+}
+
+/** The kernel separates several values by tabs. */
+const normal = (value: string): string => value.trim().replaceAll(/\s+/g, ' ');
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
+
+/** An error of node:fs as a kernel error. */
+export function fileError(error: unknown, operation: string): unknown {
+  const errno = error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? -error.errno : 0;
+  return errno > 0 ? kernelError(operation, errno) : error;
+}

@@ -1,0 +1,179 @@
+/** Notifications of the host's namespace, of observed sandboxes and of nftables, without those that our own changes cause. */
+import type { Change, Netns } from '../contracts/change.ts';
+import { HOST } from '../contracts/change.ts';
+import type { Applied, KernelEvent } from '../contracts/kernel.ts';
+import { type Monitor, type NftEvent, type RouteEvent, openNftMonitor, openRouteMonitor } from '../netlink/monitor.ts';
+import { getNsid, setNsid } from '../netlink/nsid.ts';
+import type { NftFamily } from '../nft/types.ts';
+import { hasCode } from '../sys/errors.ts';
+import { watchReadable } from '../sys/poll.ts';
+import type { NftRunner } from './nft-run.ts';
+import type { Spaces } from './spaces.ts';
+import { Watched } from './watched.ts';
+
+export interface WatchOptions {
+  readonly spaces: Spaces;
+  readonly nft: NftRunner;
+  readonly emit: (event: KernelEvent) => void;
+}
+
+export class Watch implements Disposable {
+  readonly #options: WatchOptions;
+  readonly #stack = new DisposableStack();
+  readonly #route: Monitor<RouteEvent>;
+  readonly #nft: Monitor<NftEvent>;
+  /** One socket hears all namespaces that have an id in ours; null is ours itself. */
+  readonly #byId = new Map<number | null, Watched>();
+  /** Tables of a transaction whose end has not come yet. */
+  readonly #tables = new Map<string, { readonly family: NftFamily; readonly name: string }>();
+  /** This thread as the kernel counts (which need not be as we count): transactions by it are ours. */
+  #ownPid = -1;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    // One socket for all namespaces: NETLINK_LISTEN_ALL_NSID, netlink(7).
+    this.#route = this.#stack.use(openRouteMonitor({ allNsid: true }));
+    this.#nft = this.#stack.use(openNftMonitor());
+    const host = new Watched(HOST);
+    host.load(options.spaces.host.route);
+    this.#byId.set(null, host);
+    this.#learnPid();
+    for (const { fd } of [this.#route, this.#nft]) this.#stack.use(watchReadable(fd, () => this.drain()));
+  }
+
+  /** Ends in a transaction that changes nothing and whose notification says who we are. */
+  #learnPid(): void {
+    const name = `moor_watch_${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+    if (this.#options.nft.run(`add table inet ${name}; delete table inet ${name}`).rc !== 0) return;
+    let seen = false;
+    for (const event of this.#nft.drain()) {
+      if (event.type === 'nft' && event.table === name) seen = true;
+      else if (event.type === 'generation' && seen) {
+        this.#ownPid = event.pid;
+        return;
+      }
+    }
+  }
+
+  /** Namespaces that are gone are passed over. */
+  observe(paths: readonly Netns[]): void {
+    const { spaces } = this.#options;
+    for (const path of paths) {
+      const space = path === HOST ? null : spaces.tryGet(path);
+      if (space === null) continue;
+      const { netns } = space.namespace;
+      try {
+        if (spaces.host.route.find(getNsid(netns)) === null) spaces.host.route.run(setNsid(netns, -1));
+      } catch (error) {
+        // It got one meanwhile: a veth pair between the two gives it one.
+        if (!hasCode(error, 'EEXIST')) throw error;
+      }
+      const id = spaces.host.route.find(getNsid(netns));
+      if (id === null) continue;
+      this.forget([path]);
+      const watched = new Watched(path);
+      watched.load(space.route);
+      this.#byId.set(id, watched);
+    }
+  }
+
+  forget(paths: readonly Netns[]): void {
+    for (const [id, { netns }] of this.#byId) if (id !== null && paths.includes(netns)) this.#byId.delete(id);
+  }
+
+  /** Before a list is applied: what is waiting is not of its making. */
+  before(): void {
+    this.drain();
+  }
+
+  /** After it, at once: its echoes are waiting, and what disagrees with it is somebody else's. */
+  after(changes: readonly Change[], results: readonly Applied[]): void {
+    for (const [at, change] of changes.entries()) if (results[at]?.state === 'changed') this.#absorb(change);
+    this.drain(true);
+  }
+
+  #absorb(change: Change): void {
+    const { spaces } = this.#options;
+    if (change.kind === 'netns' || change.kind === 'netns-pin') {
+      if (change.op === 'remove') this.forget([change.path]);
+      return;
+    }
+    if (!('netns' in change)) return;
+    const watched = this.#watched(change.netns);
+    if (watched) {
+      const space = spaces.tryGet(change.netns);
+      if (space !== null) watched.absorb(change, space);
+    }
+    if (change.kind !== 'link' || change.link.kind.type !== 'veth') return;
+    const { netns, name } = change.link.kind.peer;
+    const peer = this.#watched(netns);
+    if (peer) peer.absorbPeer(change.op, name, change.op === 'add' ? spaces.tryGet(netns) : null);
+  }
+
+  #watched(netns: Netns): Watched | undefined {
+    for (const watched of this.#byId.values()) if (watched.netns === netns) return watched;
+    return undefined;
+  }
+
+  /** Tells what is new. @param own right after a list of ours */
+  drain(own = false): void {
+    const news = new Map<string, KernelEvent>();
+    const add = (event: KernelEvent): void => void news.set(JSON.stringify(event), event);
+    // Only how a thing ended counts: a link of ours is born without its alias and gets it a moment later.
+    const last = new Map<string, RouteEvent>();
+    for (const event of this.#route.drain()) {
+      if (event.type === 'overrun') {
+        last.clear();
+        this.#overrun(add);
+      } else if (this.#byId.has(event.nsid)) {
+        const key = eventKey(event);
+        last.delete(key);
+        last.set(key, event);
+      }
+    }
+    for (const event of last.values()) {
+      const found = this.#byId.get(event.nsid)?.compare(event);
+      if (found) add(found);
+    }
+    for (const event of this.#nft.drain()) {
+      if (event.type === 'overrun') this.#overrun(add);
+      else if (event.type === 'nft') {
+        if (event.family !== '') this.#tables.set(`${event.family} ${event.table}`, { family: event.family, name: event.table });
+      } else {
+        // Without the library, a program of ours made it: then only its name and the moment tell.
+        const program = own && this.#options.nft.reason !== '' && event.process === 'nft';
+        if (event.pid !== this.#ownPid && !program) for (const table of this.#tables.values()) add({ type: 'nft', table });
+        this.#tables.clear();
+      }
+    }
+    for (const event of news.values()) this.#options.emit(event);
+  }
+
+  #overrun(add: (event: KernelEvent) => void): void {
+    this.#tables.clear();
+    for (const [id, watched] of this.#byId) {
+      const space = this.#options.spaces.tryGet(watched.netns);
+      if (space === null) this.#byId.delete(id);
+      else watched.load(space.route);
+    }
+    add({ type: 'overrun' });
+  }
+
+  [Symbol.dispose](): void {
+    this.#stack.dispose();
+  }
+}
+
+/** What a notification is about. */
+function eventKey(event: RouteEvent): string {
+  const where = `${event.type} ${event.nsid} ${event.index}`;
+  switch (event.type) {
+    case 'link':
+      return `${where} ${event.port}`;
+    case 'address':
+    case 'neighbour':
+      return `${where} ${event.address}`;
+    case 'route':
+      return `${where} ${event.table} ${event.destination}`;
+  }
+}

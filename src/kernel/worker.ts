@@ -1,0 +1,91 @@
+/**
+ * The kernel thread: everything that may sleep in the kernel happens here, one thing at a time. Between calls it waits on its event
+ * loop for the next one, or for notifications.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { MoorError, errorData } from '../base/errors.ts';
+import type { Netns } from '../contracts/change.ts';
+import { listPins } from '../sys/netns.ts';
+import { setThreadName } from '../sys/process.ts';
+import { type Machine, applyList } from './apply.ts';
+import { dumpAll } from './dump.ts';
+import { hostFacts } from './facts.ts';
+import { listTable, openNftRunner } from './nft-run.ts';
+import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+import { Spaces } from './spaces.ts';
+import { Watch } from './watch.ts';
+
+/** Namespaces stay open for so long after the last call (milliseconds): a container's start makes several. */
+const REST_AFTER = 100;
+
+const port = parentPort;
+if (port === null) throw new MoorError('internal', 'kernel/worker.ts must run as a worker thread');
+const { table, roots, forceNftProgram } = workerData as WorkerOptions;
+
+setThreadName('moor-kernel');
+const machine: Machine = { spaces: new Spaces(), nft: openNftRunner(forceNftProgram), roots };
+const observed = new Set<Netns>();
+let watch: Watch | null = null;
+let resting: NodeJS.Timeout | undefined;
+
+const send = (message: FromWorker): void => port.postMessage(message);
+
+async function answer(call: Call): Promise<unknown> {
+  const { spaces, nft } = machine;
+  switch (call.method) {
+    case 'apply': {
+      watch?.before();
+      const results = applyList(machine, call.changes, call.keepGoing);
+      watch?.after(call.changes, results);
+      return results;
+    }
+    case 'snapshot':
+      spaces.begin();
+      return dumpAll((path) => spaces.tryGet(path), call.netns, call.parts);
+    case 'listTable':
+      return listTable(nft, call.table);
+    case 'facts':
+      return hostFacts(spaces.host, nft, table);
+    case 'features':
+      // Asked once in a daemon's life: its code need not stay in memory from the start.
+      return (await import('./features.ts')).probeFeatures();
+    case 'pins':
+      return listPins(call.directory);
+    case 'watch':
+      watch ??= new Watch({ spaces, nft, emit: (event) => send({ event }) });
+      watch.observe([...observed]);
+      return null;
+    case 'unwatch':
+      watch?.[Symbol.dispose]();
+      watch = null;
+      return null;
+    case 'observe':
+      spaces.begin();
+      for (const path of call.netns) observed.add(path);
+      watch?.observe(call.netns);
+      return null;
+    case 'forget':
+      for (const path of call.netns) observed.delete(path);
+      watch?.forget(call.netns);
+      return null;
+  }
+}
+
+port.on('message', (message: ToWorker) => {
+  clearTimeout(resting);
+  if ('stop' in message) {
+    watch?.[Symbol.dispose]();
+    machine.spaces[Symbol.dispose]();
+    machine.nft[Symbol.dispose]();
+    port.close();
+    return;
+  }
+  const { id, call } = message;
+  resting = setTimeout(() => machine.spaces.rest(), REST_AFTER);
+  answer(call).then(
+    (value) => send({ id, value }),
+    (error: unknown) => send({ id, error: errorData(error) }),
+  );
+});
+
+send({ ready: true });
