@@ -65,8 +65,7 @@ async function inspect(deps: DockerDeps, { parameter }: Call): Promise<unknown> 
 
 async function remove({ engine }: DockerDeps, { query, reply, parameter }: Call): Promise<unknown> {
   await engine.sandboxes.remove(parameter('id'), { force: queryBoolean(query, 'force') });
-  reply.code(204);
-  return null;
+  return reply.code(204).send();
 }
 
 function viewOf({ engine, processes }: DockerDeps, sandbox: Sandbox): SandboxView {

@@ -83,8 +83,7 @@ function asDockerPoolError(error: unknown): unknown {
 
 async function remove({ engine }: DockerDeps, { reply, parameter }: Call): Promise<unknown> {
   await engine.networks.remove(parameter('id'));
-  reply.code(204);
-  return null;
+  return reply.code(204).send();
 }
 
 async function prune({ engine, clock }: DockerDeps, { query }: Call): Promise<unknown> {
@@ -111,15 +110,13 @@ async function connect({ engine }: DockerDeps, { request, reply, parameter }: Ca
     if (!(error instanceof MoorError) || !error.message.includes('Address already in use')) throw error;
     throw new MoorError('forbidden', error.message, { cause: error });
   }
-  reply.code(200);
-  return null;
+  return reply.code(200).send();
 }
 
 async function disconnect({ engine }: DockerDeps, { request, reply, parameter }: Call): Promise<unknown> {
   const body = readBody(request.body);
   await engine.networks.disconnect(parameter('id'), named(body.string('Container')), { force: body.boolean('Force') ?? false });
-  reply.code(200);
-  return null;
+  return reply.code(200).send();
 }
 
 function named(container: string | undefined): string {

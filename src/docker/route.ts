@@ -55,6 +55,6 @@ export interface DockerRoute {
   readonly path: string;
   /** One line for the docs. */
   readonly summary: string;
-  /** The answer's body; undefined when the handler has answered itself. */
+  /** The answer's body; the reply itself when the handler has sent it. */
   readonly handle: (deps: DockerDeps, call: Call) => Promise<unknown>;
 }
