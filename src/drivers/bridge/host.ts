@@ -47,15 +47,18 @@ function undoForward(facts: HostFacts): string | null {
   return facts.foreignForward.length === 0 ? (facts.sysctls[FORWARD4] ?? null) : null;
 }
 
-/** Only ever raised. Only the initial network namespace has the keys; the limits hold for all. */
+/**
+ * Only ever raised, and left so (`old: null`): there is one table for the whole machine, and other daemons, in namespaces of their
+ * own, count on the same room.
+ */
 function neighbourLimits(facts: HostFacts): Change[] {
   const changes: Change[] = [];
   for (const family of ['ipv4', 'ipv6']) {
     for (const [name, limit] of NEIGHBOUR_LIMITS) {
       const key = `net/${family}/neigh/default/${name}`;
-      const old = facts.sysctls[key];
-      if (old === undefined || Number(old) >= limit) continue;
-      changes.push({ kind: 'sysctl', netns: HOST, key, value: String(limit), old });
+      const current = facts.sysctls[key];
+      if (current === undefined || Number(current) >= limit) continue;
+      changes.push({ kind: 'sysctl', netns: HOST, key, value: String(limit), old: null });
     }
   }
   return changes;

@@ -1,0 +1,90 @@
+/** What bridges and veth pairs look like to `ip`, and that they stay so. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describe } from '../../src/contracts/describe.ts';
+import { OPTION } from '../../src/drivers/bridge/options.ts';
+import { bridgeMac } from '../../src/drivers/bridge/plan.ts';
+import { ownerAlias } from '../../src/model/names.ts';
+import { createLab, INSTANCE } from './lab.ts';
+import { at, HERE, type Place, pings } from './packets.ts';
+
+interface LinkJson {
+  readonly ifname: string;
+  readonly mtu: number;
+  readonly address: string;
+  readonly ifalias?: string;
+  readonly master?: string;
+  readonly operstate: string;
+  readonly addr_info: readonly { readonly family: string; readonly local: string; readonly tentative?: boolean }[];
+  readonly linkinfo?: { readonly info_slave_data?: { readonly isolated: boolean } };
+}
+
+async function link(place: Place, name: string): Promise<LinkJson> {
+  const [found] = JSON.parse(await at(place, 'ip', '-j', '-d', 'address', 'show', 'dev', name)) as readonly LinkJson[];
+  assert.ok(found);
+  return found;
+}
+
+const addresses = ({ addr_info }: LinkJson): readonly string[] => addr_info.map(({ local }) => local);
+
+test('MAC and MTU of a bridge do not follow its ports', async () => {
+  await using lab = await createLab();
+  const net = await lab.network('10.1.0.0/24', { options: { [OPTION.name]: 'jumbo', [OPTION.mtu]: '9000' } });
+  const expected = { mac: bridgeMac(net.id), mtu: 9000 };
+  const now = async (): Promise<{ mac: string; mtu: number }> => {
+    const { address: mac, mtu } = await link(HERE, 'jumbo');
+    return { mac, mtu };
+  };
+  assert.deepEqual(await now(), expected);
+  const a = await lab.sandbox(net, 2);
+  assert.deepEqual(await now(), expected);
+  assert.equal((await link(a.place, 'eth0')).mtu, 9000);
+  await at(HERE, 'ip', 'link', 'del', a.endpoint.hostInterfaceName);
+  assert.deepEqual(await now(), expected);
+});
+
+test('an IPv4 network and its endpoints have no IPv6 address, not even a link-local one', async () => {
+  await using lab = await createLab();
+  const net = await lab.network('10.1.0.0/24', { options: { [OPTION.prefix]: 'net', [OPTION.icc]: 'false' } });
+  const a = await lab.sandbox(net, 2);
+  assert.ok(await pings(a.place, '10.1.0.1'));
+  const bridge = await link(HERE, `br-${net.id.slice(0, 12)}`);
+  assert.deepEqual(addresses(bridge), ['10.1.0.1']);
+  assert.equal(bridge.ifalias, ownerAlias(INSTANCE.id, net.id));
+  const outer = await link(HERE, a.endpoint.hostInterfaceName);
+  assert.deepEqual(addresses(outer), []);
+  assert.equal(outer.ifalias, ownerAlias(INSTANCE.id, a.endpoint.id));
+  assert.equal(outer.master, bridge.ifname);
+  assert.equal(outer.linkinfo?.info_slave_data?.isolated, true);
+  const inner = await link(a.place, 'net0');
+  assert.deepEqual(addresses(inner), ['10.1.0.2']);
+  assert.equal(inner.address, '02:42:0a:01:00:02');
+});
+
+test('IPv6 addresses are usable at once, and nobody listens to router advertisements', async () => {
+  await using lab = await createLab();
+  const net = await lab.network('10.1.0.0/24 fd00:1::/64');
+  const a = await lab.sandbox(net, 2);
+  const inner = await link(a.place, 'eth0');
+  const global = inner.addr_info.filter(({ local }) => local.startsWith('fd00'));
+  assert.deepEqual(
+    global.map(({ local, tentative }) => [local, tentative ?? false]),
+    [['fd00:1::2', false]],
+  );
+  const bridge = `br-${net.id.slice(0, 12)}`;
+  assert.equal((await at(HERE, 'cat', `/proc/sys/net/ipv6/conf/${bridge}/accept_ra`)).trim(), '0');
+  assert.equal((await at(a.place, 'cat', '/proc/sys/net/ipv6/conf/eth0/accept_ra')).trim(), '0');
+  assert.deepEqual(addresses(await link(HERE, a.endpoint.hostInterfaceName)), []);
+});
+
+test('a plan that was applied changes nothing a second time', async () => {
+  await using lab = await createLab();
+  const net = await lab.network('10.1.0.0/24 fd00:1::/64');
+  const a = await lab.sandbox(net, 2);
+  const again = [
+    ...(lab.driver.planHost?.(await lab.facts()) ?? []),
+    ...lab.driver.planNetwork(net, await lab.facts()),
+    ...lab.driver.planJoin(net, a.endpoint, a.place, await lab.facts()).changes,
+  ];
+  for (const change of again) assert.deepEqual(await lab.apply([change]), [{ state: 'already' }], describe(change));
+});
