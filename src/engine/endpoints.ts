@@ -127,8 +127,9 @@ export async function buildEndpoint(ctx: Context, { sandbox, network, spec, take
   const driver = driverOf(ctx, network.driver);
   const id = newEndpointId(ctx);
   const { addressing } = driver.capabilities;
-  const ipv4 = addressing && network.ipv4 ? await allocate(ctx, { network, family: 4, id, wish: spec.ipv4 }, undo) : null;
-  const ipv6 = addressing && network.ipv6 ? await allocate(ctx, { network, family: 6, id, wish: spec.ipv6 }, undo) : null;
+  const owner = addressOwner(sandbox);
+  const ipv4 = addressing && network.ipv4 ? await allocate(ctx, { network, family: 4, owner, wish: spec.ipv4 }, undo) : null;
+  const ipv6 = addressing && network.ipv6 ? await allocate(ctx, { network, family: 6, owner, wish: spec.ipv6 }, undo) : null;
   const prefix = driver.interfacePrefix(network);
   const used = (name: string): boolean => taken.includes(name) || sandbox.endpoints.some((one) => one.interfaceName === name);
   return {
@@ -175,15 +176,15 @@ function macOf(sandbox: Sandbox, spec: EndpointSpec, ipv4: IfAddress | null): Ma
 interface Allocation {
   readonly network: Network;
   readonly family: Family;
-  readonly id: Id;
+  readonly owner: string;
   readonly wish: string | undefined;
 }
 
-async function allocate(ctx: Context, { network, family, id, wish }: Allocation, undo: Undo): Promise<IfAddress> {
+async function allocate(ctx: Context, { network, family, owner, wish }: Allocation, undo: Undo): Promise<IfAddress> {
   const ipam = ipamOf(ctx, network.ipamDriver);
   const pools = network.pools.filter((pool) => pool.family === family);
   const take = async (pool: Pool, address?: IpAddress): Promise<IfAddress> => {
-    const given = await ipam.requestAddress({ subnet: pool.subnet, owner: id, ...(address === undefined ? {} : { address }) });
+    const given = await ipam.requestAddress({ subnet: pool.subnet, owner, ...(address === undefined ? {} : { address }) });
     undo.defer(() => ipam.releaseAddress(pool.subnet, given));
     return withLength(given, lengthOf(pool.subnet));
   };
@@ -204,6 +205,9 @@ async function allocate(ctx: Context, { network, family, id, wish }: Allocation,
   }
   throw full;
 }
+
+/** Who holds an address, in words that errors show; the space tells it from the roles `gateway` and `aux:name`. */
+export const addressOwner = (sandbox: Sandbox): string => `sandbox ${sandbox.name}`;
 
 /** Gives an endpoint's addresses back. */
 export async function releaseEndpoint(ctx: Context, network: Network, endpoint: Endpoint): Promise<void> {

@@ -6,6 +6,7 @@ import type { Network, Pool } from '../model/network.ts';
 import type { CheckedPool } from '../model/pools.ts';
 import { usableRange } from '../model/subnet.ts';
 import { type Context, ipamOf, type Undo } from './context.ts';
+import { addressOwner } from './endpoints.ts';
 
 /** Who a pool belongs to: the network's name, so that an error about a full address space names networks. */
 export interface PoolOwner {
@@ -85,11 +86,12 @@ export async function replayPools(ctx: Context, network: Network): Promise<void>
     }
     if (pool.gateway !== null) await ipam.requestAddress({ subnet: pool.subnet, address: pool.gateway, owner: 'gateway' });
   }
-  for (const { endpoint } of ctx.registry.attachments(network.id)) {
+  for (const { endpoint, sandbox } of ctx.registry.attachments(network.id)) {
     for (const address of [endpoint.ipv4, endpoint.ipv6]) {
       if (address === null) continue;
       const pool = network.pools.find(({ subnet }) => prefixContains(subnet, addressOf(address)));
-      if (pool !== undefined) await ipam.requestAddress({ subnet: pool.subnet, address: addressOf(address), owner: endpoint.id });
+      if (pool !== undefined)
+        await ipam.requestAddress({ subnet: pool.subnet, address: addressOf(address), owner: addressOwner(sandbox) });
     }
   }
 }

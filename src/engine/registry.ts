@@ -31,8 +31,10 @@ export class Registry {
   readonly #pins = new Map<Netns, Id>();
   /** Networks that are being removed: nothing attaches to them any more. */
   readonly #leaving = new Set<Id>();
-  /** Owners whose kernel state exists, or may: a sweep leaves it alone. */
-  readonly known = new Set<string>();
+  /** Ids of everything here. */
+  readonly #ids = new Set<string>();
+  /** Ids of what is being made or unmade. */
+  readonly #guarded = new Set<string>();
 
   /** @throws conflict with Docker's text. @returns what gives the name back. */
   reserveNetwork(name: string, id: Id): Disposable {
@@ -79,12 +81,13 @@ export class Registry {
 
   /** Protects an owner's kernel state from the sweep while it is made or unmade. */
   guard(id: string): Disposable {
-    this.known.add(id);
-    return {
-      [Symbol.dispose]: () => {
-        if (!this.networks.has(id as Id) && !this.sandboxes.has(id as Id)) this.known.delete(id);
-      },
-    };
+    this.#guarded.add(id);
+    return { [Symbol.dispose]: () => void this.#guarded.delete(id) };
+  }
+
+  /** Whether an owner's kernel state exists, or may: a sweep leaves it alone. */
+  knows(id: string): boolean {
+    return this.#ids.has(id) || this.#guarded.has(id);
   }
 
   /** Ports in use on a network, those of connects under way included. */
@@ -115,7 +118,7 @@ export class Registry {
   addNetwork(network: Network, changes: readonly Change[]): void {
     this.networks.set(network.id, network);
     this.#networkNames.set(network.name, network.id);
-    this.known.add(network.id);
+    this.#ids.add(network.id);
     const names = hostLinks(changes);
     this.#networkLinks.set(network.id, names);
     for (const name of names) this.#links.set(name, { type: 'network', id: network.id });
@@ -126,7 +129,7 @@ export class Registry {
     if (network === undefined) return;
     this.networks.delete(id);
     this.#networkNames.delete(network.name);
-    this.known.delete(id);
+    this.#ids.delete(id);
     for (const name of this.#networkLinks.get(id) ?? []) this.#links.delete(name);
     this.#networkLinks.delete(id);
   }
@@ -137,13 +140,13 @@ export class Registry {
     if (old !== undefined) this.#forgetEndpoints(old);
     this.sandboxes.set(sandbox.id, sandbox);
     this.#sandboxNames.set(sandbox.name, sandbox.id);
-    this.known.add(sandbox.id);
+    this.#ids.add(sandbox.id);
     if (sandbox.netns.type !== 'host') this.#pins.set(sandbox.netns.path, sandbox.id);
     for (const endpoint of sandbox.endpoints) {
       let attached = this.#attached.get(endpoint.networkId);
       if (attached === undefined) this.#attached.set(endpoint.networkId, (attached = new Map<Id, Id>()));
       attached.set(endpoint.id, sandbox.id);
-      this.known.add(endpoint.id);
+      this.#ids.add(endpoint.id);
       if (endpoint.hostInterfaceName !== '') this.#links.set(endpoint.hostInterfaceName, { type: 'sandbox', id: sandbox.id });
     }
   }
@@ -154,7 +157,7 @@ export class Registry {
     this.#forgetEndpoints(sandbox);
     this.sandboxes.delete(id);
     this.#sandboxNames.delete(sandbox.name);
-    this.known.delete(id);
+    this.#ids.delete(id);
     if (sandbox.netns.type !== 'host') this.#pins.delete(sandbox.netns.path);
   }
 
@@ -163,7 +166,7 @@ export class Registry {
       const attached = this.#attached.get(endpoint.networkId);
       attached?.delete(endpoint.id);
       if (attached?.size === 0) this.#attached.delete(endpoint.networkId);
-      this.known.delete(endpoint.id);
+      this.#ids.delete(endpoint.id);
       this.#links.delete(endpoint.hostInterfaceName);
     }
   }

@@ -70,11 +70,12 @@ function tolerant<T>(ctx: Context, network: Network, work: () => T): T | undefin
   }
 }
 
-/** Brings the kernel in line: ended sandboxes go, predefined networks come, everything else is compared and repaired. */
+/** Brings the kernel in line: ended sandboxes go, everything else is compared and repaired, missing predefined networks come. */
 export async function settle(ctx: Context, { predefined }: Loaded, reconciler: Reconciler): Promise<void> {
   await removeEnded(ctx);
-  await ensurePredefined(ctx, predefined);
+  // What the drivers need once per daemon comes with this, so it comes before any new network.
   await reconciler.full();
+  await ensurePredefined(ctx, predefined);
   ctx.watcher.observe(ctx.registry.pins());
 }
 

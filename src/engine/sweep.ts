@@ -22,7 +22,7 @@ function orphanLinks(ctx: Context, { host }: PassResult): Change[] {
   return (host?.links ?? []).flatMap((link): Change[] => {
     const owner = parseOwnerAlias(link.alias);
     if (owner === null || owner.instance !== ctx.config.instance.id) return [];
-    if (ctx.registry.known.has(owner.owner) || unreadable.includes(owner.owner)) return [];
+    if (ctx.registry.knows(owner.owner) || unreadable.includes(owner.owner)) return [];
     return [
       { kind: 'link', op: 'remove', netns: HOST, link: { name: link.name, kind: kindOf(link), up: link.up, alias: link.alias } },
     ];

@@ -1,0 +1,181 @@
+/** An engine on the fake kernel, the memory store and the real drivers and allocator. */
+import type { LogFields, Logger } from '../../src/base/clock.ts';
+import type { Engine, EngineEvent } from '../../src/contracts/engine.ts';
+import type { IpamDriver } from '../../src/contracts/ipam.ts';
+import type { Kernel } from '../../src/contracts/kernel.ts';
+import type { Processes } from '../../src/contracts/process.ts';
+import type { Store } from '../../src/contracts/store.ts';
+import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
+import { createHostDriver } from '../../src/drivers/host/index.ts';
+import { createNullDriver } from '../../src/drivers/none/index.ts';
+import { createEngine, type EngineConfig } from '../../src/engine/engine.ts';
+import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
+import { createFakeKernel, type FakeKernel } from '../../src/kernel/fake/fake.ts';
+import type { Instance } from '../../src/model/instance.ts';
+import type { ProcessRef } from '../../src/model/sandbox.ts';
+import { createMemoryStore } from '../../src/store/memory/store.ts';
+
+export const INSTANCE: Instance = { id: '', dataRoot: '/data', execRoot: '/exec' };
+
+export const CONFIG: EngineConfig = {
+  instance: INSTANCE,
+  defaultBridge: { name: 'moor0', options: {}, ipv6: false },
+  defaultNetworkOptions: {},
+  times: { settle: 1, sweep: 3_600_000 },
+};
+
+/** Processes that a test starts and ends. */
+export class FakeProcesses implements Processes {
+  readonly running = new Map<number, () => void>();
+  readonly #ends = new Map<number, Promise<void>>();
+
+  start(pid: number): ProcessRef {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.running.set(pid, resolve);
+    this.#ends.set(pid, promise);
+    return { pid, startTime: String(pid), command: ['sleep', 'inf'] };
+  }
+
+  end(pid: number): void {
+    this.running.get(pid)?.();
+    this.running.delete(pid);
+  }
+
+  readonly alive = ({ pid }: ProcessRef): boolean => this.running.has(pid);
+  readonly ended = async ({ pid }: ProcessRef, _signal: AbortSignal): Promise<void> => this.#ends.get(pid);
+  readonly stop = async ({ pid }: ProcessRef): Promise<void> => this.end(pid);
+}
+
+/** Keeps what was logged. */
+export class MemoryLogger implements Logger {
+  readonly lines: { readonly level: string; readonly message: string; readonly fields: LogFields }[] = [];
+  readonly #at =
+    (level: string) =>
+    (fields: LogFields, message: string): void =>
+      void this.lines.push({ level, message, fields });
+  readonly debug = this.#at('debug');
+  readonly info = this.#at('info');
+  readonly warn = this.#at('warn');
+  readonly error = this.#at('error');
+
+  messages(level: string): string[] {
+    return this.lines.filter((line) => line.level === level).map((line) => line.message);
+  }
+}
+
+/** What outlives a daemon. */
+export interface World {
+  readonly kernel: FakeKernel;
+  readonly store: Store;
+  readonly processes: FakeProcesses;
+}
+
+export interface Bench extends World, AsyncDisposable {
+  readonly engine: Engine;
+  readonly ipam: IpamDriver;
+  readonly logger: MemoryLogger;
+  readonly events: EngineEvent[];
+}
+
+export interface StartOptions {
+  readonly world?: World;
+  readonly config?: Partial<EngineConfig>;
+  /** Puts something between the engine and the kernel or the store. */
+  readonly between?: { readonly kernel?: (kernel: Kernel) => Kernel; readonly store?: (store: Store) => Store };
+  readonly now?: () => number;
+}
+
+export const newWorld = (): World => ({
+  kernel: createFakeKernel(),
+  store: createMemoryStore(),
+  processes: new FakeProcesses(),
+});
+
+export async function start({ world = newWorld(), config, between, now }: StartOptions = {}): Promise<Bench> {
+  const ipam = createLocalIpam({ pools: [], hostId: 'test' });
+  const logger = new MemoryLogger();
+  const events: EngineEvent[] = [];
+  let last = Date.UTC(2026, 0, 1);
+  const engine = await createEngine({
+    config: { ...CONFIG, ...config },
+    kernel: between?.kernel?.(world.kernel) ?? world.kernel,
+    store: between?.store?.(world.store) ?? world.store,
+    ipam: [ipam],
+    drivers: [createBridgeDriver({ instance: INSTANCE }), createHostDriver(), createNullDriver()],
+    processes: world.processes,
+    clock: { now: now ?? (() => ++last) },
+    logger,
+    listDirectory: async (path) => [
+      ...new Set(
+        [...world.kernel.files.keys()]
+          .filter((file) => file.startsWith(`${path}/`))
+          .map((file) => file.slice(path.length + 1).split('/')[0] ?? ''),
+      ),
+    ],
+  });
+  const unsubscribe = engine.subscribe((event) => events.push(event), 0);
+  return {
+    ...world,
+    engine,
+    ipam,
+    logger,
+    events,
+    async [Symbol.asyncDispose]() {
+      unsubscribe();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Everything in the fake kernel that a plan can change, in a form that `deepEqual` compares. */
+export function kernelState(kernel: FakeKernel): unknown {
+  const sorted = <T>(list: readonly T[]): T[] => list.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  return {
+    spaces: [...kernel.spaces.byPath.keys()].toSorted().map((path) => {
+      const { links, addresses, routes, rules, neighbours, fdb } = kernel.spaces.get(path).dump(path);
+      return {
+        path,
+        // Indexes and made-up MAC addresses differ after a link was removed and added again.
+        links: sorted(links.map(({ index: _, ...link }) => link)),
+        addresses: sorted(addresses),
+        routes: sorted(routes),
+        rules: sorted(rules),
+        neighbours: sorted(neighbours),
+        fdb: sorted(fdb),
+      };
+    }),
+    tables: [...kernel.tables.values()].map((table) => ({
+      ...table,
+      sets: Object.fromEntries(Object.entries(table.sets).map(([name, elements]) => [name, sorted(Object.entries(elements))])),
+    })),
+    files: sorted([...kernel.files]),
+  };
+}
+
+/** Rows of the store without the journal's spent rows, which the next commit deletes. */
+export async function rows(store: Store): Promise<Record<string, unknown>> {
+  const { entries } = await store.list('');
+  return Object.fromEntries(
+    entries.filter(({ key }) => !key.startsWith('journal/')).map(({ key, value }) => [key, JSON.parse(value) as unknown]),
+  );
+}
+
+export const usage = (ipam: IpamDriver): { subnet: string; owner: string; used: bigint }[] =>
+  ipam
+    .usage()
+    .map(({ subnet, owner, used }) => ({ subnet, owner, used }))
+    .toSorted((a, b) => (a.subnet < b.subnet ? -1 : 1));
+
+/** Waits for what happens in the background. @throws after two seconds. */
+export async function eventually(check: () => void | Promise<void>): Promise<void> {
+  const until = performance.now() + 2000;
+  for (;;) {
+    try {
+      await check();
+      return;
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+}
