@@ -2,7 +2,7 @@
 import { addressOf, bitsOf, familyOf, type IfAddress, lengthOf, withLength } from '../base/ip.ts';
 import { address as addressMessage } from '../wire/netlink/address.ts';
 import { familyH, ifAddrH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
-import { dev } from './link-words.ts';
+import { dev } from './link-spec.ts';
 import { change, type Query, query, type Received, type Request } from './request.ts';
 
 const { RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR } = rtnetlinkH;

@@ -19,8 +19,8 @@ function withFlows(lab: Lab): LabNamespace {
     '-p tcp --state ESTABLISHED -s 192.0.2.9 -d 192.0.2.1 --sport 2000 --dport 8080 -r 172.18.0.5 -q 192.0.2.9 --reply-port-src 80 --reply-port-dst 2000',
   );
   create('-p icmp -s 10.0.0.1 -d 10.0.0.9 --icmp-type 8 --icmp-code 0 --icmp-id 77');
-  create('-f ipv6 -p udp -s fd00::1 -d fd00::2 --sport 5000 --dport 53');
-  create('-f ipv6 -p tcp --state ESTABLISHED -s fd00::1 -d fd00::2 --sport 5001 --dport 80');
+  create('-p udp -s fd00::1 -d fd00::2 --sport 5000 --dport 53');
+  create('-p tcp --state ESTABLISHED -s fd00::1 -d fd00::2 --sport 5001 --dport 80');
   return host;
 }
 

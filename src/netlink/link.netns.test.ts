@@ -4,13 +4,14 @@ import type { IpAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import { withNetns } from '../sys/netns.ts';
 import { createTun } from '../sys/tun.ts';
-import { failureOf, Lab, pick } from './lab.ts';
+import { failureOf, Lab, pick, type Shown } from './lab.ts';
 import { addLink, deleteLink, dumpLinks, getLink, setBridgePort, setLink } from './link.ts';
 import { NetlinkSocket } from './socket.ts';
 
 const MAC_A = '02:42:0a:00:00:0a' as Mac;
 const MAC_B = '02:42:0a:00:00:0b' as Mac;
 const bridge = (name: string, index: number) => addLink({ name, index, up: true, kind: { type: 'bridge' } });
+const isUp = (shown: Shown | undefined): boolean => Array.isArray(shown?.['flags']) && shown['flags'].includes('UP');
 
 describe('links', () => {
   test('a veth pair is born complete in one message', () => {
@@ -38,7 +39,7 @@ describe('links', () => {
       master: 'br0',
       link_index: 7,
     });
-    assert.ok((outside?.['flags'] as string[]).includes('UP'));
+    assert.ok(isUp(outside));
     const [inside] = inner.show('ip -j -d link show eth0');
     assert.deepEqual(pick(inside, 'ifindex', 'ifname', 'mtu', 'address', 'link_index'), {
       ifindex: 7,
@@ -47,7 +48,7 @@ describe('links', () => {
       address: MAC_A,
       link_index: 11,
     });
-    assert.ok(!(inside?.['flags'] as string[]).includes('UP'));
+    assert.ok(!isUp(inside));
     assert.deepEqual(pick(inner.route.find(getLink('eth0')) as never, 'index', 'type', 'link', 'mac', 'up'), {
       index: 7,
       type: 'veth',
@@ -129,7 +130,7 @@ describe('links', () => {
       index: item['ifindex'],
       name: item['ifname'],
       type: kinds[String(item['ifname'])],
-      up: (item['flags'] as string[]).includes('UP'),
+      up: isUp(item),
       mtu: item['mtu'],
       mac: item['address'] ?? '',
       alias: item['ifalias'] ?? '',
@@ -182,7 +183,7 @@ describe('links', () => {
     const [a] = host.show('ip -j link show a');
     assert.equal(a?.['master'], undefined);
     assert.equal(a?.['mtu'], 1300);
-    assert.ok(!(a?.['flags'] as string[]).includes('UP'));
+    assert.ok(!isUp(a));
     assert.equal(inner.show('ip -j link show eth9').length, 1);
     host.apply(deleteLink('a'), deleteLink(10));
     assert.deepEqual(

@@ -1,77 +1,31 @@
 /** Links: ip-link(8), bridge-link(8). */
-import type { IpAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
-import type { Fd } from '../sys/fd.ts';
 import { familyH, ifH, ifLinkH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { link as linkMessage } from '../wire/netlink/link.ts';
-import { describeAdd, describePort, describeSet, dev } from './link-words.ts';
+import {
+  describeAdd,
+  describePort,
+  describeSet,
+  dev,
+  type LinkChange,
+  type LinkRef,
+  type MacvlanMode,
+  type NewLink,
+  type NewLinkKind,
+  type PortChange,
+} from './link-spec.ts';
 import { change, type Query, query, type Received, type Request } from './request.ts';
 
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkH;
 const { RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTEXT_FILTER_SKIP_STATS } = rtnetlinkH;
 const { IFF_UP, IFF_LOOPBACK } = ifH;
 
-/** A link by index or by name. An index of the host is faster for the kernel. */
-export type LinkRef = number | string;
-
-/** IFLA_INFO_DATA by kind; devices by index. */
-export type NewLinkKind =
-  | { readonly type: 'veth'; readonly peer: NewPeer }
-  | {
-      readonly type: 'bridge';
-      readonly multicastSnooping?: boolean | undefined;
-      /** 1/100 s (USER_HZ), 200 to 3000; 0 is allowed while STP is off */
-      readonly forwardDelay?: number | undefined;
-    }
-  | {
-      readonly type: 'vxlan';
-      readonly vni: number;
-      /** UDP */
-      readonly port: number;
-      readonly local?: IpAddress | undefined;
-      /** Index of the link that it sends through. */
-      readonly device?: number | undefined;
-      readonly learning: boolean;
-      readonly proxy?: boolean | undefined;
-    }
-  | { readonly type: 'macvlan'; readonly parent: number; readonly mode: MacvlanMode }
-  | { readonly type: 'dummy' };
-
-export type MacvlanMode = 'private' | 'vepa' | 'bridge' | 'passthru';
 const MACVLAN_MODES = {
   private: ifLinkH.MACVLAN_MODE_PRIVATE,
   vepa: ifLinkH.MACVLAN_MODE_VEPA,
   bridge: ifLinkH.MACVLAN_MODE_BRIDGE,
   passthru: ifLinkH.MACVLAN_MODE_PASSTHRU,
 } as const satisfies Record<MacvlanMode, number>;
-
-/**
- * The other end of a veth pair, born in its namespace under its final name. It cannot be born up: veth refuses with ENOTCONN before the pair is
- * joined.
- */
-export interface NewPeer {
-  readonly name: string;
-  readonly index?: number | undefined;
-  readonly netns?: Fd | undefined;
-  readonly mac?: Mac | undefined;
-  /** bytes */
-  readonly mtu?: number | undefined;
-}
-
-export interface NewLink {
-  readonly name: string;
-  readonly kind: NewLinkKind;
-  /** Index to give it; the kernel chooses when absent. One that is taken: EEXIST, as for a name that is taken. */
-  readonly index?: number | undefined;
-  readonly up?: boolean | undefined;
-  /** bytes */
-  readonly mtu?: number | undefined;
-  readonly mac?: Mac | undefined;
-  /** Index of the bridge. */
-  readonly master?: number | undefined;
-  /** Where it is born; default: the socket's namespace. */
-  readonly netns?: Fd | undefined;
-}
 
 /**
  * A link, complete in one message but for its alias and bridge port flags, which the kernel takes only of a link that exists: send `setLink` and
@@ -120,21 +74,6 @@ function infoData(kind: NewLinkKind): InfoData | undefined {
   }
 }
 
-/** What can change on a live link; only the fields present are touched. */
-export interface LinkChange {
-  readonly up?: boolean | undefined;
-  /** bytes */
-  readonly mtu?: number | undefined;
-  readonly mac?: Mac | undefined;
-  /** Index of the bridge, 0 = none */
-  readonly master?: number | undefined;
-  /** At most 255 bytes. */
-  readonly alias?: string | undefined;
-  readonly name?: string | undefined;
-  /** Moves it there. */
-  readonly netns?: Fd | undefined;
-}
-
 /** @param link a name cannot be used together with a new name */
 export function setLink(link: LinkRef, value: LinkChange): Request {
   const { up, mtu, mac, master, alias, name, netns } = value;
@@ -154,17 +93,6 @@ export function setLink(link: LinkRef, value: LinkChange): Request {
       },
     },
   });
-}
-
-/** Settings of a bridge port; only the fields present are touched. */
-export interface PortChange {
-  /** No layer-2 traffic with other isolated ports of the bridge. */
-  readonly isolated?: boolean | undefined;
-  /** Frames may leave by the port they came in. */
-  readonly hairpin?: boolean | undefined;
-  readonly learning?: boolean | undefined;
-  /** Flood frames for unknown unicast addresses to it. */
-  readonly flood?: boolean | undefined;
 }
 
 /** The link must be a port of a bridge already. */

@@ -62,7 +62,8 @@ test('links, addresses, routes and neighbours are reported, from other namespace
   assert.deepEqual(pollReadable([monitor.fd], 0), [0]);
   const has = (events: readonly unknown[], wanted: object): boolean =>
     events.some((event) => Object.entries(wanted).every(([key, value]) => (event as Record<string, unknown>)[key] === value));
-  const events = all(monitor, (found) => has(found, { type: 'link', nsid: null, gone: true, index: 11, port: false }));
+  const last = (nsid: number | null, index: number): object => ({ type: 'link', nsid, gone: true, index, port: false });
+  const events = all(monitor, (found) => has(found, last(null, 11)) && has(found, last(42, 12)));
   const wanted: readonly object[] = [
     { type: 'link', nsid: null, gone: false, index: 10, name: 'br0' },
     { type: 'link', nsid: null, gone: false, index: 11, name: 'a', master: 10, up: true, port: false },
@@ -78,24 +79,14 @@ test('links, addresses, routes and neighbours are reported, from other namespace
     { type: 'link', nsid: null, gone: true, index: 11, port: true },
   ];
   for (const event of wanted) assert.ok(has(events, event), `no ${JSON.stringify(event)} in ${JSON.stringify(events)}`);
-  assert.ok(
-    has(all(monitor, (found) => has(found, { type: 'link', nsid: 42, gone: true, index: 12 })).concat(events), {
-      nsid: 42,
-      index: 12,
-    }),
-  );
   assert.ok(!has(events, { name: 'nobody' }));
 });
 
 test('lost notifications are reported as an overrun, and listening goes on', () => {
   using lab = new Lab();
   const host = lab.namespace('host');
-  using monitor = openRouteMonitor({ netns: host.netns });
-  // 8 MiB hold some ten thousand notifications.
-  const address = (i: number): IfAddress => `10.${i >> 8}.${i & 255}.1/32` as IfAddress;
-  const add = Array.from({ length: 5000 }, (_, i) => addAddress(1, address(i)));
-  const remove = Array.from({ length: 5000 }, (_, i) => deleteAddress(1, address(i)));
-  host.apply(...add, ...remove);
+  using monitor = openRouteMonitor({ netns: host.netns, receiveBuffer: 32 << 10 });
+  host.apply(...Array.from({ length: 500 }, (_, i) => addAddress(1, `10.1.${i >> 8}.${i & 255}/32` as IfAddress)));
   const events = monitor.drain();
   assert.ok(
     events.some(({ type }) => type === 'overrun'),
@@ -109,9 +100,9 @@ test('nftables transactions are reported with who made them', () => {
   using lab = new Lab();
   const host = lab.namespace('host');
   using monitor = openNftMonitor(host.netns);
-  const opened = withNetns(host.netns, openNft);
-  assert.ok(opened.nft, opened.reason);
-  using nft = opened.nft;
+  const { nft: opened, reason } = withNetns(host.netns, openNft);
+  assert.ok(opened, `no libnftables: ${reason}`);
+  using nft = opened;
   const name = readFileSync('/proc/thread-self/comm', 'utf8').trim();
   setThreadName('moor-test-1');
   try {

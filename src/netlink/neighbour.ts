@@ -3,7 +3,7 @@ import { type Family, familyOf, type IpAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import { familyH, neighbourH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { neighbour as neighbourMessage } from '../wire/netlink/neighbour.ts';
-import { dev } from './link-words.ts';
+import { dev } from './link-spec.ts';
 import { change, type Query, query, type Received, type Request } from './request.ts';
 
 const { RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH } = rtnetlinkH;

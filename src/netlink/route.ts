@@ -12,7 +12,7 @@ import {
 } from '../base/ip.ts';
 import { familyH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { route as routeMessage } from '../wire/netlink/route.ts';
-import { dev } from './link-words.ts';
+import { dev } from './link-spec.ts';
 import { change, type Query, query, type Received, type Request } from './request.ts';
 
 const { RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE, RTNH_F_ONLINK, RT_TABLE_MAIN, RTPROT_STATIC } = rtnetlinkH;

@@ -10,6 +10,7 @@ export const fcntlH = {
   O_NONBLOCK: 0o4000,
   O_CLOEXEC: 0o2000000,
   O_PATH: 0o10000000,
+  F_SETFD: 2,
   F_GETFL: 3,
   F_SETFL: 4,
 } as const;

@@ -66,7 +66,7 @@ export function createNetns<T>(path: string, inside: () => T): T {
       return result;
     });
   } catch (error) {
-    unlinkIfThere(path);
+    unpinNetns(path);
     throw error;
   }
 }

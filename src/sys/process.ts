@@ -56,8 +56,8 @@ const cancelled = (pidfd: Fd): MoorError => new MoorError('cancelled', `Cannot w
 const SIGNALS = 64;
 
 /**
- * Replaces this process with a program, found on the PATH of `env`'s owner as execvp(3) does. Node ignores SIGPIPE and may have made the
- * standard streams non-blocking: both would be inherited, so signals and streams are set back first.
+ * Replaces this process with a program, found on the PATH of `env`'s owner as execvp(3) does. Node ignores SIGPIPE, may
+ * have made the standard streams non-blocking, and has marked them close-on-exec: all of that is set back first.
  * @param argv with the program's own name first
  * @throws by errno when it cannot be started (not-found, forbidden); never returns
  */
@@ -68,6 +68,7 @@ export function execInPlace(
   for (let number = 1; number <= SIGNALS; number++) libc.signal(number, 0);
   check(libc.sigprocmask(signalH.SIG_SETMASK, new Uint8Array(128), null), 'sigprocmask');
   for (const fd of [0, 1, 2]) {
+    libc.fcntl(fd, fcntlH.F_SETFD, 0);
     const flags = libc.fcntl(fd, fcntlH.F_GETFL, 0);
     if (flags >= 0 && flags & fcntlH.O_NONBLOCK) libc.fcntl(fd, fcntlH.F_SETFL, flags & ~fcntlH.O_NONBLOCK);
   }
