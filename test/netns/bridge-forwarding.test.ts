@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { createLab, LAN4, stranger, TABLE, WORLD4 } from './lab.ts';
+import { createLab, HOST4, LAN4, stranger, TABLE, WORLD4, publish } from './lab.ts';
 import { at, HERE, type Place, pings, seenAs, silent } from './packets.ts';
 
 const FORWARD = '/proc/sys/net/ipv4/ip_forward';
@@ -40,6 +40,10 @@ test('networks of other tools go on working, also those that come later', async 
   const guest = await stranger(stack, 'guest', { bridge: 'virbr0', address: '192.168.122.2/24', gateway: '192.168.122.1' });
   await at(lab.world, 'ip', 'route', 'add', '192.168.122.0/24', 'via', '198.51.100.1');
   assert.equal(await seenAs(guest, WORLD4), '192.168.122.2');
+  // From outside, only what is published; a route alone was no way in before us, either.
+  assert.ok(await silent(lab.world, '192.168.122.2'));
+  await publish(stack, '192.168.122.2');
+  assert.equal(await seenAs(lab.world, HOST4), WORLD4);
 });
 
 test('frames inside a bridged uplink pass while br_netfilter shows them to us', async () => {

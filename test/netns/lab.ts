@@ -31,7 +31,7 @@ import type { Instance } from '../../src/model/instance.ts';
 import { hostVethName } from '../../src/model/names.ts';
 import type { Network } from '../../src/model/network.ts';
 import type { Endpoint } from '../../src/model/sandbox.ts';
-import { at, HERE, pings, type Place, serve } from './packets.ts';
+import { at, HERE, PORT, pings, type Place, serve } from './packets.ts';
 
 export const INSTANCE: Instance = { id: 't', dataRoot: '/run/moor-data', execRoot: '/run/moor' };
 
@@ -199,6 +199,13 @@ const nth = (subnet: Prefix, n: number): IpAddress =>
 function defaultRoute(netns: Place, { interfaceName: device }: Endpoint, via: IpAddress | null): Change[] {
   if (via === null) return [];
   return [{ kind: 'route', op: 'add', netns, route: { destination: prefixOf(via, 0), via, device } }];
+}
+
+/** Sends what comes for the server's port at the host's outer address to another address, as publishing a port does. */
+export async function publish(stack: AsyncDisposableStack, address: string): Promise<void> {
+  const rule = `ip daddr ${HOST4} tcp dport ${PORT} dnat to ${address}`;
+  await at(HERE, 'nft', `table ip publish { chain prerouting { type nat hook prerouting priority dstnat; ${rule}; }; }`);
+  stack.defer(async () => void (await at(HERE, 'nft', 'delete table ip publish')));
 }
 
 /** A namespace with a server, on a bridge that is not ours: a container of Docker, a virtual machine. */

@@ -19,7 +19,7 @@ export async function at(place: Place, ...command: readonly string[]): Promise<s
 }
 
 /** Port of the test's servers. */
-const PORT = 7777;
+export const PORT = 7777;
 
 /**
  * For a packet that must not arrive: seconds to wait. Everything here is on one machine and takes microseconds. A busy machine can

@@ -77,7 +77,9 @@ export function baseTable(ref: NftTableRef): NftTable {
           // Frames between ports of a bridged uplink (virtual machines), shown to us by br_netfilter.
           rule('inside a bridged uplink', 'iifname @uplink oifname @uplink accept'),
           rule('from a network of another tool', 'meta iifkind "bridge" iifname != @uplink accept'),
-          rule('to a network of another tool', 'meta oifkind "bridge" oifname != @uplink accept'),
+          rule('answers', 'ct state established,related accept'),
+          // Docker leaves its policy at accept when it finds forwarding on: its unpublished ports are ours to keep closed then.
+          rule('to what another tool publishes', 'meta oifkind "bridge" oifname != @uplink ct status dnat accept'),
           rule('was not forwarded before us', 'drop'),
         ],
       },
