@@ -69,6 +69,8 @@ export interface LinkChange {
   /** At most 255 bytes. */
   readonly alias?: string | undefined;
   readonly name?: string | undefined;
+  /** IFLA_GROUP, 0 = the default one */
+  readonly group?: number | undefined;
   /** Moves it there. */
   readonly netns?: Fd | undefined;
 }
@@ -130,7 +132,7 @@ function describeKind(kind: NewLinkKind): readonly string[] {
   }
 }
 
-export function describeSet(link: LinkRef, { up, mtu, mac, master, alias, name, netns }: LinkChange): string {
+export function describeSet(link: LinkRef, { up, mtu, mac, master, alias, name, group, netns }: LinkChange): string {
   const words = [
     netns && `netns ${netns.what}`,
     name !== undefined && `name ${name}`,
@@ -138,6 +140,7 @@ export function describeSet(link: LinkRef, { up, mtu, mac, master, alias, name, 
     mac && `address ${mac}`,
     master !== undefined && (master === 0 ? 'nomaster' : `master ${dev(master)}`),
     alias !== undefined && `alias ${alias}`,
+    group !== undefined && `group ${group}`,
     up !== undefined && (up ? 'up' : 'down'),
   ];
   return ['ip link set', dev(link), ...words.filter(Boolean)].join(' ');
