@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IpAddress } from '../base/ip.ts';
-import { deleteFlow, deleteFlows, dumpFlows, type Flow } from './conntrack.ts';
+import { deleteFlow, deleteFlows, dumpFlows, type Flow, type FlowFilter } from './conntrack.ts';
 import { failureOf, Lab, type LabNamespace } from './lab.ts';
 import { NetlinkSocket } from './socket.ts';
 
@@ -48,6 +48,46 @@ test('a dump says the same as conntrack -L', () => {
   const flows = [...socket.collect(dumpFlows({ family: 4 })), ...socket.collect(dumpFlows({ family: 6 }))];
   assert.equal(flows.length, 7);
   assert.deepEqual(flows.map(inShort).toSorted(), listed(host).toSorted());
+});
+
+/** How many messages the kernel sends, before we look at them ourselves. */
+function sentBy(socket: NetlinkSocket, filter: FlowFilter): number {
+  let count = 0;
+  const query = dumpFlows(filter);
+  socket.collect({
+    ...query,
+    decode(message) {
+      count++;
+      return query.decode(message);
+    },
+  });
+  return count;
+}
+
+test('the kernel sends only what matches', () => {
+  using lab = new Lab();
+  const host = withFlows(lab);
+  using socket = NetlinkSocket.open('netfilter', host.netns);
+  const filters: readonly (readonly [count: number, filter: FlowFilter])[] = [
+    [5, { family: 4 }],
+    [3, { family: 4, source: ip('10.0.0.1') }],
+    [3, { family: 4, destination: ip('10.0.0.2') }],
+    [2, { family: 4, destination: ip('10.0.0.2'), protocol: 'tcp' }],
+    [1, { family: 4, destination: ip('10.0.0.2'), protocol: 'tcp', destinationPort: 443 }],
+    [1, { family: 4, protocol: 'tcp', sourcePort: 1001 }],
+    [1, { family: 4, protocol: 'udp' }],
+    [1, { family: 4, replySource: ip('172.18.0.5') }],
+    [0, { family: 4, replySource: ip('172.18.0.5'), source: ip('10.0.0.1') }],
+    [1, { family: 6, protocol: 'udp', destinationPort: 53 }],
+  ];
+  for (const [count, filter] of filters) {
+    assert.equal(sentBy(socket, filter), count, JSON.stringify(filter));
+    assert.equal(socket.collect(dumpFlows(filter)).length, count, JSON.stringify(filter));
+  }
+  // Ports without a protocol and IPv6 addresses are found by us.
+  assert.equal(socket.collect(dumpFlows({ family: 6, replySource: ip('fd00::2') })).length, 2);
+  assert.equal(socket.collect(dumpFlows({ family: 6, source: ip('fd00::9') })).length, 0);
+  assert.equal(socket.collect(dumpFlows({ family: 4, destinationPort: 443 })).length, 1);
 });
 
 test('connections are forgotten by what they look like, and no others', () => {

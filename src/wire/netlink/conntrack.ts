@@ -1,6 +1,6 @@
 /** Connection tracking. <linux/netfilter/nfnetlink_conntrack.h>; numbers are in network order. */
 import { attr, attributes, message } from '../attributes.ts';
-import { be16, be32, ip, u8 } from '../codec.ts';
+import { be16, be32, ip, u32, u8 } from '../codec.ts';
 import { nfgenmsg } from './header.ts';
 
 const HEADER = 'linux/netfilter/nfnetlink_conntrack.h';
@@ -31,6 +31,21 @@ export const tuple = attributes(HEADER, {
   zone: attr('CTA_TUPLE_ZONE', 3, be16),
 });
 
+/** Which parts of the tuples of a dump request must be equal; CTA_FILTER, since Linux 5.8. The bits are in no header: see `FILTER`. */
+export const flowFilter = attributes(HEADER, {
+  original: attr('CTA_FILTER_ORIG_FLAGS', 1, u32),
+  reply: attr('CTA_FILTER_REPLY_FLAGS', 2, u32),
+});
+
+/** CTA_FILTER_F_*, net/netfilter/nf_internals.h of the kernel's source */
+export const FILTER = {
+  source: 1 << 0,
+  destination: 1 << 1,
+  protocol: 1 << 3,
+  sourcePort: 1 << 4,
+  destinationPort: 1 << 5,
+} as const;
+
 /** IPCTNL_MSG_CT_*. */
 export const flow = message(
   nfgenmsg,
@@ -44,5 +59,6 @@ export const flow = message(
     use: attr('CTA_USE', 11, be32),
     id: attr('CTA_ID', 12, be32),
     zone: attr('CTA_ZONE', 18, be16),
+    filter: attr('CTA_FILTER', 25, flowFilter),
   }),
 );
