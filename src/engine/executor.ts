@@ -25,7 +25,7 @@ export class Executor {
   readonly #store: Store;
   readonly #logger: Logger;
   /** Rows that say nothing any more. The next commit of anybody deletes them, before its own plan is applied. */
-  #spent: string[] = [];
+  #spent = new Set<string>();
 
   constructor({ kernel, store, logger }: { readonly kernel: Kernel; readonly store: Store; readonly logger: Logger }) {
     this.#kernel = kernel;
@@ -52,7 +52,7 @@ export class Executor {
     } catch (error) {
       const left = await this.undo(plan.changes, applied);
       // The object's rows as well: a commit that reported a failure may have reached the disk all the same.
-      this.#spent.push(key, ...writes.map((write) => write.key));
+      for (const one of [key, ...writes.map((write) => write.key)]) this.#spent.add(one);
       await this.#flush();
       throw withLeftovers(error, left);
     }
@@ -87,7 +87,7 @@ export class Executor {
       this.#logger.error({ change: failure.change, error: failure.error }, `could not undo: ${describe(failure.change)}`);
     }
     // Acknowledged now: the row costs no extra write to disk, because it goes with the next commit, and re-applying it is harmless.
-    this.#spent.push(key);
+    this.#spent.add(key);
     return failed;
   }
 
@@ -114,17 +114,19 @@ export class Executor {
         this.#logger.error({ change, error }, `could not finish: ${describe(change)}`);
       }
     }
-    this.#spent.push(key);
+    this.#spent.add(key);
   }
 
   async commit(writes: readonly Write[]): Promise<void> {
     const spent = this.#spent;
-    this.#spent = [];
+    this.#spent = new Set();
     try {
-      const all = [...spent.map(deleteKey), ...writes];
+      // A key is written once: what is put now is not spent any more.
+      const keys = new Set(writes.map((write) => write.key));
+      const all = [...[...spent].filter((key) => !keys.has(key)).map(deleteKey), ...writes];
       if (all.length > 0) await this.#store.commit(all);
     } catch (error) {
-      this.#spent.unshift(...spent);
+      for (const key of spent) this.#spent.add(key);
       throw error;
     }
   }

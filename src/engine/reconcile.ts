@@ -232,7 +232,13 @@ export class Reconciler {
     const { clock, logger, events } = this.#ctx;
     const now = clock.now();
     for (const { owner, where, what, why } of repaired) {
-      logger.warn({ owner, what, why }, `restored ${what} in ${where}: ${why}`);
+      const line = `restored ${what} in ${where}: ${why}`;
+      // Before the first pass is through, most of it is what a boot took away: nobody's doing.
+      if (!this.#open) {
+        logger.info({ owner, what, why }, line);
+        continue;
+      }
+      logger.warn({ owner, what, why }, line);
       this.repairs.push({ time: now, what: `${what} in ${where}`, why });
       if (this.repairs.length > KEPT) this.repairs.shift();
       events.emit({ type: 'daemon', action: 'repair', actorId: owner, attributes: { name: where, what, why }, time: now });

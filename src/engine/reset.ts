@@ -35,6 +35,7 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
   const lost = await orphans(ctx, { repaired: [], failed: [], desired: [], host: host ?? null, tables: [] });
   if (lost.length > 0) await ctx.kernel.apply(lost, { keepGoing: true });
   ctx.facts.invalidate();
+  await ctx.executor.commit([]);
   return { value: null, plan, warnings: leftWarnings(left) };
 }
 

@@ -43,7 +43,10 @@ for (const [name, operation] of Object.entries(MAKING)) {
     for (const failing of changes.keys()) {
       let nth = 0;
       bench.kernel.failWhen = () => nth++ === failing;
-      await assert.rejects(operation(bench), (error) => error instanceof MoorError && /Operation not permitted/.test(error.message));
+      await assert.rejects(
+        operation(bench),
+        (error) => error instanceof MoorError && /Operation not permitted/.test(error.message),
+      );
       bench.kernel.failWhen = undefined;
       assert.deepEqual(await everything(bench), before, `change ${failing}: ${JSON.stringify(changes[failing])}`);
     }
@@ -101,7 +104,11 @@ for (const [name, { run, prepare }] of Object.entries(UNMAKING)) {
       const state = JSON.stringify(kernelState(bench.kernel));
       const gone = changes.flatMap((change) => (change.kind === 'link' && change.op === 'remove' ? [change] : []));
       assert.equal(gone.length > 0, true);
-      const owners = new Set([...bench.engine.networks.list(), ...bench.engine.sandboxes.list().flatMap((one) => [one, ...one.endpoints])].map(({ id }) => id as string));
+      const owners = new Set(
+        [...bench.engine.networks.list(), ...bench.engine.sandboxes.list().flatMap((one) => [one, ...one.endpoints])].map(
+          ({ id }) => id as string,
+        ),
+      );
       for (const { state: link } of bench.kernel.spaces.get(HOST).links.values()) {
         if (link.alias !== '') assert.ok(owners.has(link.alias.split(':')[2] ?? ''), `${link.name} is an orphan in ${state}`);
       }
@@ -139,7 +146,12 @@ test('each write to the store that fails leaves everything as before', async () 
   };
   await using bench = await prepared({ between });
   const before = await everything(bench);
-  for (const operation of [...Object.values(MAKING), ...Object.values(UNMAKING).slice(0, 1).map(({ run }) => run)]) {
+  for (const operation of [
+    ...Object.values(MAKING),
+    ...Object.values(UNMAKING)
+      .slice(0, 1)
+      .map(({ run }) => run),
+  ]) {
     for (failing = 0; ; failing++) {
       nth = 0;
       const done = await operation(bench).then(

@@ -1,5 +1,6 @@
 /** Links and what hangs off them: addresses, neighbours, forwarding entries. */
 import { type Change, HOST, type Link, type LinkAttributes, type Netns } from '../../contracts/change.ts';
+import { addressOf, bitsOf, familyOf, type IfAddress, lengthOf, prefixOf } from '../../base/ip.ts';
 import type { LinkState } from '../../contracts/kernel.ts';
 import type { Actual, Repair } from './actual.ts';
 
@@ -89,7 +90,29 @@ export function missingLinkSet(change: Of<'link-set'>, actual: Actual): Repair<C
 }
 
 export function missingAddress(change: Of<'address'>, actual: Actual): Repair<Change>[] {
-  return actual.hasAddress(change.netns, change.device, change.address) ? [] : [{ change, why: 'it was deleted' }];
+  const { netns, device, address } = change;
+  if (!actual.hasAddress(netns, device, address)) return [{ change, why: 'it was deleted' }];
+  return missingConnected({ netns, device, address }, actual);
+}
+
+/** IP6_RT_PRIO_ADDRCONF, <net/ip6_route.h>: the metric of the route that the kernel makes for an IPv6 address. */
+const METRIC_CONNECTED6 = 256;
+
+/**
+ * The route to an address's own subnet, which the kernel makes with the address and does not make again: `ip route flush` takes it,
+ * and without it no gateway can be reached. While the device is down there is none, and it comes with the device.
+ */
+function missingConnected(
+  { netns, device, address }: { readonly netns: Netns; readonly device: string; readonly address: IfAddress },
+  actual: Actual,
+): Repair<Change>[] {
+  const family = familyOf(address);
+  if (lengthOf(address) === bitsOf(family) || actual.link(netns, device)?.up !== true) return [];
+  const destination = prefixOf(address);
+  const routes = actual.namespace(netns)?.routes ?? [];
+  if (routes.some((route) => route.destination === destination && route.device === device && route.via === undefined)) return [];
+  const own = family === 4 ? { source: addressOf(address) } : { metric: METRIC_CONNECTED6 };
+  return [{ change: { kind: 'route', op: 'add', netns, route: { destination, device, ...own } }, why: 'it was deleted' }];
 }
 
 export function missingNeighbour(change: Of<'neighbour'>, actual: Actual): Repair<Change>[] {

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Held, KeyedLock, SharedLock } from './locks.ts';
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test('many hold it shared, one exclusively, in order of arrival', async () => {
+  const lock = new SharedLock();
+  const got: string[] = [];
+  const take = (name: string, exclusive: boolean): Promise<Held> =>
+    (exclusive ? lock.exclusive() : lock.shared()).then((held) => {
+      got.push(name);
+      return held;
+    });
+  const a = await take('a', false);
+  const b = await take('b', false);
+  const writer = take('w', true);
+  const late = take('late', false);
+  await turn();
+  assert.deepEqual(got, ['a', 'b'], 'a waiting writer holds back later readers');
+  a[Symbol.dispose]();
+  a[Symbol.dispose](); // twice is once
+  await turn();
+  assert.deepEqual(got, ['a', 'b']);
+  b[Symbol.dispose]();
+  (await writer)[Symbol.dispose]();
+  (await late)[Symbol.dispose]();
+  assert.deepEqual(got, ['a', 'b', 'w', 'late']);
+});
+
+test('one key at a time, other keys beside it', async () => {
+  const lock = new KeyedLock();
+  const first = await lock.hold('x');
+  let second = false;
+  const waiting = lock.hold('x').then((held) => {
+    second = true;
+    return held;
+  });
+  (await lock.hold('y'))[Symbol.dispose]();
+  await turn();
+  assert.equal(second, false);
+  first[Symbol.dispose]();
+  (await waiting)[Symbol.dispose]();
+  assert.equal(second, true);
+});
