@@ -109,7 +109,7 @@ class List {
 
   #inBatch(at: number, change: RouteChange): boolean {
     const known = this.#batch?.space;
-    if (known?.netns === change.netns && this.#batch) return this.#batch.add(at, change);
+    if (known?.netns === change.netns && this.#batch?.fits(change)) return this.#batch.add(at, change);
     if (!this.flush()) return false;
     const space = this.#space(at, change);
     if (space === null) return this.#context.results[at]?.state !== 'failed' || this.#context.keepGoing;

@@ -5,6 +5,7 @@ import { deleteLink } from '../netlink/link.ts';
 import type { Request } from '../netlink/request.ts';
 import { hasCode } from '../sys/errors.ts';
 import { already, whatExists } from './existing.ts';
+import { removeLinks } from './remove-links.ts';
 import { ALREADY, CHANGED, failed, isRemoval } from './failure.ts';
 import { type RouteChange, requestsOf } from './requests.ts';
 import type { Space, Spaces } from './spaces.ts';
@@ -37,6 +38,12 @@ export class Batch {
   constructor(space: Space, context: BatchContext) {
     this.space = space;
     this.#context = context;
+  }
+
+  /** Removals of links go together and by themselves: see `removeLinks`. */
+  fits(change: RouteChange): boolean {
+    const last = this.#units.at(-1)?.change;
+    return last === undefined || isLinkRemoval(last) === isLinkRemoval(change);
   }
 
   /** @returns false when it failed before it could be sent, and nothing more may follow */
@@ -81,7 +88,11 @@ export class Batch {
    */
   #round(units: readonly Unit[], mayRepeat: boolean): readonly Unit[] | null {
     const { results, keepGoing } = this.#context;
-    const errors = this.space.route.execute(units.flatMap((unit) => unit.requests));
+    const names = units.flatMap(({ change }) => (isLinkRemoval(change) ? [change.link.name] : []));
+    const errors =
+      names.length > 1 && names.length === units.length
+        ? removeLinks(this.space.route, names)
+        : this.space.route.execute(units.flatMap((unit) => unit.requests));
     const again: Unit[] = [];
     let position = 0;
     /** A link is not where its index said: messages that named it have failed for that alone. */
@@ -136,6 +147,9 @@ export class Batch {
     if (kind.type === 'veth') this.#context.spaces.tryGet(kind.peer.netns)?.forgetLink(kind.peer.name);
   }
 }
+
+const isLinkRemoval = (change: RouteChange): change is RouteChange & { readonly kind: 'link' } =>
+  change.kind === 'link' && change.op === 'remove';
 
 /** Whose message replaces what is there without a word. */
 const silent = (change: RouteChange): change is Extract<RouteChange, { kind: 'link-set' | 'neighbour' | 'fdb' }> =>

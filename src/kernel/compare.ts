@@ -66,6 +66,8 @@ export function normalRoute(route: Route): Route {
   };
 }
 
-const differs = (what: string, actual: unknown, wanted: unknown): string => `${what} is ${show(actual)}, not ${show(wanted)}`;
+type Scalar = string | number | boolean | undefined;
 
-const show = (value: unknown): string => (value === '' || value === undefined ? 'none' : String(value));
+const differs = (what: string, actual: Scalar, wanted: Scalar): string => `${what} is ${show(actual)}, not ${show(wanted)}`;
+
+const show = (value: Scalar): string => (value === '' || value === undefined ? 'none' : String(value));

@@ -1,13 +1,12 @@
 /** What is in the kernel already, compared with what a change wants. Asked before a change only where its message would not tell. */
-import { addressOf } from '../base/ip.ts';
-import type { Change, Link, Route } from '../contracts/change.ts';
+import { addressOf, familyOf } from '../base/ip.ts';
+import type { Change, Route } from '../contracts/change.ts';
 import type { Applied, LinkState } from '../contracts/kernel.ts';
 import { dumpAddresses } from '../netlink/address.ts';
 import { dumpFdb } from '../netlink/fdb.ts';
 import type { LinkInfo } from '../netlink/link.ts';
 import { dumpNeighbours } from '../netlink/neighbour.ts';
 import { type RouteInfo, dumpRoutes } from '../netlink/route.ts';
-import { familyOf } from '../base/ip.ts';
 import { attributesDifference, linkDifference, normalRoute, routeDifference, sameRouteKey } from './compare.ts';
 import { ALREADY, conflicting, missing } from './failure.ts';
 import { type RouteChange, fdbTable } from './requests.ts';
@@ -50,7 +49,7 @@ export function routeState(info: RouteInfo, nameOf: (index: number) => string): 
 export function whatExists(change: RouteChange, space: Space, spaces: Spaces): Applied | null {
   switch (change.kind) {
     case 'link':
-      return linkExists(change, change.link, space, spaces);
+      return linkExists(change, space, spaces);
     case 'address': {
       const index = space.indexOf(change.device);
       if (index === null) return null;
@@ -81,7 +80,8 @@ export function whatExists(change: RouteChange, space: Space, spaces: Spaces): A
   }
 }
 
-function linkExists(change: Change, link: Link, space: Space, spaces: Spaces): Applied | null {
+function linkExists(change: Extract<Change, { kind: 'link' }>, space: Space, spaces: Spaces): Applied | null {
+  const { link } = change;
   space.forgetLink(link.name);
   const info = space.find(link.name);
   const { kind } = link;

@@ -10,28 +10,26 @@ export const SKIPPED: Applied = { state: 'skipped' };
 
 /** @param error what was thrown; a kernel error's text is its extended ack when there is one. */
 export function failed(change: Change, error: unknown): Applied {
-  const data = errorData(error);
-  const { kernel } = data;
+  const { kind, message, kernel } = errorData(error);
+  const operation = describe(change);
   // Messages of the lower layers start with their operation; ours starts with the whole change.
-  const text =
-    kernel?.extack ??
-    (kernel && data.message.startsWith(`${kernel.operation}: `) ? data.message.slice(kernel.operation.length + 2) : data.message);
-  return { state: 'failed', error: failure(change, data.kind, text, kernel) };
+  const inner = kernel && message.startsWith(`${kernel.operation}: `) ? message.slice(kernel.operation.length + 2) : message;
+  const data: ErrorData = {
+    kind,
+    message: `${operation}: ${inner}`,
+    ...(kernel === undefined ? {} : { kernel: { ...kernel, operation } }),
+  };
+  return { state: 'failed', error: data };
 }
 
 /** Something exists under this name, and is not what was wanted. @param difference `mtu is 1400, not 1500` */
-export const conflicting = (change: Change, difference: string): Applied => ({
-  state: 'failed',
-  error: failure(change, 'conflict', `exists, but ${difference}`, { operation: describe(change), errno: 17, code: 'EEXIST' }),
-});
+export function conflicting(change: Change, difference: string): Applied {
+  const kernel: KernelDetail = { operation: describe(change), errno: 17, code: 'EEXIST' };
+  return { state: 'failed', error: { kind: 'conflict', message: `${kernel.operation}: exists, but ${difference}`, kernel } };
+}
 
 /** What it needs is not there. @param what `no device br-1a2b` */
 export const missing = (change: Change, what: string): Applied => failed(change, new MoorError('not-found', what));
-
-function failure(change: Change, kind: ErrorData['kind'], text: string, kernel: KernelDetail | undefined): ErrorData {
-  const operation = describe(change);
-  return { kind, message: `${operation}: ${text}`, ...(kernel === undefined ? {} : { kernel: { ...kernel, operation } }) };
-}
 
 /** Is it the removal of something: done when that is gone already? */
 export const isRemoval = (change: Change): boolean =>

@@ -8,7 +8,7 @@ import type { Applied } from '../contracts/kernel.ts';
 import { findRule } from '../nft/parse.ts';
 import { chainRef, renderRef } from '../nft/render.ts';
 import { type NftChange, type NftError, SEPARATOR, type Wording, commands, errnoOf, locate } from '../nft/transaction.ts';
-import type { NftElement, NftTableRef } from '../nft/types.ts';
+import type { NftElement, NftTableRef, NftTableState } from '../nft/types.ts';
 import { errnoKind } from '../sys/errors.ts';
 import { ALREADY, CHANGED, conflicting, failed } from './failure.ts';
 import { type NftRunner, list, listTable } from './nft-run.ts';
@@ -20,6 +20,14 @@ interface Member {
   readonly wording: Wording;
 }
 
+interface Entry {
+  readonly at: number;
+  readonly change: NftChange;
+}
+
+/** The value under an element's key ('' in a set), null = not there, undefined = not asked. */
+type Lookup = (table: NftTableRef, element: NftElement) => string | null | undefined;
+
 export interface NftContext {
   readonly nft: NftRunner;
   readonly results: Applied[];
@@ -27,7 +35,7 @@ export interface NftContext {
 }
 
 /** @returns false when one failed and nothing more may follow; none of them is applied then */
-export function applyNft(list: readonly { readonly at: number; readonly change: NftChange }[], context: NftContext): boolean {
+export function applyNft(list: readonly Entry[], context: NftContext): boolean {
   return new Transaction(context).apply(list);
 }
 
@@ -38,7 +46,7 @@ class Transaction {
     this.#context = context;
   }
 
-  apply(all: readonly { readonly at: number; readonly change: NftChange }[]): boolean {
+  apply(all: readonly Entry[]): boolean {
     const { nft, results, keepGoing } = this.#context;
     let members = this.#prepare(all);
     while (members !== null && members.length > 0) {
@@ -82,62 +90,76 @@ class Transaction {
   }
 
   /** Looks up what strict commands do not tell. @returns null when one failed and nothing more may follow */
-  #prepare(all: readonly { readonly at: number; readonly change: NftChange }[]): readonly Member[] | null {
-    const { nft, results, keepGoing } = this.#context;
+  #prepare(all: readonly Entry[]): readonly Member[] | null {
+    const { results, keepGoing } = this.#context;
     const made = new Set<string>();
-    const elements = new Set<string>();
-    const values = this.#values(all.map(({ change }) => change));
+    const seen = new Set<string>();
+    const lookup = this.#lookup(all.map(({ change }) => change));
     const members: Member[] = [];
     for (const { at, change } of all) {
       try {
         commands(change);
-        if (change.kind === 'nft-table') {
-          if (change.op === 'add') made.add(renderRef(change.table));
-          members.push({ at, change, wording: {} });
-        } else if (change.kind === 'nft-element') {
-          const key = elementKey(change.table, change.element);
-          const known = values(change.table, change.element);
-          // `delete element` looks at the key alone: another value under it is somebody else's, and stays.
-          if (change.op === 'remove' && known !== undefined && known !== change.element.value && !elements.has(key))
-            results[at] = ALREADY;
-          else members.push({ at, change, wording: { fresh: change.op === 'add' && made.has(renderRef(change.table)) } });
-          elements.add(key);
-        } else {
-          const chain = chainRef(change.family, change.table, change.chain);
-          const listing = list(nft, `list chain ${chain}`);
-          const handle = listing === null ? null : findRule(listing, change.rule.comment);
-          if ((change.op === 'add') === (handle !== null)) results[at] = ALREADY;
-          else members.push({ at, change, wording: handle === null ? {} : { handle } });
-        }
+        const wording = this.#word(change, {
+          made,
+          known: (table, element) => (seen.has(elementKey(table, element)) ? undefined : lookup(table, element)),
+        });
+        if ('state' in wording) results[at] = wording;
+        else members.push({ at, change, wording });
+        if (change.kind === 'nft-element') seen.add(elementKey(change.table, change.element));
       } catch (error) {
         results[at] = failed(change, error);
-        if (!keepGoing) return null;
       }
+      if (results[at]?.state === 'failed' && !keepGoing) return null;
     }
     return members;
   }
 
-  /** Values in the kernel of the map elements that are to be removed: undefined = not asked, null = not there. */
-  #values(changes: readonly NftChange[]): (table: NftTableRef, element: NftElement) => string | null | undefined {
-    const wanted = changes.filter(
-      (change) => change.kind === 'nft-element' && change.op === 'remove' && change.element.value !== undefined,
-    );
-    const lookups = new Map<string, string | null>();
-    const groups = Map.groupBy(wanted, (change) =>
-      change.kind === 'nft-element' ? `${renderRef(change.table)} ${change.element.set}` : '',
-    );
-    for (const group of groups.values()) {
-      const members = group.filter((change) => change.kind === 'nft-element');
-      const [first] = members;
-      if (first === undefined) continue;
-      const found = getElements(
-        this.#context.nft,
-        first.table,
-        members.map((change) => change.element),
-      );
-      for (const { table, element } of members) lookups.set(elementKey(table, element), found.get(element.key) ?? null);
+  /** @returns how to say it, or its result when there is nothing to do */
+  #word(change: NftChange, { made, known }: { readonly made: Set<string>; readonly known: Lookup }): Wording | Applied {
+    switch (change.kind) {
+      case 'nft-table':
+        if (change.op === 'add') made.add(renderRef(change.table));
+        return {};
+      case 'nft-element': {
+        const value = known(change.table, change.element);
+        const wanted = change.element.value ?? '';
+        // `delete element` looks at the key alone: another value under it is somebody else's, and stays.
+        if (change.op === 'remove') return value === undefined || value === wanted ? {} : ALREADY;
+        if (value === wanted) return ALREADY;
+        if (typeof value === 'string') return conflicting(change, `its value is ${value}, not ${wanted}`);
+        return { fresh: made.has(renderRef(change.table)) };
+      }
+      case 'nft-rule': {
+        const listing = list(this.#context.nft, `list chain ${chainRef(change.family, change.table, change.chain)}`);
+        const handle = listing === null ? null : findRule(listing, change.rule.comment);
+        if ((change.op === 'add') === (handle !== null)) return ALREADY;
+        return handle === null ? {} : { handle };
+      }
     }
-    return (table, element) => lookups.get(elementKey(table, element));
+  }
+
+  /**
+   * What is in the kernel of the elements that are to be changed, where it must be known: before a map's element is deleted; and of
+   * long lists all, since libnftables repeats the whole line in each error and a failed transaction costs the kernel an RCU
+   * grace period.
+   */
+  #lookup(changes: readonly NftChange[]): Lookup {
+    const { nft } = this.#context;
+    const found = new Map<string, string | null>();
+    const elements = changes.filter((change) => change.kind === 'nft-element');
+    const wanted =
+      elements.length > GET_MAX ? elements : elements.filter(({ op, element }) => op === 'remove' && element.value !== undefined);
+    for (const group of Map.groupBy(wanted, ({ table, element }) => `${renderRef(table)} ${element.set}`).values()) {
+      const [first] = group;
+      if (first === undefined) continue;
+      const values = getElements(
+        nft,
+        first.table,
+        group.map(({ element }) => element),
+      );
+      for (const { table, element } of group) found.set(elementKey(table, element), values.get(element.key) ?? null);
+    }
+    return (table, element) => found.get(elementKey(table, element));
   }
 
   /** @returns the members to send again, null when nothing was learned */
@@ -156,42 +178,32 @@ class Transaction {
         return { ...member, wording: member.change.kind === 'nft-table' ? { update: add } : {} };
       });
     }
-    const states = new Map<string, ReturnType<typeof listTable>>();
-    const stateOf = (table: NftTableRef): ReturnType<typeof listTable> => {
-      const key = renderRef(table);
-      const known = states.get(key);
-      if (known !== undefined) return known;
-      const state = listTable(nft, table);
-      states.set(key, state);
-      return state;
-    };
+    // An element that cannot be found stops libnftables before it looks at the others: ask about all of them at once.
+    const lost = [...guilty.values()].some(({ message }) => codeOf(message) === 'ENOENT');
+    const states = new Map<string, NftTableState | null>();
+    const added = new Set<string>();
     const again: Member[] = [];
-    let learned = false;
-    // One ENOENT for a table or set stops libnftables before it looks at the others: ask about all of them at once.
-    const missing = [...guilty.values()].some(({ message }) => codeOf(message) === 'ENOENT');
     for (const member of members) {
-      const error = guilty.get(member);
-      const settled = this.#settle(member, error, missing ? stateOf : null);
+      const { change } = member;
+      let settled: Applied | Member | null = null;
+      if (lost && change.kind === 'nft-element' && !added.has(elementKey(change.table, change.element))) {
+        const key = renderRef(change.table);
+        if (!states.has(key)) states.set(key, listTable(nft, change.table));
+        settled = lookAt(change, states.get(key) ?? null, guilty.get(member));
+      }
+      settled ??= this.#settle(member, guilty.get(member));
+      if (change.kind === 'nft-element' && change.op === 'add') added.add(elementKey(change.table, change.element));
       if (settled === null) again.push(member);
       else if ('state' in settled) results[member.at] = settled;
       else again.push(settled);
-      learned ||= settled !== null;
     }
+    const learned = again.length < members.length || again.some((member) => !members.includes(member));
     return learned ? again : null;
   }
 
   /** @returns its result, another wording, or null when it is to be sent as it was */
-  #settle(
-    member: Member,
-    error: NftError | undefined,
-    stateOf: ((table: NftTableRef) => ReturnType<typeof listTable>) | null,
-  ): Applied | Member | null {
+  #settle(member: Member, error: NftError | undefined): Applied | Member | null {
     const { change, wording } = member;
-    if (change.kind === 'nft-element' && stateOf !== null) {
-      const set = stateOf(change.table)?.sets[change.element.set];
-      if (change.op === 'remove' && !Object.hasOwn(set ?? {}, change.element.key)) return ALREADY;
-      if (change.op === 'add' && set === undefined && error !== undefined) return refused(change, error.message);
-    }
     if (error === undefined) return null;
     const code = codeOf(error.message);
     if (change.op === 'remove') return code === 'ENOENT' ? ALREADY : refused(change, error.message);
@@ -201,21 +213,41 @@ class Transaction {
       if (value === wanted) return ALREADY;
       if (value !== undefined) return conflicting(change, `its value is ${value}, not ${wanted}`);
       // Not there, and yet: see `fresh`.
-      if (!wording.fresh && /^File exists/.test(error.message)) return { ...member, wording: { fresh: true } };
+      if (!wording.fresh && error.message.startsWith('File exists')) return { ...member, wording: { fresh: true } };
     }
     return refused(change, error.message);
   }
 }
 
+/** An element of a table that was listed after something in it could not be found. @returns null when that says nothing */
+function lookAt(
+  change: NftChange & { readonly kind: 'nft-element' },
+  state: NftTableState | null,
+  error: NftError | undefined,
+): Applied | null {
+  const set = state?.sets[change.element.set];
+  if (change.op === 'remove') return Object.hasOwn(set ?? {}, change.element.key) ? null : ALREADY;
+  return set === undefined && error !== undefined ? refused(change, error.message) : null;
+}
+
+/**
+ * Keys in one `get element`; for more, the table is listed. libnftables 1.0.6 puts all of them into one netlink message without
+ * looking at its size, and dies of a segmentation fault between 200 and 300.
+ */
+const GET_MAX = 32;
+
 /** Elements that are there, key -> value ('' in a set). */
 function getElements(nft: NftRunner, table: NftTableRef, elements: readonly NftElement[]): ReadonlyMap<string, string> {
   const [first] = elements;
   if (first === undefined) return new Map();
-  const keys = elements.map((element) => element.key);
-  const { rc, output } = nft.run(`get element ${renderRef(table)} ${first.set} { ${keys.join(', ')} }`);
-  if (rc === 0) return parseElements(output);
+  if (elements.length <= GET_MAX) {
+    const { rc, output } = nft.run(
+      `get element ${renderRef(table)} ${first.set} { ${elements.map(({ key }) => key).join(', ')} }`,
+    );
+    if (rc === 0) return parseElements(output);
+  }
   // One that is missing fails the whole question.
-  const set = keys.length === 1 ? {} : listTable(nft, table)?.sets[first.set];
+  const set = elements.length === 1 ? {} : listTable(nft, table)?.sets[first.set];
   return new Map(Object.entries(set ?? {}));
 }
 

@@ -104,7 +104,7 @@ function item(value: Json, names: readonly string[], at = 0): string {
         .join('-');
     case 'prefix':
       if (!isObject(inner)) throw broken('a prefix is not an object');
-      return `${string(inner['addr'])}/${String(inner['len'])}`;
+      return `${string(inner['addr'])}/${number(inner['len'])}`;
     case 'elem': // an element with a time-out, counter or comment
       if (!isObject(inner)) throw broken('an element is not an object');
       return item(inner['val'] ?? null, names, at);
@@ -131,6 +131,11 @@ const isObject = (value: Json | undefined): value is { readonly [key: string]: J
 function array(value: Json): readonly Json[] {
   if (!Array.isArray(value)) throw broken('a list is not an array');
   return value as readonly Json[];
+}
+
+function number(value: Json | undefined): number {
+  if (typeof value !== 'number') throw broken(`${JSON.stringify(value)} is not a number`);
+  return value;
 }
 
 function string(value: Json | undefined): string {

@@ -81,12 +81,12 @@ export class FakeNetns {
       if (other.links.has(kind.peer.name)) throw kernelFailure(17, 'EEXIST', 'File exists');
       other.#born(kind.peer.name, 'veth', { ...(kind.peer.mac ? { mac: kind.peer.mac } : {}), mtu: kind.peer.mtu ?? 1500 });
       other.link(kind.peer.name).peer = { space: this, name: link.name };
-      this.#born(link.name, 'veth', link, link.alias);
+      this.#born(link.name, 'veth', link);
       this.link(link.name).peer = { space: other, name: kind.peer.name };
-    } else this.#born(link.name, kernelType(kind.type), link, link.alias);
+    } else this.#born(link.name, kernelType(kind.type), link);
   }
 
-  #born(name: string, type: string, value: LinkAttributes, alias = ''): void {
+  #born(name: string, type: string, value: LinkAttributes & { readonly alias?: string }): void {
     const state: LinkState = {
       index: this.#nextIndex++,
       name,
@@ -95,7 +95,7 @@ export class FakeNetns {
       mtu: value.mtu ?? (type === 'vxlan' ? 1450 : 1500),
       mac: type === 'tun' ? '' : (value.mac ?? newMac()),
       master: value.master ?? '',
-      alias,
+      alias: value.alias ?? '',
       isolated: value.isolated ?? false,
       hairpin: value.hairpin ?? false,
     };
