@@ -1,0 +1,527 @@
+/** Whole command lines against recorded answers: what is asked of the daemon, what is printed where, and the exit status. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { MoorError } from '../base/errors.ts';
+import { COMMANDS } from './commands/commands.ts';
+import { CommandError, type CommandLine, type HttpAnswer, type HttpRequest, type Ports, type SandboxView } from './ports.ts';
+import { runProgram } from './program.ts';
+
+const ID = 'ab12cd34ef56'.padEnd(64, '0');
+
+const SANDBOX = {
+  id: ID,
+  name: 'web',
+  created: '2026-01-31T10:00:00Z',
+  hostname: 'web',
+  netns: { type: 'own', path: '/run/moor/netns/web' },
+  labels: { tier: 'front' },
+  process: { pid: 42, startTime: '7', command: ['sleep', '\u001b[31m1d'] },
+  autoRemove: true,
+  endpoints: [{ networkId: 'n1', ipv4: '10.0.0.5/24', ipv6: 'fd00::5/64' }],
+};
+const PLAN = { title: 'create network a (bridge)', changes: [], text: ['ip link add br-1 type bridge', 'nft add element x'] };
+
+/** `METHOD path` -> status and body; anything else is 404. */
+type Answers = Readonly<Record<string, readonly [status: number, body: unknown]>>;
+
+interface World {
+  readonly status: number;
+  readonly out: string;
+  readonly err: string;
+  /** Addresses of the daemon that were used. */
+  readonly hosts: readonly string[];
+  readonly requests: readonly HttpRequest[];
+  readonly entered: readonly SandboxView[];
+  readonly started: readonly (CommandLine & { readonly log?: string | undefined })[];
+}
+
+interface WorldOptions {
+  readonly answers?: Answers;
+  readonly input?: string | null;
+  readonly colour?: boolean;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly commandStatus?: number;
+  readonly startError?: Error;
+  readonly interrupted?: boolean;
+  readonly unreachable?: boolean;
+}
+
+async function moor(line: string | readonly string[], options: WorldOptions = {}): Promise<World> {
+  let out = '';
+  let err = '';
+  const hosts: string[] = [];
+  const requests: HttpRequest[] = [];
+  const entered: SandboxView[] = [];
+  const started: (CommandLine & { readonly log?: string | undefined })[] = [];
+  const running = (commandLine: CommandLine, log?: string) => {
+    if (options.startError) return Promise.reject(options.startError);
+    started.push(log === undefined ? commandLine : { ...commandLine, log });
+    return Promise.resolve({ pid: 99, startTime: '12345', ended: Promise.resolve(options.commandStatus ?? 0) });
+  };
+  const send = (request: HttpRequest): Promise<HttpAnswer> => {
+    requests.push(request);
+    if (options.unreachable) return Promise.reject(new MoorError('unavailable', 'Cannot connect to the daemon'));
+    const [status, body] = options.answers?.[`${request.method} ${request.path}`] ?? [
+      404,
+      { message: 'not found', kind: 'not-found' },
+    ];
+    return Promise.resolve({ status, body: typeof body === 'string' ? body : JSON.stringify(body) });
+  };
+  const ports: Ports = {
+    connect: (address) => {
+      hosts.push(address);
+      return {
+        send,
+        lines: async function* (path) {
+          yield* (await send({ method: 'GET', path })).body.split('\n');
+        },
+      };
+    },
+    terminal: {
+      out: { write: (text) => (out += text), isTerminal: false, colour: options.colour ?? false },
+      err: { write: (text) => (err += text), isTerminal: false, colour: options.colour ?? false },
+      ask: (question) => {
+        out += question;
+        return Promise.resolve(options.input ?? null);
+      },
+    },
+    clock: { now: () => Date.parse('2026-01-31T10:05:00Z') },
+    processes: {
+      enter: (view) => {
+        entered.push(view);
+        return Promise.resolve();
+      },
+      start: (commandLine) => running(commandLine),
+      startDetached: (commandLine, log) => running(commandLine, log ?? ''),
+      replace: (commandLine) => {
+        started.push(commandLine);
+        return Promise.reject(options.startError ?? new CommandError(126, 'replaced'));
+      },
+    },
+    daemon: (args) => Promise.reject(new Error(`daemon ${args.join(' ')}`)),
+    environment: { HOME: '/root', ...options.environment },
+    version: '9.9.9',
+    interrupted: () => (options.interrupted ? AbortSignal.abort() : new AbortController().signal),
+  };
+  const status = await runProgram(typeof line === 'string' ? line.split(' ') : line, ports);
+  return { status, out, err, hosts, requests, entered, started };
+}
+
+const outcome = (value: unknown, warnings: readonly string[] = []) => ({ value, warnings, plan: PLAN });
+
+describe('network', () => {
+  const answers: Answers = {
+    'POST /moor/networks': [201, outcome({ id: ID, name: 'a' }, ['IPv6 forwarding is off'])],
+    'POST /moor/networks?dryRun=1': [201, outcome({ id: ID, name: 'a' })],
+    'DELETE /moor/networks/a': [200, outcome({ id: ID, name: 'a' })],
+    'DELETE /moor/networks/b': [403, { message: 'network b has active endpoints', kind: 'forbidden' }],
+    'DELETE /moor/networks/a%2Fb': [200, outcome({ id: ID, name: 'a/b' })],
+    'POST /moor/networks/prune': [200, outcome({ networks: ['a', 'b'] })],
+    'POST /networks/prune?filters=%7B%22until%22%3A%5B%221h%22%5D%7D': [200, { NetworksDeleted: ['old'] }],
+    'POST /moor/networks/a/connect': [200, outcome({ id: 'e' })],
+    'POST /moor/networks/a/disconnect': [200, outcome({ id: 'e' })],
+  };
+
+  it('create sends what was said and nothing else', async () => {
+    const plain = await moor('network create a', { answers });
+    assert.deepEqual(plain.requests[0]?.body, { name: 'a', options: {}, labels: {}, ipamOptions: {}, pools: [] });
+    assert.equal(plain.out, `${ID}\n`);
+    assert.equal(plain.err, 'WARNING: IPv6 forwarding is off\n');
+    const full = await moor(
+      'network create -d bridge --internal --ipv4=false --ipv6 --attachable=0 --scope local --subnet fd00::/64 --gateway fd00::1 --aux-address r=fd00::2 --ip-range fd00::/80 -o a=1 --opt b=2 --label x --ipam-driver default --ipam-opt q=1 a',
+      { answers },
+    );
+    assert.deepEqual(full.requests[0]?.body, {
+      name: 'a',
+      driver: 'bridge',
+      scope: 'local',
+      ipv4: false,
+      ipv6: true,
+      internal: true,
+      attachable: false,
+      ipamDriver: 'default',
+      options: { a: '1', b: '2' },
+      labels: { x: '' },
+      ipamOptions: { q: '1' },
+      pools: [{ subnet: 'fd00::/64', range: 'fd00::/80', gateway: 'fd00::1', auxiliary: { r: 'fd00::2' } }],
+    });
+  });
+
+  it('--dry-run prints the plan, wherever it stands', async () => {
+    for (const line of ['network create --dry-run a', '--dry-run network create a', 'network --dry-run create a']) {
+      const { out, requests } = await moor(line, { answers });
+      assert.equal(out, '# create network a (bridge)\nip link add br-1 type bridge\nnft add element x\n');
+      assert.equal(requests[0]?.path, '/moor/networks?dryRun=1');
+    }
+    const refused = await moor('--dry-run network ls', { answers });
+    assert.equal(refused.status, 2);
+    assert.deepEqual(refused.requests, []);
+  });
+
+  it('--json prints one document, colour only where it is wanted', async () => {
+    const { out } = await moor('--json network create a', { answers });
+    assert.deepEqual(JSON.parse(out), outcome({ id: ID, name: 'a' }, ['IPv6 forwarding is off']));
+    const coloured = await moor('network create --dry-run a', { answers, colour: true });
+    assert.ok(coloured.out.startsWith('\u001b[36m# create network a (bridge)\u001b[0m\n'));
+  });
+
+  it('rm goes on after an error', async () => {
+    const some = await moor('network rm b a c', { answers });
+    assert.deepEqual([some.out, some.err, some.status], ['a\n', 'moor: network b has active endpoints\nmoor: not found\n', 1]);
+    assert.equal((await moor('network rm b', { answers })).status, 5);
+    assert.equal((await moor('network rm c', { answers })).status, 3);
+    const forced = await moor('network rm -f c a', { answers });
+    assert.deepEqual([forced.out, forced.err, forced.status], ['a\n', '', 0]);
+    assert.equal((await moor(['network', 'rm', 'a/b'], { answers })).status, 0);
+  });
+
+  it('prune asks first', async () => {
+    for (const input of [null, '', 'n', 'yesterday']) {
+      const no = await moor('network prune', { answers, input });
+      assert.deepEqual([no.requests, no.status], [[], 130]);
+    }
+    const yes = await moor('network prune', { answers, input: 'y' });
+    assert.ok(yes.out.endsWith('Are you sure you want to continue? [y/N] Deleted Networks:\na\nb\n\n'));
+    const filtered = await moor('network prune -f --filter until=1h', { answers });
+    assert.equal(filtered.out, 'Deleted Networks:\nold\n\n');
+    assert.equal((await moor('network prune --dry-run --filter until=1h', { answers })).status, 6);
+  });
+
+  it('connect and disconnect say which endpoint', async () => {
+    const { requests, out } = await moor(
+      'network connect --ip 10.0.0.9 --ip6 fd00::9 --mac-address 02:00:00:00:00:01 --alias x,y --gw-priority -3 --driver-opt a=b a web',
+      { answers },
+    );
+    assert.equal(out, '');
+    assert.deepEqual(requests[0]?.body, {
+      sandbox: 'web',
+      endpoint: {
+        ipv4: '10.0.0.9',
+        ipv6: 'fd00::9',
+        mac: '02:00:00:00:00:01',
+        gatewayPriority: -3,
+        aliases: ['x', 'y'],
+        options: { a: 'b' },
+      },
+    });
+    const gone = await moor('network disconnect -f a web', { answers });
+    assert.deepEqual(gone.requests[0]?.body, { sandbox: 'web', force: true });
+  });
+});
+
+describe('run', () => {
+  const answers: Answers = {
+    'POST /moor/sandboxes': [201, outcome(SANDBOX)],
+    'POST /moor/sandboxes?dryRun=1': [201, outcome(SANDBOX)],
+    [`GET /moor/sandboxes/${ID}/enter`]: [
+      200,
+      { id: ID, name: 'web', hostname: 'web', netns: '/run/moor/netns/web', files: { '/etc/hosts': '/run/moor/s/hosts' } },
+    ],
+    [`POST /moor/sandboxes/${ID}/process`]: [200, SANDBOX],
+    [`DELETE /moor/sandboxes/${ID}?force=1`]: [200, outcome(SANDBOX)],
+  };
+
+  it('makes, enters, starts, reports, waits and clears away', async () => {
+    const { status, requests, entered, started, out, err } = await moor(
+      'run --name web -h web --network a --ip 10.0.0.5 -e A=1 -w /tmp -u nobody --label tier=front -- ping -c 1 x',
+      { answers, commandStatus: 143 },
+    );
+    assert.deepEqual([status, out, err], [143, '', '']);
+    assert.deepEqual(
+      requests.map(({ method, path }) => `${method} ${path}`),
+      [
+        'POST /moor/sandboxes',
+        `GET /moor/sandboxes/${ID}/enter`,
+        `POST /moor/sandboxes/${ID}/process`,
+        `DELETE /moor/sandboxes/${ID}?force=1`,
+      ],
+    );
+    assert.deepEqual(requests[0]?.body, {
+      name: 'web',
+      hostname: 'web',
+      labels: { tier: 'front' },
+      networks: [{ network: 'a', endpoint: { ipv4: '10.0.0.5' } }],
+      autoRemove: true,
+    });
+    assert.deepEqual(requests[2]?.body, { pid: 99, startTime: '12345', command: ['ping', '-c', '1', 'x'] });
+    assert.deepEqual(entered, [
+      { netns: '/run/moor/netns/web', hostname: 'web', files: [{ target: '/etc/hosts', source: '/run/moor/s/hosts' }] },
+    ]);
+    assert.deepEqual(started, [
+      { command: ['ping', '-c', '1', 'x'], environment: { HOME: '/root', A: '1' }, directory: '/tmp', user: 'nobody' },
+    ]);
+  });
+
+  it('without a command leaves a sandbox', async () => {
+    const { out, requests, started } = await moor('run --name web', { answers });
+    assert.deepEqual([out, started.length], [`${ID}\n`, 0]);
+    assert.deepEqual(
+      requests.map(({ body }) => body),
+      [{ name: 'web' }],
+    );
+  });
+
+  it('--detach does not wait, --keep does not remove', async () => {
+    const detached = await moor('run -d --log /tmp/x -- sleep 1', { answers });
+    assert.deepEqual([detached.out, detached.status, detached.started[0]?.log], [`${ID}\n`, 0, '/tmp/x']);
+    assert.equal(detached.requests.length, 3);
+    for (const line of ['run --keep -- true', 'run --rm=false -- true']) {
+      const kept = await moor(line, { answers });
+      assert.deepEqual(kept.requests[0]?.body, {});
+      assert.equal(kept.requests.length, 3);
+    }
+  });
+
+  it('clears away when the command cannot be started, or was interrupted first', async () => {
+    const failed = await moor('run -- nosuch', {
+      answers,
+      startError: new CommandError(127, 'Cannot run nosuch: no such program on PATH'),
+    });
+    assert.deepEqual([failed.status, failed.err], [127, 'moor: Cannot run nosuch: no such program on PATH\n']);
+    assert.equal(failed.requests.at(-1)?.method, 'DELETE');
+    const interrupted = await moor('run -- sleep 1', { answers, interrupted: true });
+    assert.deepEqual([interrupted.status, interrupted.requests.at(-1)?.method], [130, 'DELETE']);
+  });
+
+  it('goes on when the daemon does not take the report', async () => {
+    const { status, err } = await moor('run -- true', {
+      answers: { ...answers, [`POST /moor/sandboxes/${ID}/process`]: [503, { message: 'busy', kind: 'unavailable' }] },
+      commandStatus: 3,
+    });
+    assert.deepEqual([status, err], [3, 'WARNING: the daemon does not know of the command: busy\n']);
+  });
+
+  it('exits with 125 for everything that is not the command’s', async () => {
+    for (const line of ['run --nope -- true', 'run --ip', 'run -- true', 'exec', 'exec web'])
+      assert.equal((await moor(line)).status, 125, line);
+    assert.equal((await moor('run -- true', { unreachable: true })).status, 125);
+  });
+
+  it('--dry-run starts nothing', async () => {
+    const { out, requests, started, entered } = await moor('run --dry-run -- true', { answers });
+    assert.ok(out.startsWith('# create network a'));
+    assert.deepEqual([requests.length, started, entered], [1, [], []]);
+  });
+
+  it('exec enters and becomes the command', async () => {
+    const byName: Answers = { 'GET /moor/sandboxes/web/enter': answers[`GET /moor/sandboxes/${ID}/enter`] ?? [404, ''] };
+    for (const line of ['exec web -- ip -br a', 'exec web ip -br a', 'exec -it web ip -br a']) {
+      const { started, entered, requests } = await moor(line, { answers: byName });
+      assert.deepEqual([started[0]?.command, entered.length, requests.length], [['ip', '-br', 'a'], 1, 1]);
+    }
+    const host: Answers = {
+      'GET /moor/sandboxes/web/enter': [200, { id: ID, name: 'web', hostname: 'h', netns: null, files: {} }],
+    };
+    const { entered, started } = await moor('exec web -- true', { answers: host });
+    assert.deepEqual([entered, started.length], [[], 1]);
+  });
+});
+
+describe('sandboxes', () => {
+  const answers: Answers = {
+    'GET /moor/sandboxes': [
+      200,
+      [SANDBOX, { ...SANDBOX, name: 'idle', process: null, endpoints: [], created: '2026-01-31T10:04:59Z' }],
+    ],
+    'GET /networks': [200, [{ Id: 'n1', Name: 'my_net' }]],
+    'GET /moor/sandboxes/web': [200, SANDBOX],
+    'POST /moor/sandboxes': [201, outcome(SANDBOX)],
+    'DELETE /moor/sandboxes/web?force=1': [200, outcome(SANDBOX)],
+  };
+  it('ls is a table, safe to show', async () => {
+    assert.equal(
+      (await moor('ls', { answers })).out,
+      [
+        'NAME      ID             NETWORK   ADDRESS            COMMAND            STATUS',
+        'idle      ab12cd34ef56                                                   Idle 1 second',
+        'web       ab12cd34ef56   my_net    10.0.0.5,fd00::5   sleep \\x1b[31m1d   Up 5 minutes',
+        '',
+      ].join('\n'),
+    );
+    assert.equal((await moor('ls -q', { answers })).out, 'ab12cd34ef56\nab12cd34ef56\n');
+    assert.equal(
+      (await moor(['ps', '--format', '{{.Name}} {{.Label "tier"}} {{.Pid}}'], { answers })).out,
+      'idle front \nweb front 42\n',
+    );
+    assert.equal((JSON.parse((await moor('--json ls', { answers })).out) as unknown[]).length, 2);
+  });
+  it('inspect and rm take names', async () => {
+    assert.equal(
+      (await moor(['inspect', '-f', '{{range .endpoints}}{{.ipv4}}{{end}}', 'web'], { answers })).out,
+      '10.0.0.5/24\n',
+    );
+    const missing = await moor('inspect web nobody', { answers });
+    assert.deepEqual([missing.status, missing.err, (JSON.parse(missing.out) as unknown[]).length], [1, 'moor: not found\n', 1]);
+    assert.equal((await moor('rm -f web', { answers })).out, 'web\n');
+  });
+  it('adopt wants one source', async () => {
+    const { requests } = await moor('adopt --name lab --pid 7 --network none', { answers });
+    assert.deepEqual(requests[0]?.body, { name: 'lab', networks: [{ network: 'none' }], adopt: { pid: 7 } });
+    for (const line of ['adopt --name lab', 'adopt --pid 7 --path /x']) assert.equal((await moor(line, { answers })).status, 2);
+  });
+});
+
+describe('host', () => {
+  it('shows status, with what is wrong', async () => {
+    const status = {
+      version: '1.0.0',
+      pid: 7,
+      dataRoot: '/var/lib/moor',
+      execRoot: '/run/moor',
+      instance: '',
+      networks: 1,
+      sandboxes: 2,
+      endpoints: 3,
+      pools: [{ subnet: '10.0.0.0/24', owner: 'n1', used: '3', size: '254' }],
+      features: [{ name: 'ipvs', state: 'no', why: 'not loaded' }],
+      facts: { uplink: 'eth0', uplinkMtu: 1500, hostname: 'h' },
+      warnings: ['docker drops'],
+      repairs: [{ time: Date.parse('2026-01-31T10:03:00Z'), what: 'route x', why: 'it was deleted' }],
+    };
+    const { out } = await moor('status', {
+      answers: { 'GET /moor/status': [200, status], 'GET /networks': [200, [{ Id: 'n1', Name: 'a' }]] },
+    });
+    assert.equal(
+      out,
+      [
+        'Moorline 1.0.0',
+        'pid 7, state in /var/lib/moor and /run/moor',
+        'h, uplink eth0 (MTU 1500)',
+        '1 network, 2 sandboxes, 3 endpoints',
+        '',
+        'Address pools',
+        'SUBNET        NETWORK   USED      OF',
+        '10.0.0.0/24   a         3         254',
+        '',
+        'Kernel features',
+        'FEATURE   STATE     WHY',
+        'ipvs      no        not loaded',
+        '',
+        'Warnings',
+        'docker drops',
+        '',
+        'Repairs since the start',
+        'WHEN            WHAT      WHY',
+        '2 minutes ago   route x   it was deleted',
+        '',
+      ].join('\n'),
+    );
+  });
+  it('follows events', async () => {
+    const event = {
+      Type: 'network',
+      Action: 'create',
+      Actor: { ID: 'n1', Attributes: { name: 'a' } },
+      time: 1769853600,
+      timeNano: 1769853600123000000,
+    };
+    const answers: Answers = {
+      'GET /events': [200, `${JSON.stringify(event)}\n`],
+      'GET /events?since=1769853900&until=1769853840&filters=%7B%22type%22%3A%5B%22network%22%5D%7D': [200, ''],
+    };
+    assert.equal((await moor('events', { answers })).out, '2026-01-31T10:00:00.123Z network create n1 (name=a)\n');
+    assert.equal((await moor(['events', '--format', '{{.Action}} {{.Actor.Attributes.name}}'], { answers })).out, 'create a\n');
+    assert.equal((await moor('events --since 0s --until 1m -f type=network', { answers })).status, 0);
+  });
+  it('reports repairs, and resets only when told to', async () => {
+    assert.equal(
+      (await moor('reconcile', { answers: { 'POST /moor/reconcile': [200, { repaired: [] }] } })).out,
+      'Nothing to repair\n',
+    );
+    assert.equal(
+      (await moor('reconcile', { answers: { 'POST /moor/reconcile': [200, { repaired: ['a', 'b'] }] } })).out,
+      'a\nb\n',
+    );
+    const answers: Answers = { 'POST /moor/reset': [200, outcome(null)], 'POST /moor/reset?dryRun=1': [200, outcome(null)] };
+    assert.deepEqual((await moor('reset', { answers, input: 'no' })).requests, []);
+    assert.equal((await moor('reset', { answers, input: 'yes' })).requests.length, 1);
+    assert.ok((await moor('reset --dry-run', { answers })).out.startsWith('# create network'));
+  });
+  it('says versions, its own without a daemon', async () => {
+    const both = { 'GET /version': [200, { Version: '1', ApiVersion: '1.51', MinAPIVersion: '1.24' }] } as const;
+    assert.match((await moor('version --client')).out, /^Client: Moorline\n Version: {6}9\.9\.9\n/);
+    const alone = await moor('version', { unreachable: true });
+    assert.deepEqual([alone.status, alone.out.startsWith('Client:')], [8, true]);
+    assert.equal((await moor(['version', '-f', '{{.Server.Version}} {{.Client.Version}}'], { answers: both })).out, '1 9.9.9\n');
+  });
+});
+
+describe('errors', () => {
+  it('have a kind, a status, and a shape for programs', async () => {
+    const refuse = (status: number, body: unknown) =>
+      moor('--json network create a', { answers: { 'POST /moor/networks': [status, body] } });
+    const conflict = await refuse(409, { message: 'network with name a already exists', kind: 'conflict' });
+    assert.deepEqual(
+      [conflict.status, JSON.parse(conflict.err)],
+      [4, { error: { kind: 'conflict', message: 'network with name a already exists' } }],
+    );
+    assert.equal((await refuse(503, { message: 'no address', kind: 'exhausted' })).status, 7);
+    assert.equal((await refuse(503, { message: 'not now' })).status, 8);
+    assert.equal((await refuse(502, 'bad gateway')).status, 1);
+    assert.match((await refuse(200, '<html>')).err, /it is not JSON/);
+  });
+  it('name what was probably meant, and how it is used', async () => {
+    const unknown = await moor('netwrok ls');
+    assert.deepEqual(
+      [unknown.status, unknown.err],
+      [2, "moor: unknown command: moor netwrok (did you mean network?)\nSee 'moor --help'\n"],
+    );
+    const count = await moor('network rm');
+    assert.equal(
+      count.err,
+      "moor: 'moor network rm' requires at least 1 argument\n\nUsage:  moor network rm [OPTIONS] NETWORK [NETWORK...]\n\nSee 'moor network rm --help' for more information\n",
+    );
+  });
+  it('finds the daemon by --host, then MOOR_HOST, then at the usual place', async () => {
+    const options = { answers: { 'GET /networks': [200, []] }, environment: { MOOR_HOST: 'unix:///env' } } as const;
+    for (const line of [
+      '-H unix:///a network ls',
+      'network ls -H unix:///a',
+      'network -H unix:///a ls',
+      '-H unix:///b network ls -H unix:///a',
+    ]) {
+      assert.deepEqual((await moor(line, options)).hosts, ['unix:///a'], line);
+    }
+    assert.deepEqual((await moor('network ls', options)).hosts, ['unix:///env']);
+    assert.deepEqual((await moor('network ls', { ...options, environment: { MOOR_HOST: '' } })).hosts, [
+      'unix:///run/moor/moor.sock',
+    ]);
+  });
+  it('hands the daemon all of its words', async () => {
+    assert.equal((await moor('daemon --help -H unix:///x')).err, 'moor: daemon --help -H unix:///x\n');
+  });
+});
+
+describe('help', () => {
+  const lines = [
+    [],
+    ...COMMANDS.flatMap((node) =>
+      node.type === 'group' ? [[node.name], ...node.commands.map(({ name }) => [node.name, name])] : [[node.name]],
+    ),
+  ];
+  it('is what is recorded', async () => {
+    const texts = await Promise.all(
+      lines.map(async (line) => `$ ${['moor', 'help', ...line].join(' ')}\n${(await moor(['help', ...line])).out}`),
+    );
+    const actual = texts.join('\n');
+    const file = new URL('./help.golden.txt', import.meta.url);
+    if (process.env['MOOR_GOLDEN'] === 'write') writeFileSync(file, actual);
+    assert.equal(actual, readFileSync(file, 'utf8'), 'MOOR_GOLDEN=write records it anew');
+  });
+  it('is found in every way', async () => {
+    const { out } = await moor('help network rm');
+    for (const line of ['network rm --help', 'network rm -h', '--help network rm', 'network --help rm', 'help network remove']) {
+      assert.equal((await moor(line)).out, out, line);
+    }
+    assert.equal((await moor('run -h box --help')).out, (await moor('help run')).out);
+    assert.equal((await moor('--version')).out, 'moor version 9.9.9\n');
+  });
+  it('fits 130 columns and has an example for every command', async () => {
+    for (const line of lines) {
+      const { out } = await moor(['help', ...line]);
+      for (const text of out.split('\n')) assert.ok(text.length <= 130, text);
+      if (line.length > 0 && !(line.length === 1 && line[0] === 'network')) assert.match(out, /Examples:\n {2}# .+\n {2}.*moor /);
+    }
+  });
+});
