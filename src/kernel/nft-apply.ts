@@ -6,7 +6,7 @@
 import { MoorError } from '../base/errors.ts';
 import type { Applied } from '../contracts/kernel.ts';
 import { findRule } from '../nft/parse.ts';
-import { chainRef, renderRef } from '../nft/render.ts';
+import { chainRef, renderKey, renderRef } from '../nft/render.ts';
 import { type NftChange, type NftError, SEPARATOR, type Wording, commands, errnoOf, locate } from '../nft/transaction.ts';
 import type { NftElement, NftTableRef, NftTableState } from '../nft/types.ts';
 import { errnoKind } from '../sys/errors.ts';
@@ -123,8 +123,8 @@ class Transaction {
       case 'nft-element': {
         const value = known(change.table, change.element);
         const wanted = change.element.value ?? '';
-        // `delete element` looks at the key alone: another value under it is somebody else's, and stays.
-        if (change.op === 'remove') return value === undefined || value === wanted ? {} : ALREADY;
+        // By key alone, as `delete element` does. To look at the value first, libnftables 1.0.6 would fetch the whole set.
+        if (change.op === 'remove') return value === null ? ALREADY : {};
         if (value === wanted) return ALREADY;
         if (typeof value === 'string') return conflicting(change, `its value is ${value}, not ${wanted}`);
         return { fresh: made.has(renderRef(change.table)) };
@@ -139,25 +139,19 @@ class Transaction {
   }
 
   /**
-   * What is in the kernel of the elements that are to be changed, where it must be known: before a map's element is deleted; and of
-   * long lists all, since libnftables repeats the whole line in each error and a failed transaction costs the kernel an RCU
-   * grace period.
+   * What is in the kernel of the elements of a long list, which is looked up first: libnftables repeats the whole line in each error,
+   * and a failed transaction costs the kernel an RCU grace period. A short one takes its chance.
    */
   #lookup(changes: readonly NftChange[]): Lookup {
     const { nft } = this.#context;
     const found = new Map<string, string | null>();
     const elements = changes.filter((change) => change.kind === 'nft-element');
-    const wanted =
-      elements.length > GET_MAX ? elements : elements.filter(({ op, element }) => op === 'remove' && element.value !== undefined);
-    for (const group of Map.groupBy(wanted, ({ table, element }) => `${renderRef(table)} ${element.set}`).values()) {
-      const [first] = group;
-      if (first === undefined) continue;
-      const values = getElements(
-        nft,
-        first.table,
-        group.map(({ element }) => element),
-      );
-      for (const { table, element } of group) found.set(elementKey(table, element), values.get(element.key) ?? null);
+    if (elements.length <= SHORT) return () => undefined;
+    const states = new Map<string, NftTableState | null>();
+    for (const { table, element } of elements) {
+      const ref = renderRef(table);
+      if (!states.has(ref)) states.set(ref, listTable(nft, table));
+      found.set(elementKey(table, element), states.get(ref)?.sets[element.set]?.[element.key] ?? null);
     }
     return (table, element) => found.get(elementKey(table, element));
   }
@@ -208,7 +202,7 @@ class Transaction {
     const code = codeOf(error.message);
     if (change.op === 'remove') return code === 'ENOENT' ? ALREADY : refused(change, error.message);
     if (change.kind === 'nft-element' && code === 'EEXIST') {
-      const value = getElements(this.#context.nft, change.table, [change.element]).get(change.element.key);
+      const value = getElement(this.#context.nft, change.table, change.element);
       const wanted = change.element.value ?? '';
       if (value === wanted) return ALREADY;
       if (value !== undefined) return conflicting(change, `its value is ${value}, not ${wanted}`);
@@ -230,25 +224,16 @@ function lookAt(
   return set === undefined && error !== undefined ? refused(change, error.message) : null;
 }
 
-/**
- * Keys in one `get element`; for more, the table is listed. libnftables 1.0.6 puts all of them into one netlink message without
- * looking at its size, and dies of a segmentation fault between 200 and 300.
- */
-const GET_MAX = 32;
+/** Elements in a list that is sent without a look. */
+const SHORT = 32;
 
-/** Elements that are there, key -> value ('' in a set). */
-function getElements(nft: NftRunner, table: NftTableRef, elements: readonly NftElement[]): ReadonlyMap<string, string> {
-  const [first] = elements;
-  if (first === undefined) return new Map();
-  if (elements.length <= GET_MAX) {
-    const { rc, output } = nft.run(
-      `get element ${renderRef(table)} ${first.set} { ${elements.map(({ key }) => key).join(', ')} }`,
-    );
-    if (rc === 0) return parseElements(output);
-  }
-  // One that is missing fails the whole question.
-  const set = elements.length === 1 ? {} : listTable(nft, table)?.sets[first.set];
-  return new Map(Object.entries(set ?? {}));
+/**
+ * The value under an element's key ('' in a set), undefined when there is none. (One key a question: libnftables 1.0.6 puts all into
+ * one netlink message without looking at its size, and dies of a segmentation fault between 200 and 300.)
+ */
+function getElement(nft: NftRunner, table: NftTableRef, element: NftElement): string | undefined {
+  const { rc, output } = nft.run(`get element ${renderKey(table, element)}`);
+  return rc === 0 ? parseElements(output).get(element.key) : undefined;
 }
 
 /** `get element` answers with text whatever output was asked for (nft 1.0.6). */

@@ -408,11 +408,30 @@ export function kernelConformance(harness: KernelHarness): void {
         (await apply(changes, { keepGoing: true })).map(({ state }) => state),
         ['changed', 'failed', 'changed', 'changed'],
       );
-      // Removing (key, value) leaves another value under the key alone.
+      // Elements are removed by key, as nft does.
       const other = inverse(plan.element('publish', 'tcp . 1', '192.0.2.2 . 2'));
       assert.ok(other);
-      assert.deepEqual(states(await apply([other])), ['already']);
-      assert.equal(under.truth.table(plan.REF)?.sets['publish']?.['tcp . 1'], '192.0.2.1 . 1');
+      assert.deepEqual(states(await apply([other])), ['changed']);
+      assert.equal(under.truth.table(plan.REF)?.sets['publish']?.['tcp . 1'], undefined);
+      await undo([plan.table]);
+    });
+
+    test('nft: a long list, with some that are there and one that differs', async () => {
+      const count = 100;
+      const elements = Array.from({ length: count }, (_, i) => plan.element('publish', `tcp . ${i + 1}`, `192.0.2.1 . ${i + 1}`));
+      await ok([plan.table, ...elements.slice(0, 50)]);
+      const different = plan.element('publish', 'tcp . 7', '192.0.2.2 . 7');
+      const results = await apply([...elements, different]);
+      assert.equal(results.at(-1)?.state, 'failed');
+      assert.equal(Object.keys(under.truth.table(plan.REF)?.sets['publish'] ?? {}).length, 50);
+      const again = await apply([...elements, different], { keepGoing: true });
+      assert.deepEqual(
+        again.map(({ state }) => state),
+        [...all(50, 'already'), ...all(50, 'changed'), 'failed'],
+      );
+      const back = inversePlan(elements);
+      assert.deepEqual(states(await apply(back)), all(count, 'changed'));
+      assert.deepEqual(states(await apply(back)), all(count, 'already'));
       await undo([plan.table]);
     });
 

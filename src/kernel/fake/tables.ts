@@ -43,7 +43,8 @@ export function applyNft(tables: Map<string, FakeTable>, change: NftMember): App
         return change.op === 'remove' ? ALREADY : missing(change, `No such file or directory`);
       }
       const old = elements[key];
-      if (change.op === 'remove') return old === value && delete elements[key] ? CHANGED : ALREADY;
+      // By key alone, as nft does.
+      if (change.op === 'remove') return old !== undefined && delete elements[key] ? CHANGED : ALREADY;
       if (old === value) return ALREADY;
       if (old !== undefined) return conflicting(change, `its value is ${old}, not ${value}`);
       elements[key] = value;
