@@ -123,3 +123,21 @@ test('a connection that has gone is not there', () => {
   assert.equal(error.kernel?.code, 'ENOENT');
   assert.equal(error.kernel?.operation, 'conntrack -D -f ipv4 -p 17 -s 10.0.0.3 -d 10.0.0.2');
 });
+
+test('the same addresses in two zones are two connections', () => {
+  using lab = new Lab();
+  const host = lab.namespace('host');
+  const words = 'conntrack -I -t 300 -p udp -s 10.0.0.3 -d 10.0.0.2 --sport 53 --dport 53';
+  host.run(words);
+  host.run(`${words} --zone 5`);
+  using socket = NetlinkSocket.open('netfilter', host.netns);
+  const flows = socket.collect(dumpFlows({ family: 4 }));
+  assert.equal(flows.length, 2);
+  const inZone = flows.find(({ key }) => key.zone === 5);
+  assert.ok(inZone);
+  socket.run(deleteFlow(inZone));
+  assert.deepEqual(
+    socket.collect(dumpFlows({ family: 4 })).map(({ key }) => key.zone),
+    [undefined],
+  );
+});

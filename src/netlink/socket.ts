@@ -21,9 +21,10 @@ const PROTOCOLS = { route: netlinkH.NETLINK_ROUTE, netfilter: netlinkH.NETLINK_N
 
 /** Bytes of kernel memory. One ACK takes under 1 KiB of it, so a whole batch of answers fits several times. */
 const RECEIVE_BUFFER = 8 << 20;
-/** Requests in one send. The answers to all of them wait in the receive buffer before we read the first. */
-const BATCH = 1024;
-/** Bytes in one send; the send buffer is 1 MiB. */
+/**
+ * Bytes in one send. The send buffer is 1 MiB, and the answers to all requests, of at least 32 bytes each, wait in the receive buffer before we read the
+ * first.
+ */
 const BATCH_BYTES = 256 << 10;
 /** A dump of something that changes all the time is given up after so many starts. */
 const DUMP_TRIES = 10;
@@ -75,7 +76,7 @@ export class NetlinkSocket implements Disposable {
       let end = start;
       let bytes = 0;
       const first = this.#nextSequence();
-      while (end < requests.length && end - start < BATCH) {
+      while (end < requests.length) {
         const request = requests[end];
         if (!request || (end > start && bytes + request.bytes.length > BATCH_BYTES)) break;
         bytes = this.#place(request, bytes);

@@ -180,6 +180,30 @@ describe('a process that moves into a sandbox', () => {
     );
   });
 
+  test('leaves shared mounts of the host alone, and lets go of what the host unmounts', () => {
+    using at = place();
+    const shared = join(at.directory, 'shared');
+    const hosts = join(at.directory, 'hosts');
+    writeFileSync(hosts, 'inside\n');
+    execFileSync('sh', [
+      '-c',
+      `mkdir ${shared} && mount -t tmpfs tmpfs ${shared} && mount --make-shared ${shared} && echo host > ${shared}/file && mkdir ${shared}/inner && mount -t tmpfs tmpfs ${shared}/inner`,
+    ]);
+    try {
+      const inHost = `nsenter --mount=/proc/${process.pid}/ns/mnt`;
+      const files = [{ source: hosts, target: join(shared, 'file') }];
+      const looked = enter({ netns: at.pin, files }, `cat ${shared}/file; ${inHost} cat ${shared}/file`);
+      assert.deepEqual(looked, { status: 0, out: 'inside\nhost\n', err: '[]\n' });
+      const counted = enter(
+        { netns: at.pin },
+        `cat ${shared}/file; ${inHost} umount ${shared}/inner; grep -c ${shared}/inner /proc/self/mountinfo`,
+      );
+      assert.deepEqual(counted, { status: 1, out: 'host\n0\n', err: '[]\n' });
+    } finally {
+      spawnSync('umount', ['-l', shared]);
+    }
+  });
+
   test('keeps the name of the host when none is given', () => {
     using at = place();
     assert.equal(
