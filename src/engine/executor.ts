@@ -13,6 +13,7 @@ import { inversePlan } from '../contracts/inverse.ts';
 import type { Applied, Kernel } from '../contracts/kernel.ts';
 import type { Store, Write } from '../contracts/store.ts';
 import { deleteKey, journalKey, type JournalRow, putJournal } from './records.ts';
+import { Removals } from './removals.ts';
 
 /** A change that did not work, with the reason. */
 export interface Failure {
@@ -24,6 +25,7 @@ export class Executor {
   readonly #kernel: Kernel;
   readonly #store: Store;
   readonly #logger: Logger;
+  readonly #removals: Removals;
   /** Rows that say nothing any more. The next commit of anybody deletes them, before its own plan is applied. */
   #spent = new Set<string>();
 
@@ -31,6 +33,7 @@ export class Executor {
     this.#kernel = kernel;
     this.#store = store;
     this.#logger = logger;
+    this.#removals = new Removals(kernel);
   }
 
   /**
@@ -76,7 +79,7 @@ export class Executor {
     await this.commit([...writes, putJournal(key, { type: 'unmake', ...plan })]);
     let failed: Failure[];
     try {
-      const applied = await this.#kernel.apply(plan.changes, { keepGoing: true });
+      const applied = await this.#removals.apply(plan.changes);
       failed = failures(plan.changes, applied);
       if (failed[0] !== undefined && !applied.some(({ state }) => state === 'changed')) throw errorFrom(failed[0].error);
     } catch (error) {

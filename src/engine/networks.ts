@@ -125,24 +125,31 @@ export async function pruneNetworks(
   filter: PruneFilter,
   options: OperationOptions = {},
 ): Promise<Outcome<PruneResult>> {
+  const unused = [...ctx.registry.networks.values()].filter((network) => prunable(ctx, network, filter));
+  // At once, so that the kernel gets few batches.
+  const results = await Promise.allSettled(unused.map((network) => unmakeNetwork(ctx, network, options)));
   const names: string[] = [];
   const warnings: string[] = [];
   const changes: Change[] = [];
-  for (const network of [...ctx.registry.networks.values()]) {
-    if (network.predefined || ctx.registry.ports(network.id) > 0) continue;
-    if (filter.until !== undefined && Date.parse(network.created) >= filter.until) continue;
-    if (filter.accepts !== undefined && !filter.accepts(network)) continue;
-    try {
-      const outcome = await unmakeNetwork(ctx, network, options);
-      names.push(network.name);
-      changes.push(...outcome.plan.changes);
-      warnings.push(...outcome.warnings);
-    } catch (error) {
+  for (const [i, result] of results.entries()) {
+    const name = unused[i]?.name ?? '';
+    if (result.status === 'fulfilled') {
+      names.push(name);
+      changes.push(...result.value.plan.changes);
+      warnings.push(...result.value.warnings);
+    } else {
       // One that got an endpoint meanwhile is none to prune; any other failure must not keep the rest.
-      warnings.push(`could not remove network ${network.name}: ${error instanceof Error ? error.message : String(error)}`);
+      warnings.push(
+        `could not remove network ${name}: ${result.reason instanceof Error ? result.reason.message : String(result.reason)}`,
+      );
     }
   }
   return { value: { networks: names }, plan: { title: 'remove unused networks', changes }, warnings };
+}
+
+function prunable(ctx: Context, network: Network, { until, accepts }: PruneFilter): boolean {
+  if (network.predefined || ctx.registry.ports(network.id) > 0 || ctx.registry.isLeaving(network.id)) return false;
+  return (until === undefined || Date.parse(network.created) < until) && (accepts?.(network) ?? true);
 }
 
 function emit(ctx: Context, network: Network, action: 'create' | 'destroy'): void {

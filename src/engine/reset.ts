@@ -3,27 +3,37 @@ import { type Change, HOST, type Plan } from '../contracts/change.ts';
 import type { OperationOptions, Outcome } from '../contracts/engine.ts';
 import { inversePlan, subsume } from '../contracts/inverse.ts';
 import type { Context } from './context.ts';
-import { desiredOf, everything, isNft } from './desired.ts';
+import type { Write } from '../contracts/store.ts';
+import { desiredOf, everything, isNft, type Scope } from './desired.ts';
 import { leftWarnings } from './networks.ts';
 import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
 
+/** Owners whose removal is one plan: a journal row has a limit, and a plan of one endpoint is about 1 KB. */
+const CHUNK = 64;
+
+interface Part {
+  readonly changes: readonly Change[];
+  readonly writes: readonly Write[];
+}
+
 /** The world lock is held exclusively; nothing is made afterwards. Unreadable rows go as well. */
 export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Promise<Outcome<null>> {
-  const facts = await ctx.facts.get();
-  const desired = desiredOf(ctx, everything(ctx), facts);
-  const changes = subsume(inversePlan(desired.flatMap((one) => one.changes)));
-  const plan: Plan = { title: 'reset', changes: tableLast(changes) };
+  const parts = await partsOf(ctx);
+  const plan: Plan = { title: 'reset', changes: parts.flatMap(({ changes }) => changes) };
   if (dryRun === true) return { value: null, plan, warnings: [] };
   const sandboxes = [...ctx.registry.sandboxes.values()];
   for (const { process } of sandboxes) if (process !== null && ctx.processes.alive(process)) await ctx.processes.stop(process, 0);
-  const writes = [
-    ...[...ctx.registry.networks.keys()].map(deleteNetwork),
-    ...sandboxes.flatMap(({ id, endpoints }) => [deleteSandbox(id), ...endpoints.map((endpoint) => deleteEndpoint(endpoint.id))]),
-    ...ctx.unreadable.map(({ key }) => deleteKey(key)),
-    ...META_KEYS.map(deleteKey),
-  ];
-  const left = await ctx.executor.unmake(plan, { writes, restore: [] });
+  const warnings: string[] = [];
+  for (const { changes, writes } of parts) {
+    try {
+      warnings.push(...leftWarnings(await ctx.executor.unmake({ title: plan.title, changes }, { writes, restore: [] })));
+    } catch (error) {
+      // The rest goes all the same, and the sweep below tries once more.
+      ctx.logger.error({ err: error }, 'could not remove a part');
+      warnings.push(error instanceof Error ? error.message : String(error));
+    }
+  }
   ctx.watcher.forget(ctx.registry.pins());
   for (const { id } of sandboxes) ctx.registry.removeSandbox(id);
   for (const network of [...ctx.registry.networks.values()]) {
@@ -36,10 +46,36 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
   if (lost.length > 0) await ctx.kernel.apply(lost, { keepGoing: true });
   ctx.facts.invalidate();
   await ctx.executor.commit([]);
-  return { value: null, plan, warnings: leftWarnings(left) };
+  return { value: null, plan, warnings };
 }
 
-/** The rules stay until forwarding is what it was: no moment of forwarding without them. */
-function tableLast(changes: readonly Change[]): Change[] {
-  return [...changes.filter((change) => !isNft(change)), ...changes.filter(isNft)];
+/** Sandboxes first, then networks, then what belongs to all: the table stays until forwarding is what it was before. */
+async function partsOf(ctx: Context): Promise<Part[]> {
+  const facts = await ctx.facts.get();
+  const all = everything(ctx);
+  const removal = (scope: Partial<Scope>): Change[] =>
+    subsume(
+      inversePlan(
+        desiredOf(ctx, { host: false, networks: [], sandboxes: [], ...scope }, facts).flatMap(({ changes }) => changes),
+      ),
+    );
+  const host = removal({ host: true });
+  return [
+    ...chunks(all.sandboxes).map((ids) => ({
+      changes: removal({ sandboxes: ids }),
+      writes: ids.flatMap((id) => [
+        deleteSandbox(id),
+        ...(ctx.registry.sandboxes.get(id)?.endpoints ?? []).map((endpoint) => deleteEndpoint(endpoint.id)),
+      ]),
+    })),
+    ...chunks(all.networks).map((ids) => ({ changes: removal({ networks: ids }), writes: ids.map(deleteNetwork) })),
+    {
+      changes: [...host.filter((change) => !isNft(change)), ...host.filter(isNft)],
+      writes: [...ctx.unreadable.map(({ key }) => deleteKey(key)), ...META_KEYS.map(deleteKey)],
+    },
+  ];
+}
+
+function chunks<T>(list: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(list.length / CHUNK) }, (_, i) => list.slice(i * CHUNK, (i + 1) * CHUNK));
 }

@@ -237,6 +237,8 @@ test('a full network says what is full', async () => {
     kind: 'exhausted',
     message: /^Cannot connect last to network big: it has 1023 endpoints, and no more fit: a Linux bridge has at most 1023 ports/,
   });
+  await engine.reset();
+  assert.deepEqual([...bench.kernel.spaces.byPath.keys()], [HOST]);
 });
 
 test('twenty connects at once get twenty addresses and interfaces', async () => {
@@ -322,11 +324,6 @@ test('IPv6: a ULA subnet, an address in it and a way out', async () => {
   assert.match(pool?.subnet ?? '', /^fd.*\/64$/);
   const { value } = await engine.sandboxes.create({ name: 'ss', networks: [{ network: 'six' }] });
   assert.match(value.endpoints[0]?.ipv6 ?? '', /^fd.*::2\/64$/);
-  assert.deepEqual(
-    defaults(bench, 'ss')
-      .map(({ via }) => via)
-      .toSorted(),
-    ['172.18.0.1', pool?.gateway].toSorted(),
-  );
+  assert.deepEqual(new Set(defaults(bench, 'ss').map(({ via }) => via)), new Set(['172.18.0.1', pool?.gateway]));
   assert.match(bench.kernel.files.get(`/exec/sandboxes/${value.id}/hosts`) ?? '', /\nfd.*::2\t/);
 });

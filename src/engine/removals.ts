@@ -1,0 +1,54 @@
+/**
+ * Removals of operations that run at the same time go to the kernel together: taking a link away waits for an RCU grace period of
+ * milliseconds, and for many links in one batch it waits once.
+ */
+import type { Change } from '../contracts/change.ts';
+import type { Applied, Kernel } from '../contracts/kernel.ts';
+
+interface Waiting {
+  readonly changes: readonly Change[];
+  readonly resolve: (applied: readonly Applied[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Removals {
+  readonly #kernel: Pick<Kernel, 'apply'>;
+  #waiting: Waiting[] = [];
+  #busy = false;
+
+  constructor(kernel: Pick<Kernel, 'apply'>) {
+    this.#kernel = kernel;
+  }
+
+  /** Tries all of the changes. @returns one result for each. */
+  apply(changes: readonly Change[]): Promise<readonly Applied[]> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ changes, resolve, reject });
+      void this.#run();
+    });
+  }
+
+  /** What arrives while a batch is under way is the next batch. */
+  async #run(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      try {
+        const applied = await this.#kernel.apply(
+          batch.flatMap(({ changes }) => changes),
+          { keepGoing: true },
+        );
+        let from = 0;
+        for (const { changes, resolve } of batch) {
+          resolve(applied.slice(from, from + changes.length));
+          from += changes.length;
+        }
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.#busy = false;
+  }
+}
