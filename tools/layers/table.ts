@@ -107,7 +107,7 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     folder: 'engine',
-    imports: ['base', 'model', 'contracts'],
+    imports: ['base', 'nft', 'model', 'contracts'],
     packages: [],
     why: 'everything it needs is handed to it as a contract, so it runs on fakes as on the real thing',
   },
