@@ -66,6 +66,21 @@ function findWorkers(): { readonly users: readonly string[]; readonly workers: r
   return { users: [...new Set(users)], workers: [...workers.values()] };
 }
 
+/**
+ * What fastify asks for when it is loaded and uses only when it is told to, which it never is: the API speaks plain HTTP on a UNIX
+ * socket, and its schemas are checked by src/api/schema.ts. Left out of the bundle they save 9 MB of the daemon's memory.
+ */
+const UNUSED = /^(?:(?:node:)?(?:http2|https)|@fastify\/(?:ajv-compiler|fast-json-stringify-compiler)|light-my-request)$/;
+const withoutUnused: Plugin = {
+  name: 'without-unused',
+  setup(context) {
+    context.onResolve({ filter: UNUSED }, ({ importer, path }) =>
+      /[\\/]node_modules[\\/]fastify[\\/]/.test(importer) ? { path, namespace: 'unused' } : undefined,
+    );
+    context.onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
+  },
+};
+
 function workerUrls(users: readonly string[]): Plugin {
   const escaped = users.map((user) => user.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
   return {
@@ -114,7 +129,7 @@ async function main(output: string): Promise<void> {
     external: EXTERNAL,
     sourcemap: 'linked',
     banner: { js: BANNER },
-    plugins: [workerUrls(users)],
+    plugins: [workerUrls(users), withoutUnused],
     logLevel: 'warning',
     write: false,
   });

@@ -19,16 +19,14 @@ const FRAMEWORK: Readonly<Record<string, Failure>> = {
 interface FastifyLike {
   readonly code?: unknown;
   readonly statusCode?: unknown;
-  readonly validation?: unknown;
 }
 
 export function failureOf(error: unknown): Failure {
   if (error instanceof MoorError) return { status: HTTP_STATUS[error.kind], kind: error.kind, message: error.message };
   if (!(error instanceof Error)) return { status: 500, kind: 'internal', message: String(error) };
-  const { code, statusCode, validation } = error as Error & FastifyLike;
+  const { code, statusCode } = error as Error & FastifyLike;
   const known = typeof code === 'string' ? FRAMEWORK[code] : undefined;
   if (known) return known;
-  if (validation !== undefined) return { status: 400, kind: 'invalid', message: error.message };
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
     return { status: statusCode, kind: 'invalid', message: error.message };
   }

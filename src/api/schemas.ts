@@ -1,13 +1,13 @@
 /** Bodies of our own API as JSON Schema. Shape only: what a value means is checked by the engine. */
+import type { Schema } from './schema.ts';
 
-const text = { type: 'string' } as const;
-const flag = { type: 'boolean' } as const;
-const textMap = { type: 'object', additionalProperties: text } as const;
-const texts = { type: 'array', items: text } as const;
+const text = { type: 'string' } as const satisfies Schema;
+const flag = { type: 'boolean' } as const satisfies Schema;
+const textMap = { type: 'object', additionalProperties: text } as const satisfies Schema;
+const texts = { type: 'array', items: text } as const satisfies Schema;
 
-/** An object with these fields and no others: a misspelt option must not be taken for none. */
-const object = <P extends Readonly<Record<string, unknown>>>(properties: P, required: readonly (keyof P & string)[] = []) =>
-  ({ type: 'object', properties, required, additionalProperties: false }) as const;
+const object = (properties: Readonly<Record<string, Schema>>, required: readonly string[] = []) =>
+  ({ type: 'object', properties, required, additionalProperties: false }) as const satisfies Schema;
 
 const poolRequest = object({ subnet: text, range: text, gateway: text, auxiliary: textMap });
 
@@ -46,13 +46,7 @@ export const sandboxBody = object({
   name: text,
   hostname: text,
   labels: textMap,
-  adopt: {
-    type: 'object',
-    properties: { path: text, pid: { type: 'integer', minimum: 1 } },
-    additionalProperties: false,
-    minProperties: 1,
-    maxProperties: 1,
-  },
+  adopt: { ...object({ path: text, pid: { type: 'integer', minimum: 1 } }), minProperties: 1, maxProperties: 1 },
   networks: { type: 'array', items: object({ network: text, endpoint }, ['network']) },
   autoRemove: flag,
 });

@@ -22,9 +22,11 @@ function version(facts: SystemFacts): unknown {
   const details = {
     ApiVersion: facts.apiVersion,
     Arch: goArchitecture(facts.architecture),
+    Experimental: 'false',
+    // Where Docker's client expects the version of Go, it gets to know what it is instead.
+    GoVersion: `none (Node ${facts.nodeVersion})`,
     KernelVersion: facts.kernelVersion,
     MinAPIVersion: facts.minApiVersion,
-    NodeVersion: facts.nodeVersion,
     Os: 'linux',
   };
   return {
@@ -34,8 +36,7 @@ function version(facts: SystemFacts): unknown {
     ApiVersion: facts.apiVersion,
     MinAPIVersion: facts.minApiVersion,
     GitCommit: '',
-    // Where Docker's client expects Go, it gets to know what it is instead.
-    GoVersion: `none (Node ${facts.nodeVersion})`,
+    GoVersion: details.GoVersion,
     Os: 'linux',
     Arch: goArchitecture(facts.architecture),
     KernelVersion: facts.kernelVersion,

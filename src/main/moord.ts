@@ -6,12 +6,16 @@ import { type DaemonConfig, loadConfig } from './daemon/config.ts';
 import { type FlagValues, helpText, parseFlags } from './daemon/flags.ts';
 import { createLogger } from './daemon/logger.ts';
 import { type Daemon, startDaemon } from './daemon/run.ts';
+import { releaseFilePages } from '../sys/memory.ts';
 import { notifySystemd } from '../sys/notify.ts';
 
 const VERSION = packageJson.version;
 
 // Names are filtered by expressions that clients send: one that backtracks for ever is finished by V8's linear engine.
 setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
+
+/** Milliseconds after the start when what only the start needed is out of use. */
+const SETTLE_MS = 1000;
 
 /** Exit code of a process that a signal ended, as shells show it. */
 const SIGNALLED = { SIGTERM: 128 + 15, SIGINT: 128 + 2 } as const;
@@ -73,6 +77,7 @@ async function run(config: DaemonConfig, args: readonly string[]): Promise<void>
   }
   logger.info({ version: VERSION, pid: process.pid, listen: daemon.addresses.join(' ') }, 'moord is ready');
   notifySystemd('READY=1');
+  setTimeout(() => releaseFilePages(process.execPath), SETTLE_MS).unref();
 
   const signal = await stop.promise;
   notifySystemd('STOPPING=1');

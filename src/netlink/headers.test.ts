@@ -26,6 +26,7 @@ const HEADERS = [
   'poll.h',
   'signal.h',
   'sys/eventfd.h',
+  'sys/mman.h',
   'sys/mount.h',
   'sys/socket.h',
   'sys/syscall.h',

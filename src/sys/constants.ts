@@ -65,6 +65,9 @@ export const pollH = { POLLIN: 1 } as const;
 /** <sys/eventfd.h> */
 export const eventfdH = { EFD_NONBLOCK: 0o4000, EFD_CLOEXEC: 0o2000000 } as const;
 
+/** <sys/mman.h> */
+export const mmanH = { MADV_DONTNEED: 4 } as const;
+
 /** <sys/syscall.h>: without a wrapper in every C library that we meet; the same on all architectures */
 export const syscallH = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434 } as const;
 

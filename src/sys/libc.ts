@@ -60,6 +60,11 @@ export const libc = {
   syscall: library.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t']) as (
     ...args: [number: number, a: number, b: number, c: number, d: number]
   ) => number,
+  madvise: library.func('int madvise(int64_t start, size_t size, int advice)') as (
+    start: Address,
+    size: number,
+    advice: number,
+  ) => number,
   signal: library.func('int64_t signal(int number, int64_t handler)') as (number: number, handler: number) => number,
   sigprocmask: library.func('int sigprocmask(int how, const void *set, void *old)') as (
     how: number,

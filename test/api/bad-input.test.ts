@@ -132,7 +132,7 @@ const ROWS: readonly Row[] = [
   ],
   ['disconnect nobody', '/networks/taken/disconnect', { Container: '' }, 400, /value is empty/],
   ['our own: a misspelt field', '/moor/networks', { name: 'new', drivr: 'bridge' }, 400, /unknown field "drivr"/],
-  ['our own: a number for a name', '/moor/networks', { name: 1 }, 400, /name: must be string/],
+  ['our own: a number for a name', '/moor/networks', { name: 1 }, 400, /name: expected string, got number/],
   ['our own: a sandbox name in use', '/moor/sandboxes', { name: 'box1' }, 409, /box1/],
   ['our own: a bad sandbox name', '/moor/sandboxes', { name: 'a b' }, 400, /Invalid container name/],
   [

@@ -1,6 +1,6 @@
 /** Opens the sockets of the API. All of them share one router. */
 import { chownSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import type * as Http from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
@@ -8,6 +8,9 @@ import { refuseBytes } from '../../api/server.ts';
 import type { Logger } from '../../base/clock.ts';
 import { invalid, MoorError } from '../../base/errors.ts';
 import { hostText, type ListenAddress } from './hosts.ts';
+
+/** As a property of `node:http`, not as an import: importing from that module evaluates its exports, also those of `fetch`: 15 MB. */
+const { createServer } = process.getBuiltinModule('node:http') as typeof Http;
 
 /** First descriptor that systemd passes, SD_LISTEN_FDS_START in <systemd/sd-daemon.h>. */
 const LISTEN_FDS_START = 3;
@@ -35,7 +38,7 @@ const IDLE_POLL_MS = 20;
 /** @throws conflict when a live daemon holds a socket; invalid for a group that does not exist; unavailable by errno */
 export async function listen({ app, addresses, group, logger }: ListenOptions): Promise<Listening> {
   await app.ready();
-  const servers: Server[] = [];
+  const servers: Http.Server[] = [];
   const close = async (): Promise<void> => {
     // Closing a server also removes the path of a socket that Node has bound.
     await Promise.all(servers.map((server) => closeServer(server)));
@@ -65,7 +68,7 @@ export async function listen({ app, addresses, group, logger }: ListenOptions): 
   };
 }
 
-function closeServer(server: Server): Promise<void> {
+function closeServer(server: Http.Server): Promise<void> {
   return new Promise((done) => {
     // A connection that was busy when we closed is kept alive when it has its answer.
     const timer = setInterval(() => server.closeIdleConnections(), IDLE_POLL_MS);
@@ -97,7 +100,7 @@ async function targetsOf(address: ListenAddress, logger: Logger): Promise<readon
 
 type ListenSpec = { readonly path: string } | { readonly fd: number } | { readonly host: string; readonly port: number };
 
-function open(server: Server, target: ListenSpec): Promise<void> {
+function open(server: Http.Server, target: ListenSpec): Promise<void> {
   return new Promise((done, fail) => {
     const failed = (error: NodeJS.ErrnoException): void => fail(new MoorError('unavailable', `Cannot listen: ${error.message}`));
     server.once('error', failed);

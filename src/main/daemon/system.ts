@@ -1,5 +1,4 @@
 /** What `GET /version` and `GET /info` say about this daemon and machine. */
-import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, hostname, machine, release, totalmem } from 'node:os';
 import { MAX_API_VERSION, MIN_API_VERSION, versionText } from '../../api/version.ts';
@@ -45,7 +44,7 @@ function installationId(file: string): string {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  const id = randomUUID();
+  const id = crypto.randomUUID();
   writeFileSync(file, `${id}\n`, { mode: 0o644 });
   return id;
 }
