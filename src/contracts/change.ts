@@ -124,21 +124,52 @@ export type Change =
   /** Pin an existing namespace, given by a file such as /proc/PID/ns/net, at `path`. */
   | { readonly kind: 'netns-pin'; readonly op: Op; readonly path: string; readonly source: string }
   | { readonly kind: 'link'; readonly op: Op; readonly netns: Netns; readonly link: Link }
-  | { readonly kind: 'link-set'; readonly netns: Netns; readonly name: string; readonly value: LinkAttributes; readonly old: LinkAttributes }
-  | { readonly kind: 'address'; readonly op: Op; readonly netns: Netns; readonly device: string; readonly address: IfAddress; readonly nodad?: boolean }
+  | {
+      readonly kind: 'link-set';
+      readonly netns: Netns;
+      readonly name: string;
+      readonly value: LinkAttributes;
+      readonly old: LinkAttributes;
+    }
+  | {
+      readonly kind: 'address';
+      readonly op: Op;
+      readonly netns: Netns;
+      readonly device: string;
+      readonly address: IfAddress;
+      readonly nodad?: boolean;
+    }
   | { readonly kind: 'route'; readonly op: Op; readonly netns: Netns; readonly route: Route }
   | { readonly kind: 'rule'; readonly op: Op; readonly netns: Netns; readonly rule: RoutingRule }
   | { readonly kind: 'neighbour'; readonly op: Op; readonly netns: Netns; readonly neighbour: Neighbour }
   | { readonly kind: 'fdb'; readonly op: Op; readonly netns: Netns; readonly entry: FdbEntry }
   /** `key` with slashes, relative to /proc/sys: `net/ipv4/ip_forward`. `old: null`: unknown, then it is left as it is on undo. */
   | { readonly kind: 'sysctl'; readonly netns: Netns; readonly key: string; readonly value: string; readonly old: string | null }
+  /**
+   * Adding a table that is there completes it in place: missing sets and chains are made, the rules of its chains are put anew, its
+   * elements stay. That counts as `already`: undoing it would take everybody's elements along.
+   */
   | { readonly kind: 'nft-table'; readonly op: Op; readonly table: NftTable }
+  /** Adding a key that is there with another value is a conflict; removing goes by the key alone, as nft does. */
   | { readonly kind: 'nft-element'; readonly op: Op; readonly table: NftTableRef; readonly element: NftElement }
   /** A rule of ours in a chain of somebody else's (DOCKER-USER), found again by its comment; put in front. */
-  | { readonly kind: 'nft-rule'; readonly op: Op; readonly family: NftFamily; readonly table: string; readonly chain: string; readonly rule: NftRule }
+  | {
+      readonly kind: 'nft-rule';
+      readonly op: Op;
+      readonly family: NftFamily;
+      readonly table: string;
+      readonly chain: string;
+      readonly rule: NftRule;
+    }
   /** A whole file. `null` = absent. Parent directories are made as needed, and removed again when empty. */
-  | { readonly kind: 'file'; readonly path: string; readonly value: string | null; readonly old: string | null; readonly mode?: number }
-  /** Forget connections. Cannot be undone, and need not be: the next packet makes a new entry. */
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly value: string | null;
+      readonly old: string | null;
+      readonly mode?: number;
+    }
+  /** Forget connections. Cannot be undone, and need not be: the next packet makes a new entry. Done after all else of a list. */
   | { readonly kind: 'conntrack'; readonly tuple: ConntrackTuple };
 
 export type ChangeKind = Change['kind'];

@@ -1,6 +1,6 @@
 /** A list of changes, in order, with as few messages as possible. */
 import { MoorError } from '../base/errors.ts';
-import type { Change, Link } from '../contracts/change.ts';
+import { type Change, HOST, type Link } from '../contracts/change.ts';
 import type { Applied } from '../contracts/kernel.ts';
 import { dirname } from 'node:path';
 import { deleteFlows } from '../netlink/conntrack.ts';
@@ -74,6 +74,7 @@ class List {
 
   /** @returns false when one failed and nothing more may follow */
   add(at: number, change: Exclude<Change, NftChange | { kind: 'conntrack' }>): boolean {
+    if (this.#machine.spaces.full && !this.flush()) return false;
     switch (change.kind) {
       // New namespaces depend on nothing that a pending message does.
       case 'netns':
@@ -84,7 +85,7 @@ class List {
       case 'sysctl':
         return (
           this.flush() &&
-          this.#inSpace(at, change, (space) => applySysctl(change, space.netns === 'host' ? null : space.namespace.netns))
+          this.#inSpace(at, change, (space) => applySysctl(change, space.netns === HOST ? null : space.namespace.netns))
         );
       case 'link':
         if (change.op === 'add' && (change.link.kind.type === 'tun' || change.link.kind.type === 'tap')) {
@@ -104,7 +105,9 @@ class List {
   flush(): boolean {
     const batch = this.#batch;
     this.#batch = null;
-    return batch === null || batch.flush();
+    const fine = batch === null || batch.flush();
+    this.#machine.spaces.trim();
+    return fine;
   }
 
   #inBatch(at: number, change: RouteChange): boolean {

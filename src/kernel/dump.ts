@@ -8,7 +8,7 @@ import { dumpNeighbours } from '../netlink/neighbour.ts';
 import { dumpRoutes } from '../netlink/route.ts';
 import { dumpRules } from '../netlink/rule.ts';
 import { linkState, routeState } from './existing.ts';
-import type { Space } from './spaces.ts';
+import type { Space, Spaces } from './spaces.ts';
 
 /** RT_TABLE_LOCAL, <linux/rtnetlink.h>: the kernel's own. */
 const LOCAL = 255;
@@ -49,13 +49,10 @@ export function dump(space: Space, parts: readonly SnapshotPart[]): NetnsState {
 }
 
 /** The same for a list of namespaces; null where one is gone. */
-export function dumpAll(
-  get: (netns: Netns) => Space | null,
-  netns: readonly Netns[],
-  parts: readonly SnapshotPart[],
-): (NetnsState | null)[] {
+export function dumpAll(spaces: Spaces, netns: readonly Netns[], parts: readonly SnapshotPart[]): (NetnsState | null)[] {
   return netns.map((path) => {
-    const space = get(path);
+    spaces.trim();
+    const space = spaces.tryGet(path);
     return space === null ? null : dump(space, parts);
   });
 }

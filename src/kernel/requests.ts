@@ -3,7 +3,7 @@ import { MoorError } from '../base/errors.ts';
 import type { Change, Link, LinkAttributes } from '../contracts/change.ts';
 import { addAddress, deleteAddress } from '../netlink/address.ts';
 import { addFdb, deleteFdb } from '../netlink/fdb.ts';
-import { addLink, deleteLink, setBridgePort, setLink } from '../netlink/link.ts';
+import { addLink, deleteLink, getLink, setBridgePort, setLink } from '../netlink/link.ts';
 import type { NewLinkKind } from '../netlink/link-spec.ts';
 import { deleteNeighbour, setNeighbour } from '../netlink/neighbour.ts';
 import type { Request } from '../netlink/request.ts';
@@ -59,16 +59,21 @@ export const fdbTable = (entry: { readonly destination?: unknown }): 'self' | 'm
   entry.destination === undefined ? 'master' : 'self';
 
 /**
- * Starts at a random place, so that a link made by somebody else meanwhile, whose index the kernel counts up from 1, cannot take
- * it; EBUSY tells when it is taken all the same. An index is a positive int.
+ * Indexes for links that are to be made: a positive int. They start at a random place, far from where the kernel counts up from 1, and
+ * each is looked up first: messages of the same send name it, and would hit the link of somebody else who had it.
  */
 let lastIndex = 0x100000 + Math.floor(Math.random() * 0x1fffffff);
-const newIndex = (): number => (lastIndex = lastIndex >= 0x7ffffff0 ? 0x100000 : lastIndex + 1);
+function newIndex(space: Space): number {
+  do {
+    lastIndex = lastIndex >= 0x7ffffff0 ? 0x100000 : lastIndex + 1;
+  } while (space.route.find(getLink(lastIndex)) !== null);
+  return lastIndex;
+}
 
 function newLink(link: Link, space: Space, spaces: Spaces): Request[] {
   const { name, kind, up, mtu, mac } = link;
   const master = link.master === undefined ? undefined : need(space, link.master);
-  const index = newIndex();
+  const index = newIndex(space);
   const made = addLink({ name, kind: kindOf(kind, space, spaces), index, up, mtu, mac, master });
   space.bear(name, index);
   return [made, ...afterBirth(link, index)];
@@ -91,7 +96,7 @@ function kindOf(kind: Link['kind'], space: Space, spaces: Spaces): NewLinkKind {
     case 'veth': {
       const { netns, ...peer } = kind.peer;
       const other = netns === space.netns ? space : spaces.get(netns);
-      const index = newIndex();
+      const index = newIndex(other);
       other.bear(peer.name, index);
       return { type: 'veth', peer: { ...peer, index, ...(other === space ? {} : { netns: other.namespace.netns }) } };
     }

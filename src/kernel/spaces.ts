@@ -6,7 +6,7 @@ import { type Namespace, createNamespace, openNamespace } from '../netlink/names
 import { NetlinkSocket } from '../netlink/socket.ts';
 import { netnsIdentity, ownNetns } from '../sys/netns.ts';
 
-/** Namespaces held open during a list: two descriptors each. */
+/** Namespaces held open: two descriptors each. */
 const CAPACITY = 128;
 
 /** One namespace, open. */
@@ -146,6 +146,19 @@ export class Spaces implements Disposable {
     known?.space[Symbol.dispose]();
   }
 
+  /** More are open than should be: time to send what is pending, and then to `trim`. */
+  get full(): boolean {
+    return this.#open.size > CAPACITY;
+  }
+
+  /** Closes the longest unused ones. Only while no message waits to be sent: messages name descriptors, which would come to mean others. */
+  trim(): void {
+    for (const netns of this.#open.keys()) {
+      if (!this.full) return;
+      this.drop(netns);
+    }
+  }
+
   /** Nothing to do for a while: keeps no namespace alive that others let go of. */
   rest(): void {
     for (const netns of [...this.#open.keys()]) this.drop(netns);
@@ -159,8 +172,6 @@ export class Spaces implements Disposable {
   #hold(netns: Netns, namespace: Namespace): Space {
     const space = new Space(netns, namespace);
     this.#open.set(netns, { space, identity: netnsIdentity(namespace.netns), checked: this.#round });
-    const [oldest] = this.#open.keys();
-    if (this.#open.size > CAPACITY && oldest !== undefined) this.drop(oldest);
     return space;
   }
 }

@@ -59,6 +59,7 @@ export class Watch implements Disposable {
   observe(paths: readonly Netns[]): void {
     const { spaces } = this.#options;
     for (const path of paths) {
+      spaces.trim();
       const space = path === HOST ? null : spaces.tryGet(path);
       if (space === null) continue;
       const { netns } = space.namespace;

@@ -41,7 +41,7 @@ async function answer(call: Call): Promise<unknown> {
     }
     case 'snapshot':
       spaces.begin();
-      return dumpAll((path) => spaces.tryGet(path), call.netns, call.parts);
+      return dumpAll(spaces, call.netns, call.parts);
     case 'listTable':
       return listTable(nft, call.table);
     case 'facts':

@@ -518,6 +518,20 @@ export function kernelConformance(harness: KernelHarness): void {
       assert.deepEqual(await under.kernel.pins(under.directory), []);
     });
 
+    test('140 pairs in a row, each into another namespace', async () => {
+      const indexes = Array.from({ length: 140 }, (_, i) => i);
+      const changes = [
+        ...indexes.map((i) => plan.netns(path(`ns${i}`))),
+        ...indexes.map((i) => plan.pair(`tv${i}`, path(`ns${i}`), { alias: `moor:test:${i}` })),
+        ...indexes.map((i) => plan.address(path(`ns${i}`), 'eth0', `198.18.0.${i + 1}/24`)),
+      ];
+      await ok(changes);
+      for (const i of [0, 1, 63, 64, 127, 128, 129, 139])
+        assert.deepEqual(inside(`ns${i}`).addresses, [`eth0 198.18.0.${i + 1}/24`]);
+      await undo(changes);
+      assert.deepEqual(world(), before);
+    });
+
     test('watch: what others do shows, what we do does not', async () => {
       const events: KernelEvent[] = [];
       const stop = await under.kernel.watch((event) => events.push(event));

@@ -1,0 +1,131 @@
+/** What the conformance suite cannot arrange: collisions, half-made links, limits of the whole machine. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { parseIfAddress, parseIp } from '../base/ip.ts';
+import { type Change, HOST, type Link } from '../contracts/change.ts';
+import type { Applied } from '../contracts/kernel.ts';
+import { type Machine, applyList } from './apply.ts';
+import { openNftRunner } from './nft-run.ts';
+import { Spaces } from './spaces.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'moor-apply-'));
+let machine: Machine & { readonly spaces: Spaces };
+
+before(() => {
+  machine = { spaces: new Spaces(), nft: openNftRunner(), roots: [root] };
+});
+afterEach(() => {
+  for (const name of ['tb0', 'tb1', 'tb2', 'tv0', 'taken']) {
+    try {
+      execFileSync('ip', ['link', 'del', name], { stdio: 'ignore' });
+    } catch {
+      // not made by this test
+    }
+  }
+  machine.spaces.rest();
+});
+after(() => {
+  machine.spaces[Symbol.dispose]();
+  machine.nft[Symbol.dispose]();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
+const names = (): readonly string[] => (JSON.parse(ip('-j', 'link')) as { ifname: string }[]).map(({ ifname }) => ifname);
+const link = (value: Partial<Link> & { readonly name: string }, op: 'add' | 'remove' = 'add'): Change => ({
+  kind: 'link',
+  op,
+  netns: HOST,
+  link: { up: true, kind: { type: 'bridge' }, ...value },
+});
+const apply = (changes: readonly Change[], keepGoing = false): readonly Applied[] => applyList(machine, changes, keepGoing);
+const states = (results: readonly Applied[]): readonly string[] =>
+  results.map((result) => (result.state === 'failed' ? result.error.message : result.state));
+
+test('an index that somebody has is not used, and what names the link follows', () => {
+  assert.deepEqual(states(apply([link({ name: 'tb0' })])), ['changed']);
+  const [shown] = JSON.parse(ip('-j', 'link', 'show', 'tb0')) as { ifindex: number }[];
+  ip('link', 'add', 'taken', 'index', String((shown?.ifindex ?? 0) + 1), 'type', 'bridge');
+  const changes: readonly Change[] = [
+    link({ name: 'tb1', alias: 'moor:test:x' }),
+    { kind: 'address', op: 'add', netns: HOST, device: 'tb1', address: parseIfAddress('192.0.2.1/24') },
+    link({ name: 'tv0', master: 'tb1', kind: { type: 'veth', peer: { name: 'tb2', netns: HOST } } }),
+  ];
+  assert.deepEqual(states(apply(changes)), ['changed', 'changed', 'changed']);
+  assert.match(ip('addr', 'show', 'tb1'), /192\.0\.2\.1\/24/);
+  assert.match(ip('link', 'show', 'tv0'), /master tb1/);
+  assert.doesNotMatch(ip('addr', 'show', 'taken'), /192\.0\.2/);
+});
+
+test('a link that cannot be finished is not left half made', () => {
+  const [result] = apply([link({ name: 'tb0', alias: 'x'.repeat(300) })]);
+  assert.ok(result?.state === 'failed', JSON.stringify(result));
+  assert.ok(!names().includes('tb0'));
+  const [port] = apply([link({ name: 'tb1', isolated: true })]);
+  assert.ok(port?.state === 'failed', 'a bridge is no port of a bridge');
+  assert.ok(!names().includes('tb1'));
+});
+
+test('many removals at once: those that cannot be, do not keep the others', () => {
+  apply([link({ name: 'tb0' }), link({ name: 'tb1' })]);
+  const results = apply(
+    ['tb0', 'lo', 'nosuch', 'tb1'].map((name) => link({ name }, 'remove')),
+    true,
+  );
+  assert.deepEqual(
+    results.map(({ state }) => state),
+    ['changed', 'failed', 'already', 'changed'],
+  );
+  assert.deepEqual(
+    names().filter((name) => name.startsWith('tb')),
+    [],
+  );
+});
+
+test('the other end of a pair is somebody else’s', () => {
+  ip('link', 'add', 'tb0', 'type', 'bridge');
+  const [result] = apply([link({ name: 'tv0', kind: { type: 'veth', peer: { name: 'tb0', netns: HOST } } })]);
+  assert.ok(result?.state === 'failed' && result.error.kind === 'conflict', JSON.stringify(result));
+  assert.match(result.error.message, /tb0 in host is not the other end of tv0$/);
+  assert.ok(!names().includes('tv0'));
+});
+
+test('errors carry the whole change and what the kernel said', () => {
+  const [result] = apply([
+    {
+      kind: 'route',
+      op: 'add',
+      netns: HOST,
+      route: { destination: '198.51.100.0/24' as never, via: parseIp('203.0.113.1'), device: 'lo' },
+    },
+  ]);
+  assert.ok(result?.state === 'failed');
+  assert.equal(
+    result.error.message,
+    'ip route add 198.51.100.0/24 via 203.0.113.1 dev lo: Nexthop has invalid gateway (ENETUNREACH)',
+  );
+  assert.equal(result.error.kernel?.extack, 'Nexthop has invalid gateway');
+  assert.equal(result.error.kernel.operation, 'ip route add 198.51.100.0/24 via 203.0.113.1 dev lo');
+});
+
+test('sysctl: keys stay below /proc/sys', () => {
+  for (const key of ['net/../kernel/hostname', '../etc/passwd', 'net', '/net/ipv4/ip_forward', 'net/ipv4/ip_forward\n']) {
+    const [result] = apply([{ kind: 'sysctl', netns: HOST, key, value: '1', old: null }]);
+    assert.ok(result?.state === 'failed' && result.error.kind === 'invalid', key);
+  }
+});
+
+test('nft: text that could be more than it says is refused before anything is sent', () => {
+  const table = { family: 'inet', name: 'moortest' } as const;
+  const results = apply([
+    { kind: 'nft-table', op: 'add', table: { ...table, sets: [], chains: [] } },
+    { kind: 'nft-element', op: 'add', table, element: { set: 's', key: '"a" }; flush ruleset' } },
+  ]);
+  assert.equal(results[0]?.state, 'skipped');
+  assert.ok(results[1]?.state === 'failed' && results[1].error.kind === 'invalid');
+  assert.equal(execFileSync('nft', ['list', 'tables'], { encoding: 'utf8' }), '');
+});

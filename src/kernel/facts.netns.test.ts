@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { test } from 'node:test';
+import { hostFacts } from './facts.ts';
+import { probeFeatures } from './features.ts';
+import { openNftRunner } from './nft-run.ts';
+import { Spaces } from './spaces.ts';
+
+const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
+const OWN = { family: 'inet', name: 'moor' } as const;
+
+test('facts: the uplink is the device of the best default route', () => {
+  using spaces = new Spaces();
+  using nft = openNftRunner();
+  const facts = (): ReturnType<typeof hostFacts> => hostFacts(spaces.host, nft, OWN);
+  const none = facts();
+  assert.equal(none.uplink, '');
+  assert.equal(none.uplinkMtu, 1500);
+  assert.deepEqual(none.foreignForward, []);
+  assert.equal(none.hostname, hostname());
+  assert.equal(none.resolvConf, readFileSync('/etc/resolv.conf', 'utf8'));
+  assert.equal(none.sysctls['net/ipv4/ip_forward'], readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim());
+
+  ip('link', 'add', 'up0', 'mtu', '1420', 'up', 'type', 'veth', 'peer', 'name', 'up1');
+  ip('link', 'add', 'up2', 'up', 'type', 'bridge');
+  ip('addr', 'add', '192.0.2.7/24', 'dev', 'up0');
+  ip('addr', 'add', '198.51.100.7/24', 'dev', 'up2');
+  ip('link', 'set', 'up1', 'up');
+  ip('route', 'add', 'default', 'via', '198.51.100.1', 'dev', 'up2', 'metric', '600');
+  ip('route', 'add', 'default', 'via', '192.0.2.1', 'dev', 'up0', 'metric', '100');
+  ip('route', 'add', 'default', 'via', '198.51.100.1', 'dev', 'up2', 'table', '77');
+  const some = facts();
+  assert.equal(some.uplink, 'up0');
+  assert.equal(some.uplinkMtu, 1420);
+  assert.ok(some.addresses.some((address) => address === '192.0.2.7/24'));
+  assert.ok(some.routes.some((prefix) => prefix === '192.0.2.0/24'));
+  assert.ok(`net/ipv6/conf/up0/accept_ra` in some.sysctls === existsSync('/proc/sys/net/ipv6/conf/up0/accept_ra'));
+  ip('link', 'del', 'up0');
+  ip('link', 'del', 'up2');
+});
+
+test('facts: base chains of others that forwarded packets pass, with the chain for their administrators', () => {
+  using spaces = new Spaces();
+  using nft = openNftRunner();
+  const script = `
+    add table ip filter
+    add chain ip filter DOCKER-USER
+    add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }
+    add chain ip filter INPUT { type filter hook input priority filter; policy drop; }
+    add table inet firewalld
+    add chain inet firewalld filter_FORWARD { type filter hook forward priority filter + 10; policy accept; }
+    add table inet moor
+    add chain inet moor forward { type filter hook forward priority filter - 10; policy accept; }
+    add table bridge b
+    add chain bridge b forward { type filter hook forward priority filter; policy drop; }`;
+  for (const line of script.split('\n')) if (line.trim() !== '') execFileSync('nft', [line.trim()]);
+  try {
+    assert.deepEqual(hostFacts(spaces.host, nft, OWN).foreignForward, [
+      { family: 'ip', table: 'filter', chain: 'FORWARD', policy: 'drop', userChain: 'DOCKER-USER' },
+      { family: 'inet', table: 'firewalld', chain: 'filter_FORWARD', policy: 'accept', userChain: null },
+    ]);
+  } finally {
+    execFileSync('nft', ['flush', 'ruleset']);
+  }
+});
+
+test('features: what ip(8) can make, the probe says yes to', () => {
+  const features = new Map(probeFeatures().map((feature) => [feature.name, feature]));
+  const tries: Readonly<Record<string, string>> = {
+    veth: 'type veth',
+    bridge: 'type bridge',
+    vxlan: 'type vxlan id 1 dstport 4789',
+    macvlan: 'link base type macvlan',
+    ipvlan: 'link base type ipvlan',
+    wireguard: 'type wireguard',
+    vlan: 'link base type vlan id 5',
+  };
+  for (const [name, words] of Object.entries(tries)) {
+    const script = `ip link add base type veth && ip link add x ${words}`;
+    let works = true;
+    try {
+      execFileSync('unshare', ['-n', 'sh', '-c', script], { stdio: 'ignore' });
+    } catch {
+      works = false;
+    }
+    assert.equal(features.get(name)?.state, works ? 'yes' : 'no', `${name}: ${features.get(name)?.why}`);
+  }
+  for (const name of ['namespaces', 'nftables', 'libnftables', 'tun', 'conntrack', 'br_netfilter', 'ipvs', 'overlayfs']) {
+    assert.ok(features.get(name)?.why, name);
+  }
+  assert.equal(features.get('namespaces')?.state, 'yes');
+  assert.equal(features.get('nftables')?.state, 'yes');
+});
