@@ -1,0 +1,81 @@
+/** What `npm run bench` may be told. */
+import { parseArgs } from 'node:util';
+
+/** The parts of a run, in the order in which they run: memory first, because it wants daemons that have done nothing yet. */
+export const PARTS = ['memory', 'networks', 'attach', 'parallel', 'scale', 'restart', 'many-networks', 'cli'] as const;
+export type Part = (typeof PARTS)[number];
+
+export interface BenchOptions {
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly parts: readonly Part[];
+}
+
+/** How much is measured. Chosen so that a run takes under 8 minutes on two cores, and a quick one under one. */
+export interface Sizes {
+  /** Rounds in which each contestant does a thing once. */
+  readonly rounds: number;
+  /** Rounds before those, not counted: first use of code paths, JIT, kernel modules. */
+  readonly warmup: number;
+  /** Endpoints on one network before the one that is timed, plus one. */
+  readonly points: readonly number[];
+  /** The last point that the peers take part in: a Docker container costs half a second, and each of their endpoints rules. */
+  readonly peerLimit: number;
+  readonly networks: number;
+  readonly parallel: number;
+  readonly restarts: number;
+  /** Milliseconds of rest before memory is read. */
+  readonly restMs: number;
+}
+
+const FULL: Sizes = {
+  rounds: 25,
+  warmup: 3,
+  points: [1, 10, 100, 1000],
+  peerLimit: 100,
+  networks: 1000,
+  parallel: 20,
+  restarts: 3,
+  restMs: 5000,
+};
+
+const QUICK: Sizes = {
+  rounds: 7,
+  warmup: 1,
+  points: [1, 10, 200],
+  peerLimit: 10,
+  networks: 100,
+  parallel: 20,
+  restarts: 1,
+  restMs: 1000,
+};
+
+export const sizesOf = ({ quick }: BenchOptions): Sizes => (quick ? QUICK : FULL);
+
+export const HELP = `Usage: npm run bench -- [--quick] [--only PART]... [--json]
+
+Measures Moorline beside Docker Engine, the CNI bridge plugin and netavark, in namespaces of its own (root).
+
+  --quick      fewer rounds, smaller numbers: under a minute
+  --only PART  one of ${PARTS.join(', ')}; may be repeated
+  --json       the result as JSON on stdout instead of the table`;
+
+/** @throws Error that says what is wrong @returns null when help was asked for */
+export function parseOptions(args: readonly string[]): BenchOptions | null {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [] },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return null;
+  const unknown = values.only.find((name) => !isPart(name));
+  if (unknown !== undefined) throw new Error(`unknown part ${unknown}: it is one of ${PARTS.join(', ')}`);
+  const parts = values.only.length === 0 ? PARTS : PARTS.filter((part) => values.only.includes(part));
+  return { quick: values.quick, json: values.json, parts };
+}
+
+const isPart = (name: string): name is Part => (PARTS as readonly string[]).includes(name);

@@ -1,0 +1,65 @@
+/** What is measured: samples by contestant, their summary, and the budget that the design sets for ours. */
+
+export const CONTESTANTS = ['moorline', 'docker', 'cni', 'netavark'] as const;
+export type Contestant = (typeof CONTESTANTS)[number];
+
+export const TITLES: Readonly<Record<Contestant, string>> = {
+  moorline: 'Moorline',
+  docker: 'Docker Engine',
+  cni: 'CNI bridge',
+  netavark: 'netavark',
+};
+
+export interface Summary {
+  readonly samples: number;
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface Row {
+  readonly part: string;
+  readonly what: string;
+  readonly unit: 'ms' | 'MB' | 'x' | 'packets';
+  readonly values: Readonly<Partial<Record<Contestant, Summary>>>;
+  /** Ours must be at most this (section 10 of the design). Informational: a machine is not the reference machine. */
+  readonly budget?: number;
+  readonly note?: string;
+}
+
+export interface Environment {
+  readonly date: string;
+  readonly cpu: string;
+  readonly kernel: string;
+  readonly fileSystem: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly commit: string;
+  /** 1-minute load average before and after: above 1 at the start, somebody else was measured too. */
+  readonly load: readonly [number, number];
+  readonly seconds: number;
+  readonly quick: boolean;
+}
+
+export interface Report {
+  readonly environment: Environment;
+  readonly rows: readonly Row[];
+}
+
+/** @throws RangeError when there is nothing to summarise: a part that measured nothing must not look like one that did */
+export function summarise(samples: readonly number[]): Summary {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const min = sorted[0];
+  const max = sorted.at(-1);
+  if (min === undefined || max === undefined) throw new RangeError('no samples');
+  return { samples: sorted.length, median: middle(sorted), min, max };
+}
+
+function middle(sorted: readonly number[]): number {
+  const half = Math.floor(sorted.length / 2);
+  const upper = sorted[half] ?? 0;
+  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? 0) + upper) / 2;
+}
+
+/** undefined: no budget, or ours was not measured. */
+export const isMet = ({ budget, values: { moorline } }: Row): boolean | undefined =>
+  budget === undefined || moorline === undefined ? undefined : moorline.median <= budget;

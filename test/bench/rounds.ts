@@ -1,0 +1,52 @@
+/** Contestants take turns, so that whatever else the machine does falls on all of them alike. */
+import { CONTESTANTS, type Contestant, type Summary, summarise } from './result.ts';
+
+/** One turn of one contestant: milliseconds by step. */
+export type Turn<Step extends string> = () => Promise<Readonly<Record<Step, number>>>;
+
+/** Summaries by step, then by who took part. */
+export type Outcome<Step extends string, Who extends string> = Readonly<Record<Step, Readonly<Partial<Record<Who, Summary>>>>>;
+
+/**
+ * Each round every one takes its turn; who begins moves on, because a turn leaves work behind in the kernel (freed links) that falls
+ * on whoever is next.
+ */
+export async function interleave<Step extends string, Who extends string>(
+  turns: Readonly<Partial<Record<Who, Turn<Step>>>>,
+  { rounds, warmup, steps }: { readonly rounds: number; readonly warmup: number; readonly steps: readonly Step[] },
+): Promise<Outcome<Step, Who>> {
+  const list = Object.entries(turns) as [Who, Turn<Step>][];
+  const samples = new Map<string, number[]>();
+  for (let round = -warmup; round < rounds; round++) {
+    for (let i = 0; i < list.length; i++) {
+      const [who, turn] = list[(i + round + warmup) % list.length] ?? [];
+      if (who === undefined || turn === undefined) continue;
+      const times = await turn();
+      if (round < 0) continue;
+      for (const step of steps) {
+        const key = `${step} ${who}`;
+        samples.set(key, [...(samples.get(key) ?? []), times[step]]);
+      }
+    }
+  }
+  return Object.fromEntries(
+    steps.map((step) => [step, Object.fromEntries(list.map(([who]) => [who, summarise(samples.get(`${step} ${who}`) ?? [])]))]),
+  ) as Outcome<Step, Who>;
+}
+
+/** Only those of a table that take part in rows. */
+export const contestants = <T>(table: Readonly<Record<string, T>>): Partial<Record<Contestant, T>> =>
+  Object.fromEntries(CONTESTANTS.flatMap((who) => (table[who] === undefined ? [] : [[who, table[who]]])));
+
+/** Does a thing for each of many, a few at a time. */
+export async function inBatches<T>(items: readonly T[], width: number, work: (item: T) => Promise<unknown>): Promise<void> {
+  const queue = items.values();
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      for (const item of queue) await work(item);
+    }),
+  );
+}
+
+export const numbers = (first: number, last: number): number[] =>
+  Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
