@@ -71,10 +71,6 @@ const gatewaysOf = (list: readonly Join[]): DefaultGateways =>
     })),
   );
 
-/** The way out that a sandbox has now; inspect shows it. */
-export const sandboxGateways = (ctx: Context, sandbox: Sandbox, facts: HostFacts): DefaultGateways =>
-  gatewaysOf(joins(ctx, sandbox, facts));
-
 /** A whole sandbox: namespace, files, every endpoint, the way out. */
 export function sandboxChanges(ctx: Context, sandbox: Sandbox, facts: HostFacts): Change[] {
   const all = joins(ctx, sandbox, facts);

@@ -232,13 +232,12 @@ export class Reconciler {
     const { clock, logger, events } = this.#ctx;
     const now = clock.now();
     for (const { owner, where, what, why } of repaired) {
-      const line = `restored ${what} in ${where}: ${why}`;
-      // Before the first pass is through, most of it is what a boot took away: nobody's doing.
+      // Before the first pass is through, most of it is what a boot took away, or a first start has to make: nobody's doing.
       if (!this.#open) {
-        logger.info({ owner, what, why }, line);
+        logger.info({ owner, what, why }, `set up ${what} in ${where}: ${why}`);
         continue;
       }
-      logger.warn({ owner, what, why }, line);
+      logger.warn({ owner, what, why }, `restored ${what} in ${where}: ${why}`);
       this.repairs.push({ time: now, what: `${what} in ${where}`, why });
       if (this.repairs.length > KEPT) this.repairs.shift();
       events.emit({ type: 'daemon', action: 'repair', actorId: owner, attributes: { name: where, what, why }, time: now });

@@ -66,3 +66,16 @@ test('a kernel that fails fails those in the batch, and the next one is tried', 
   slow.answer();
   assert.deepEqual(await b, [{ state: 'changed' }]);
 });
+
+test('links go first, and the results keep the order of the changes', async () => {
+  const slow = slowKernel();
+  const removals = new Removals(slow.kernel);
+  const file: Change = { kind: 'file', path: '/x', value: null, old: 'x' };
+  const done = removals.apply([file, removal('b1'), file, removal('c')]);
+  slow.answer();
+  assert.deepEqual(slow.batches, [['b1', 'c', '', '']]);
+  assert.deepEqual(
+    (await done).map(({ state }) => state),
+    ['changed', 'already', 'changed', 'changed'],
+  );
+});

@@ -36,10 +36,7 @@ export class Removals {
       const batch = this.#waiting;
       this.#waiting = [];
       try {
-        const applied = await this.#kernel.apply(
-          batch.flatMap(({ changes }) => changes),
-          { keepGoing: true },
-        );
+        const applied = await this.#linksFirst(batch.flatMap(({ changes }) => changes));
         let from = 0;
         for (const { changes, resolve } of batch) {
           resolve(applied.slice(from, from + changes.length));
@@ -51,4 +48,18 @@ export class Removals {
     }
     this.#busy = false;
   }
+
+  /** Links that stand side by side are one message to the kernel; nothing in a removal must come before its links. */
+  async #linksFirst(changes: readonly Change[]): Promise<readonly Applied[]> {
+    const order = [...changes.keys()].toSorted((a, b) => Number(isLink(changes[b])) - Number(isLink(changes[a])));
+    const applied = await this.#kernel.apply(
+      order.flatMap((i) => changes[i] ?? []),
+      { keepGoing: true },
+    );
+    const out: Applied[] = changes.map(() => ({ state: 'skipped' }));
+    for (const [at, i] of order.entries()) out[i] = applied[at] ?? { state: 'skipped' };
+    return out;
+  }
 }
+
+const isLink = (change: Change | undefined): boolean => change?.kind === 'link' && change.op === 'remove';

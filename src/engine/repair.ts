@@ -154,6 +154,8 @@ async function revival(ctx: Context, sandbox: Sandbox): Promise<Change | null> {
   }
   if (process !== null || sandbox.autoRemove) return null;
   if (netns.type === 'adopted') {
+    // The number may be another process's by now, and its namespace is none of ours.
+    if (netns.source.startsWith('/proc/')) return null;
     const [source] = await ctx.kernel.snapshot([netns.source], ['links']);
     if (source === null) return null;
   }

@@ -106,7 +106,8 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
       await Promise.race([finished, settled()]);
       const after = acknowledged ? promised(bench) : null;
 
-      const next = await start({ world });
+      // The sweep may not look for files: then only the journal knows of some.
+      const next = await start({ world, lists: false });
       try {
         const found = promised(next);
         if (after !== null && name !== 'reset') assert.deepEqual(found, after, `acknowledged, then lost (point ${at})`);

@@ -83,6 +83,8 @@ export interface StartOptions {
   /** Puts something between the engine and the kernel or the store. */
   readonly between?: { readonly kernel?: (kernel: Kernel) => Kernel; readonly store?: (store: Store) => Store };
   readonly now?: () => number;
+  /** Whether the sweep may look for files, true by default. */
+  readonly lists?: boolean;
 }
 
 export const newWorld = (): World => ({
@@ -91,7 +93,12 @@ export const newWorld = (): World => ({
   processes: new FakeProcesses(),
 });
 
-export async function start({ world = newWorld(), config, between, now }: StartOptions = {}): Promise<Bench> {
+function namesIn(kernel: FakeKernel, path: string): string[] {
+  const below = [...kernel.files.keys()].filter((file) => file.startsWith(`${path}/`));
+  return [...new Set(below.map((file) => file.slice(path.length + 1).split('/')[0] ?? ''))];
+}
+
+export async function start({ world = newWorld(), config, between, now, lists = true }: StartOptions = {}): Promise<Bench> {
   const ipam = createLocalIpam({ pools: [], hostId: 'test' });
   const logger = new MemoryLogger();
   const events: EngineEvent[] = [];
@@ -105,13 +112,7 @@ export async function start({ world = newWorld(), config, between, now }: StartO
     processes: world.processes,
     clock: { now: now ?? (() => ++last) },
     logger,
-    listDirectory: async (path) => [
-      ...new Set(
-        [...world.kernel.files.keys()]
-          .filter((file) => file.startsWith(`${path}/`))
-          .map((file) => file.slice(path.length + 1).split('/')[0] ?? ''),
-      ),
-    ],
+    ...(lists ? { listDirectory: async (path: string) => namesIn(world.kernel, path) } : {}),
   });
   const unsubscribe = engine.subscribe((event) => events.push(event), 0);
   return {

@@ -129,7 +129,7 @@ test('a restart sends the kernel nothing: links, addresses, routes and rules are
   await using two = await daemon(made);
   assert.deepEqual(await truth(netns), before);
   assert.deepEqual(
-    two.logger.messages('info').filter((line) => line.startsWith('restored')),
+    two.logger.messages('info').filter((line) => line.startsWith('set up')),
     [],
   );
   assert.equal(two.engine.sandboxes.get('aa').endpoints.length, 1);
