@@ -2,7 +2,8 @@
  * Changes -> commands -> one line for libnftables, which is one kernel transaction: all of it happens or nothing does.
  *
  * Commands are strict (`create`, plain `delete`): when all succeed, each changed something, which costs no look beforehand. When
- * some fail, libnftables reports every one of them with its column, and `locate` says which.
+ * some fail, libnftables reports every one of them with its column, and `locate` says which. (nft has `destroy`, which does not mind
+ * when a thing is gone, only from 1.0.7 on; and it would not say whether there was anything to undo.)
  */
 import { chainRef, renderChain, renderElement, renderKey, renderRef, renderRule, renderSet } from './render.ts';
 import type { NftElement, NftFamily, NftRule, NftTable, NftTableRef } from './types.ts';
@@ -50,15 +51,6 @@ export function commands(change: NftChange, wording: Wording = {}): readonly str
       return wording.handle === undefined ? [] : [`delete rule ${chain} handle ${wording.handle}`];
     }
   }
-}
-
-/** Removal that cannot fail when the thing is gone, for scripts and for nft before 1.0.7, which has no `destroy`. */
-export function idempotentRemoval(change: NftChange & { readonly kind: 'nft-table' | 'nft-element' }): readonly string[] {
-  if (change.kind === 'nft-table') return [`add table ${renderRef(change.table)}`, `delete table ${renderRef(change.table)}`];
-  return [
-    `add element ${renderElement(change.table, change.element)}`,
-    `delete element ${renderKey(change.table, change.element)}`,
-  ];
 }
 
 function tableCommands(table: NftTable, update: boolean): string[] {

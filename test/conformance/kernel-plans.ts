@@ -57,13 +57,14 @@ export const up = (where: Netns, name: string): Change => ({
   value: { up: true },
   old: { up: false },
 });
-export const address = (where: Netns, device: string, text: string, nodad?: boolean): Change => ({
+export const address = (where: Netns, device: string, text: string): Change => ({
   kind: 'address',
   op: 'add',
   netns: where,
   device,
   address: parseIfAddress(text),
-  ...(nodad === undefined ? {} : { nodad }),
+  // Otherwise a tentative address cannot be used for a second.
+  ...(text.includes(':') ? { nodad: true } : {}),
 });
 export const defaultRoute = (where: Netns, via: string, device = 'eth0'): Change => ({
   kind: 'route',

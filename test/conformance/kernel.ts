@@ -172,7 +172,7 @@ export function kernelConformance(harness: KernelHarness): void {
       await cycle([plan.bridge('tbr0')], plan.address(HOST, 'tbr0', '192.0.2.1/24'), () =>
         includes(host().addresses, 'tbr0 192.0.2.1/24'),
       );
-      await cycle([plan.bridge('tbr0')], plan.address(HOST, 'tbr0', '2001:db8::1/64', true), () =>
+      await cycle([plan.bridge('tbr0')], plan.address(HOST, 'tbr0', '2001:db8::1/64'), () =>
         includes(host().addresses, 'tbr0 2001:db8::1/64'),
       );
     });
@@ -181,7 +181,7 @@ export function kernelConformance(harness: KernelHarness): void {
       const given = [
         plan.bridge('tbr0'),
         plan.address(HOST, 'tbr0', '192.0.2.1/24'),
-        plan.address(HOST, 'tbr0', '2001:db8::1/64', true),
+        plan.address(HOST, 'tbr0', '2001:db8::1/64'),
       ];
       const route = (value: Extract<Change, { kind: 'route' }>['route']): Change => ({
         kind: 'route',
