@@ -87,11 +87,15 @@ export async function replayPools(ctx: Context, network: Network): Promise<void>
     if (pool.gateway !== null) await ipam.requestAddress({ subnet: pool.subnet, address: pool.gateway, owner: 'gateway' });
   }
   for (const { endpoint, sandbox } of ctx.registry.attachments(network.id)) {
-    for (const address of [endpoint.ipv4, endpoint.ipv6]) {
+    for (const [address, asked] of [
+      [endpoint.ipv4, endpoint.requested.ipv4],
+      [endpoint.ipv6, endpoint.requested.ipv6],
+    ] as const) {
       if (address === null) continue;
       const pool = network.pools.find(({ subnet }) => prefixContains(subnet, addressOf(address)));
-      if (pool !== undefined)
-        await ipam.requestAddress({ subnet: pool.subnet, address: addressOf(address), owner: addressOwner(sandbox) });
+      if (pool === undefined) continue;
+      const wish = { subnet: pool.subnet, address: addressOf(address), owner: addressOwner(sandbox) };
+      await ipam.requestAddress({ ...wish, restored: asked === undefined });
     }
   }
 }

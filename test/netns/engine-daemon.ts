@@ -1,0 +1,38 @@
+/** The engine on the real kernel and the real store, without the doors in front of it. */
+import { silentLogger, systemClock } from '../../src/base/clock.ts';
+import type { Engine } from '../../src/contracts/engine.ts';
+import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
+import { createHostDriver } from '../../src/drivers/host/index.ts';
+import { createNullDriver } from '../../src/drivers/none/index.ts';
+import { createEngine } from '../../src/engine/engine.ts';
+import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
+import { createKernel } from '../../src/kernel/kernel.ts';
+import { type Instance, tableName } from '../../src/model/instance.ts';
+import { openSqliteStore } from '../../src/store/sqlite/store.ts';
+import { MemoryLogger } from '../engine/setup.ts';
+
+export interface Daemon extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly logger: MemoryLogger;
+}
+
+export async function daemon(instance: Instance): Promise<Daemon> {
+  await using stack = new AsyncDisposableStack();
+  const logger = new MemoryLogger();
+  const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger: silentLogger }));
+  const store = stack.use(await openSqliteStore({ file: `${instance.dataRoot}/state.db` }));
+  const engine = stack.use(
+    await createEngine({
+      config: { instance, defaultBridge: { name: 'moor0', options: {}, ipv6: false }, defaultNetworkOptions: {} },
+      kernel,
+      store,
+      ipam: [createLocalIpam({ pools: [] })],
+      drivers: [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()],
+      processes: { alive: () => false, ended: async () => {}, stop: async () => {} },
+      clock: systemClock,
+      logger,
+    }),
+  );
+  const owned = stack.move();
+  return { engine, logger, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
