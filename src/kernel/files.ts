@@ -1,5 +1,5 @@
 /** Whole files: written beside their place and renamed, so that nobody reads half of one. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { invalid } from '../base/errors.ts';
 import type { Change } from '../contracts/change.ts';
@@ -16,16 +16,17 @@ export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: read
   if (!path.startsWith('/')) throw invalid('the path of a file must be absolute');
   try {
     const old = read(path);
+    // One daemon owns a path, and one thread writes: a name derived from the path is free, or left over from a crash.
+    const temporary = `${path}.new`;
     if (value === null) {
-      if (old === null) return ALREADY;
-      unlinkSync(path);
+      // Also when there is no such file: a crash may have left the one beside it, or a folder in which nothing had been written yet.
+      rmSync(temporary, { force: true });
+      if (old !== null) unlinkSync(path);
       removeEmpty(dirname(path), roots);
-      return CHANGED;
+      return old === null ? ALREADY : CHANGED;
     }
     if (old === value && (statSync(path).mode & 0o7777) === mode) return ALREADY;
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    // One daemon owns a path, and one thread writes: a name derived from the path is free, or left over from a crash.
-    const temporary = `${path}.new`;
     writeFileSync(temporary, value);
     chmodSync(temporary, mode); // not `mode` of the open, which the umask cuts
     renameSync(temporary, path);
