@@ -36,7 +36,8 @@ export class Backoff {
     return record.wait;
   }
 
-  forget(owner: string): void {
-    this.#owners.delete(owner);
+  /** Forgets owners that are no more. */
+  retain(exists: (owner: string) => boolean): void {
+    for (const owner of this.#owners.keys()) if (!exists(owner)) this.#owners.delete(owner);
   }
 }

@@ -104,6 +104,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       facts,
       warnings: [
         ...(deps.warnings?.(facts) ?? []),
+        ...nearlyFull(ctx),
         ...ctx.unreadable.map(({ key, error }) => `row ${key} of the store cannot be read: ${error.message}`),
       ],
       repairs: [...reconciler.repairs],
@@ -160,4 +161,14 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       await Promise.all(background);
     },
   };
+}
+
+/** Networks that have room for few more endpoints: nine in ten are taken. */
+function nearlyFull(ctx: Context): string[] {
+  return [...ctx.registry.networks.values()].flatMap((network) => {
+    const limit = ctx.drivers.find(({ type }) => type === network.driver)?.capabilities.maxEndpoints;
+    const ports = ctx.registry.ports(network.id);
+    if (limit === undefined || ports < 0.9 * limit.count) return [];
+    return [`network ${network.name} has ${ports} of at most ${limit.count} endpoints: ${limit.why}`];
+  });
 }

@@ -15,6 +15,8 @@ import { type PassOptions, repairPass, type Repaired, type Unrepaired } from './
 import { orphans } from './sweep.ts';
 
 const TIMES: EngineTimes = { settle: 5, sweep: 60_000 };
+/** Milliseconds: what others do to their own links and tables concerns us little, and on a busy host it never ends. */
+const FOREIGN_SETTLE = 250;
 /** Repairs that status shows. */
 const KEPT = 100;
 /** Sandboxes that the periodic look takes at a time, so that operations get their turn in between. */
@@ -34,6 +36,8 @@ export class Reconciler {
   #host = false;
   #nft = false;
   #all = false;
+  /** Facts may have changed. */
+  #stale = false;
   readonly #networks = new Set<Id>();
   readonly #sandboxes = new Set<Id>();
   #timer: NodeJS.Timeout | null = null;
@@ -52,20 +56,20 @@ export class Reconciler {
 
   /** What a notification makes dirty. Cheap: it comes for every link of a busy host. */
   readonly notice = (event: KernelEvent): void => {
-    const { registry, facts } = this.#ctx;
+    const { registry } = this.#ctx;
     switch (event.type) {
       case 'overrun':
         this.#all = true;
-        facts.invalidate();
+        this.#distrust();
         break;
       case 'nft': {
         const own =
           event.table === null || (event.table.family === 'inet' && event.table.name === tableName(this.#ctx.config.instance));
         if (own) this.#nft = true;
         if (!own || event.table === null) {
-          // Somebody else's table: it may forward, or drop, what we forward, and a rule of ours may have been in it.
-          facts.invalidate();
+          // Somebody else's table: it may drop what we forward, and a rule of ours may have been in it.
           this.#host = true;
+          this.#distrust();
         }
         break;
       }
@@ -80,15 +84,19 @@ export class Reconciler {
         const owner = registry.linkOwner(event.type === 'link' ? event.name : event.device);
         if (owner?.type === 'network') this.#networks.add(owner.id);
         else if (owner?.type === 'sandbox') this.#sandboxes.add(owner.id);
-        else {
-          facts.invalidate();
-          this.#host = true;
-        }
+        else this.#distrust();
         break;
       }
     }
-    this.#schedule(this.#times.settle);
+    const urgent = this.#nft || this.#all || this.#networks.size > 0 || this.#sandboxes.size > 0;
+    this.#schedule(urgent ? this.#times.settle : FOREIGN_SETTLE);
   };
+
+  /** Whoever needs facts reads them anew, and so do we, in case plans depend on what changed. */
+  #distrust(): void {
+    this.#ctx.facts.invalidate();
+    this.#stale = true;
+  }
 
   /** Starts to act on what was noticed, and to look at everything from time to time. */
   start(facts: HostFacts): void {
@@ -112,7 +120,7 @@ export class Reconciler {
   }
 
   #dirty(): boolean {
-    return this.#host || this.#nft || this.#all || this.#networks.size > 0 || this.#sandboxes.size > 0;
+    return this.#host || this.#nft || this.#all || this.#stale || this.#networks.size > 0 || this.#sandboxes.size > 0;
   }
 
   #schedule(delay: number): void {
@@ -145,9 +153,11 @@ export class Reconciler {
 
   async #repairDirty(): Promise<void> {
     const ctx = this.#ctx;
+    this.#stale = false;
+    await this.#followFacts();
+    if (!this.#dirty()) return;
     using _world = await ctx.world.exclusive();
     if (!this.#open) return;
-    await this.#followFacts();
     const now = ctx.clock.now();
     const options: PassOptions = { nft: this.#nft || this.#all, unseen: this.#all };
     const everybody = this.#all ? everything(ctx) : null;
@@ -211,6 +221,7 @@ export class Reconciler {
       const { repaired, failed } = await repairPass(ctx, scope, { nft: false, unseen: false });
       this.#tell(repaired, failed);
     }
+    this.#backoff.retain((owner) => owner === 'host' || owner === 'nft' || ctx.registry.knows(owner));
     this.#schedule(this.#times.settle);
   }
 

@@ -237,6 +237,7 @@ test('a full network says what is full', async () => {
     kind: 'exhausted',
     message: /^Cannot connect last to network big: it has 1023 endpoints, and no more fit: a Linux bridge has at most 1023 ports/,
   });
+  assert.match((await engine.status()).warnings.join(), /^network big has 1023 of at most 1023 endpoints/);
   await engine.reset();
   assert.deepEqual([...bench.kernel.spaces.byPath.keys()], [HOST]);
 });
