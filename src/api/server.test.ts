@@ -100,6 +100,7 @@ test('bodies', async () => {
   const post = (payload: string, headers: Record<string, string>) =>
     app.inject({ method: 'POST', url: '/v1.41/echo', payload, headers });
   assert.equal((await app.inject({ method: 'POST', url: '/echo' })).body, '{"body":null}', 'a body is optional');
+  assert.equal((await post('', { 'content-type': 'text/plain', 'content-length': '0' })).body, '{"body":null}', 'of any type');
   assert.equal((await post('{"a":[null]}', JSON_TYPE)).body, '{"body":{"a":[null]}}');
   assert.equal((await post('null', { 'content-type': 'Application/JSON; charset=utf-8' })).body, '{"body":null}');
   for (const [payload, headers, message] of [

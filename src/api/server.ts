@@ -50,9 +50,9 @@ export function createServer({ logger, version }: ServerOptions): FastifyInstanc
     done();
   });
   // Docker's client compares the whole value when it reads an error; fastify adds a charset, which JSON does not have (RFC 8259).
-  app.addHook('onSend', (_, reply, payload, done) => {
+  app.addHook('onSend', async (_, reply, payload) => {
     if (reply.getHeader('content-type') === 'application/json; charset=utf-8') reply.header('content-type', JSON_TYPE);
-    done(null, payload);
+    return payload;
   });
   app.addHook('onResponse', (request, reply, done) => {
     logger.debug(
@@ -102,6 +102,8 @@ function readBodies(app: FastifyInstance): void {
 }
 
 function parseBody(contentType: string | undefined, body: string): unknown {
+  // No body at all needs no type; Docker's client says text/plain then.
+  if (body === '') return undefined;
   const type = (contentType ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
   if (type === '') throw invalid(`malformed Content-Type header (${contentType ?? ''}): mime: no media type`);
   if (type !== 'application/json') {

@@ -58,7 +58,11 @@ export function networkShape(network: Network, attachments: readonly Attachment[
       Driver: network.ipamDriver,
       // null is what Docker prints where nobody gave options: on the networks it made itself.
       Options: network.predefined && Object.keys(network.ipamOptions).length === 0 ? null : network.ipamOptions,
-      Config: network.pools.length === 0 ? null : network.pools.map(poolShape),
+      // IPv4 first, whatever the order they were asked for in.
+      Config:
+        network.pools.length === 0
+          ? null
+          : [4, 6].flatMap((family) => network.pools.filter((pool) => pool.family === family).map(poolShape)),
     },
     Internal: network.internal,
     Attachable: network.attachable,

@@ -94,7 +94,7 @@ function reload(args: readonly string[], logger: ReturnType<typeof createLogger>
   try {
     const { config } = read(args);
     logger.level = config.logLevel;
-    logger.info({ level: config.logLevel, file: config.file ?? 'none' }, 'configuration reloaded');
+    logger.info({ logLevel: config.logLevel, file: config.file ?? 'none' }, 'configuration reloaded');
   } catch (error) {
     logger.error({ err: error }, 'configuration not reloaded: the one in force stays');
   }

@@ -1,5 +1,5 @@
 /** Opens the sockets of the API. All of them share one router. */
-import { chownSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chownSync, fstatSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import type * as Http from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -10,7 +10,7 @@ import { invalid, MoorError } from '../../base/errors.ts';
 import { hostText, type ListenAddress } from './hosts.ts';
 
 /** As a property of `node:http`, not as an import: importing from that module evaluates its exports, also those of `fetch`: 15 MB. */
-const { createServer } = process.getBuiltinModule('node:http') as typeof Http;
+const { createServer } = process.getBuiltinModule('node:http');
 
 /** First descriptor that systemd passes, SD_LISTEN_FDS_START in <systemd/sd-daemon.h>. */
 const LISTEN_FDS_START = 3;
@@ -128,7 +128,19 @@ function inheritedSockets(name: string): readonly ListenSpec[] {
       `no sockets found via socket activation${name === '' ? '' : ` with the name ${name}`}: make sure the service was started by systemd`,
     );
   }
-  return found.map((index) => ({ fd: LISTEN_FDS_START + index }));
+  return found.map((index) => {
+    const fd = LISTEN_FDS_START + index;
+    if (!isSocket(fd)) throw invalid(`socket activation failed: LISTEN_FDS names descriptor ${fd}, which is no socket`);
+    return { fd };
+  });
+}
+
+function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket();
+  } catch {
+    return false;
+  }
 }
 
 /** Removes the socket of a daemon that is gone. @throws conflict when it is not gone, or when the path is something else */
