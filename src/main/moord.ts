@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import packageJson from '../../package.json' with { type: 'json' };
 import { MoorError } from '../base/errors.ts';
 import { type DaemonConfig, loadConfig } from './daemon/config.ts';
-import { type FlagValues, helpText, parseFlags } from './daemon/flags.ts';
+import { helpText, parseFlags } from './daemon/flags.ts';
 import { createLogger } from './daemon/logger.ts';
 import { type Daemon, startDaemon } from './daemon/run.ts';
 import { releaseFilePages } from '../sys/memory.ts';
@@ -19,11 +19,6 @@ const SETTLE_MS = 1000;
 
 /** Exit code of a process that a signal ended, as shells show it. */
 const SIGNALLED = { SIGTERM: 128 + 15, SIGINT: 128 + 2 } as const;
-
-function read(args: readonly string[]): { readonly flags: FlagValues; readonly config: DaemonConfig } {
-  const flags = parseFlags(args);
-  return { flags, config: loadConfig(flags) };
-}
 
 /** @returns the exit code, or null when the daemon runs */
 async function main(args: readonly string[]): Promise<number | null> {
@@ -92,7 +87,7 @@ function reload(args: readonly string[], logger: ReturnType<typeof createLogger>
   // sd_notify(3): a service of Type=notify-reload tells when it began, by CLOCK_MONOTONIC.
   notifySystemd(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
   try {
-    const { config } = read(args);
+    const config = loadConfig(parseFlags(args));
     logger.level = config.logLevel;
     logger.info({ logLevel: config.logLevel, file: config.file ?? 'none' }, 'configuration reloaded');
   } catch (error) {
