@@ -31,6 +31,14 @@ export interface AddressWish {
   readonly restored?: boolean;
 }
 
+export interface AddressRelease {
+  /**
+   * It was never in use, for the operation that asked for it was only tried (a dry run), or undone: the next free address is the one
+   * that it would have been without that operation.
+   */
+  readonly unused?: boolean;
+}
+
 export interface PoolUse {
   readonly subnet: Prefix;
   readonly owner: string;
@@ -54,6 +62,6 @@ export interface IpamDriver {
    */
   readonly requestAddress: (wish: AddressWish) => Promise<IpAddress>;
   /** Idempotent. */
-  readonly releaseAddress: (subnet: Prefix, address: IpAddress) => Promise<void>;
+  readonly releaseAddress: (subnet: Prefix, address: IpAddress, options?: AddressRelease) => Promise<void>;
   readonly usage: () => readonly PoolUse[];
 }

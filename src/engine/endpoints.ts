@@ -185,7 +185,7 @@ async function allocate(ctx: Context, { network, family, owner, wish }: Allocati
   const pools = network.pools.filter((pool) => pool.family === family);
   const take = async (pool: Pool, address?: IpAddress): Promise<IfAddress> => {
     const given = await ipam.requestAddress({ subnet: pool.subnet, owner, ...(address === undefined ? {} : { address }) });
-    undo.defer(() => ipam.releaseAddress(pool.subnet, given));
+    undo.defer(() => ipam.releaseAddress(pool.subnet, given, { unused: true }));
     return withLength(given, lengthOf(pool.subnet));
   };
   if (wish !== undefined) {

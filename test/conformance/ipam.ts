@@ -179,4 +179,16 @@ export function ipamConformance(suite: IpamSuite): void {
     }
     assert.equal(await ipam.requestAddress({ subnet, owner: 'again' }), [...seen][0]);
   });
+
+  check('an address that is given back unused is the next one again, one that was in use is not', async (ipam) => {
+    for (const family of [4, 6] as const) {
+      const subnet = await ipam.requestPool(wish('a', { family }));
+      const tried = await ipam.requestAddress({ subnet, owner: 'tried' });
+      await ipam.releaseAddress(subnet, tried, { unused: true });
+      await ipam.releaseAddress(subnet, tried, { unused: true });
+      assert.equal(await ipam.requestAddress({ subnet, owner: 'e' }), tried);
+      await ipam.releaseAddress(subnet, tried);
+      assert.notEqual(await ipam.requestAddress({ subnet, owner: 'e' }), tried);
+    }
+  });
 }

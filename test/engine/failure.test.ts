@@ -55,6 +55,23 @@ for (const [name, operation] of Object.entries(MAKING)) {
   });
 }
 
+test('what was only tried, or undone, takes no address', async () => {
+  await using bench = await prepared();
+  const { engine, kernel } = bench;
+  const second = { name: 'second', networks: [{ network: 'net' }, { network: 'dual' }] };
+  const tried = (await engine.sandboxes.create(second, { dryRun: true })).value;
+  kernel.failWhen = (change) => change.kind === 'route';
+  await assert.rejects(engine.sandboxes.create(second));
+  await assert.rejects(engine.networks.connect('dual', 'web', { gatewayPriority: 1 }));
+  kernel.failWhen = undefined;
+  const { endpoints } = (await engine.sandboxes.create(second)).value;
+  assert.deepEqual(
+    endpoints.map(({ ipv4, ipv6 }) => [ipv4, ipv6]),
+    tried.endpoints.map(({ ipv4, ipv6 }) => [ipv4, ipv6]),
+  );
+  assert.equal(endpoints[0]?.ipv4, '10.1.0.3/24', 'web has the one before');
+});
+
 test('what cannot be undone is named in the error, and swept later', async () => {
   await using bench = await prepared();
   const before = await everything(bench);

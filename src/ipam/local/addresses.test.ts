@@ -11,11 +11,16 @@ import { AddressSet } from './addresses.ts';
 const ip = (text: string): IpAddress => text as IpAddress;
 const set = (subnet: string, range: string | null = null): AddressSet => new AddressSet(subnet as Prefix, range as Prefix | null);
 
-/** The rule, the slow way: of the free addresses, one that never was in use, from below; else the one that was released first. */
+/**
+ * The rule, the slow way: of the free addresses, one that came back unused; else one that never was in use, from where the last one
+ * was upwards; else the one that was released first.
+ */
 class Model {
-  readonly held = new Map<IpAddress, string>();
+  readonly held = new Map<IpAddress, 'turn' | 'early' | 'again'>();
   readonly released: IpAddress[] = [];
+  readonly returned: IpAddress[] = [];
   readonly all: readonly IpAddress[];
+  #at = 0;
 
   constructor(subnet: Prefix, range: Prefix) {
     const { first, last } = usableRange(subnet);
@@ -24,23 +29,35 @@ class Model {
     this.all = addresses.filter((address) => prefixContains(range, address));
   }
 
-  next(): IpAddress | undefined {
-    const free = this.all.filter((address) => !this.held.has(address));
-    return free.find((address) => !this.released.includes(address)) ?? this.released.find((address) => free.includes(address));
+  take(): IpAddress | undefined {
+    const fresh = [...this.all.slice(this.#at), ...this.all.slice(0, this.#at)].find((one) => this.#isFresh(one));
+    const next = this.returned[0] ?? fresh ?? this.released[0];
+    if (next === undefined) return undefined;
+    if (next === fresh && !this.returned.includes(next)) this.#at = (this.all.indexOf(next) + 1) % this.all.length;
+    this.#hold(next, 'turn');
+    return next;
   }
 
-  take(address: IpAddress, owner: string): void {
-    this.held.set(address, owner);
-    this.forget(address);
+  takeNamed(address: IpAddress): void {
+    this.#hold(address, this.returned.includes(address) ? 'turn' : this.#isFresh(address) ? 'early' : 'again');
   }
 
-  release(address: IpAddress): void {
-    if (this.held.delete(address)) this.released.push(address);
+  release(address: IpAddress, unused: boolean): void {
+    const way = this.held.get(address);
+    if (way === undefined) return;
+    this.held.delete(address);
+    if (!unused || way === 'again') this.released.push(address);
+    else if (way === 'turn') this.returned.push(address);
+    else if (this.all.indexOf(address) < this.#at) this.released.push(address);
   }
 
-  forget(address: IpAddress): void {
-    const at = this.released.indexOf(address);
-    if (at >= 0) this.released.splice(at, 1);
+  #isFresh(address: IpAddress): boolean {
+    return !this.held.has(address) && !this.released.includes(address) && !this.returned.includes(address);
+  }
+
+  #hold(address: IpAddress, way: 'turn' | 'early' | 'again'): void {
+    for (const list of [this.released, this.returned]) if (list.includes(address)) list.splice(list.indexOf(address), 1);
+    this.held.set(address, way);
   }
 }
 
@@ -57,7 +74,10 @@ test('no address is reused while another is free, the one released first comes f
   const operation = fc.oneof(
     { weight: 4, arbitrary: fc.constant({ type: 'take' as const }) },
     { weight: 1, arbitrary: fc.record({ type: fc.constant('named' as const), index: fc.nat({ max: 15 }) }) },
-    { weight: 4, arbitrary: fc.record({ type: fc.constant('release' as const), index: fc.nat({ max: 15 }) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ type: fc.constant('release' as const), index: fc.nat({ max: 15 }), unused: fc.boolean() }),
+    },
   );
   fc.assert(
     fc.property(shapes, fc.array(operation, { maxLength: 120 }), ([subnet, range], operations) => {
@@ -67,7 +87,7 @@ test('no address is reused while another is free, the one released first comes f
       for (const [turn, step] of operations.entries()) {
         const owner = `owner ${turn}`;
         if (step.type === 'take') {
-          const expected = model.next();
+          const expected = model.take();
           if (expected === undefined) {
             assert.throws(
               () => addresses.take(owner),
@@ -76,19 +96,18 @@ test('no address is reused while another is free, the one released first comes f
             continue;
           }
           assert.equal(addresses.take(owner), expected);
-          model.take(expected, owner);
         } else if (step.type === 'named') {
           const address = model.all[step.index % model.all.length];
           assert.ok(address !== undefined);
           if (model.held.has(address)) assert.throws(() => addresses.take(owner, { address }), /Address already in use/);
           else {
             assert.equal(addresses.take(owner, { address }), address);
-            model.take(address, owner);
+            model.takeNamed(address);
           }
         } else {
           const address = [...model.held.keys()][step.index] ?? formatIp(familyOf(subnet as Prefix), first);
-          addresses.release(address);
-          model.release(address);
+          addresses.release(address, step.unused);
+          model.release(address, step.unused);
         }
         assert.equal(addresses.used, BigInt(model.held.size));
       }
@@ -125,6 +144,26 @@ test('an owner that asks again gets what it holds', () => {
   addresses.release(ip('192.168.7.1'));
   addresses.release(ip('192.168.7.1'));
   assert.equal(addresses.used, 0n);
+});
+
+test('what is given back unused leaves the order as it was', () => {
+  const addresses = set('192.168.7.0/29');
+  assert.equal(addresses.take('a'), '192.168.7.1');
+  assert.equal(addresses.take('tried'), '192.168.7.2');
+  addresses.release(ip('192.168.7.2'), true);
+  addresses.take('tried by name', { address: ip('192.168.7.3') });
+  addresses.release(ip('192.168.7.3'), true);
+  assert.deepEqual(
+    ['b', 'c', 'd', 'e', 'f'].map((owner) => addresses.take(owner)),
+    ['192.168.7.2', '192.168.7.3', '192.168.7.4', '192.168.7.5', '192.168.7.6'],
+  );
+  for (const last of [5, 2, 3]) addresses.release(ip(`192.168.7.${last}`));
+  assert.equal(addresses.take('tried'), '192.168.7.5');
+  addresses.release(ip('192.168.7.5'), true);
+  assert.deepEqual(
+    ['g', 'h', 'i'].map((owner) => addresses.take(owner)),
+    ['192.168.7.5', '192.168.7.2', '192.168.7.3'],
+  );
 });
 
 test('a range limits only what is given out by itself', () => {

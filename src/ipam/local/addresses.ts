@@ -3,7 +3,8 @@
  * use, so a /8 or a /64 is as cheap as a /24.
  *
  * Order: upwards through the range, and an address that was released comes again only when no other is left, the one that was
- * released first. Neighbours' ARP caches and clients' connections have then forgotten it.
+ * released first. Neighbours' ARP caches and clients' connections have then forgotten it. One that is given back unused leaves the
+ * order as if it had not been asked for.
  */
 import { conflict, exhausted, invalid } from '../../base/errors.ts';
 import { familyOf, formatIp, type IpAddress, ipValue, type Prefix, prefixContains, prefixRange } from '../../base/ip.ts';
@@ -21,6 +22,14 @@ export interface Taken {
   readonly restored?: boolean;
 }
 
+/** How an address came to its holder: as the next in order; by name, before its turn; by name, after it had been in use. */
+type Way = 'turn' | 'early' | 'again';
+
+interface Holder {
+  readonly owner: string;
+  readonly way: Way;
+}
+
 export class AddressSet {
   readonly #subnet: Prefix;
   /** What addresses come out of by themselves: the range, or else the subnet. */
@@ -28,7 +37,7 @@ export class AddressSet {
   /** First and last address given out by itself. */
   readonly #first: bigint;
   readonly #last: bigint;
-  readonly #ownerOf = new Map<IpAddress, string>();
+  readonly #holderOf = new Map<IpAddress, Holder>();
   readonly #addressOf = new Map<string, IpAddress>();
   /** Held addresses between `#first` and `#last`. */
   #held = 0n;
@@ -39,6 +48,8 @@ export class AddressSet {
   /** Highest address that was restored; below the range: none. */
   #highest: bigint;
   readonly #released = new ReleaseOrder();
+  /** Given out in their turn and given back unused: they come before all others. */
+  readonly #returned = new Set<IpAddress>();
 
   /** @param range part of the subnet that addresses come out of by themselves; null: all of it. */
   constructor(subnet: Prefix, range: Prefix | null) {
@@ -54,7 +65,7 @@ export class AddressSet {
 
   /** Addresses that are held, in the range or not. */
   get used(): bigint {
-    return BigInt(this.#ownerOf.size);
+    return BigInt(this.#holderOf.size);
   }
 
   /** Addresses that an endpoint can get without naming one. */
@@ -63,8 +74,8 @@ export class AddressSet {
   }
 
   /** Who holds what, the longest holder first. */
-  holders(): Iterable<readonly [IpAddress, string]> {
-    return this.#ownerOf;
+  *holders(): Iterable<readonly [IpAddress, string]> {
+    for (const [address, { owner }] of this.#holderOf) yield [address, owner];
   }
 
   /**
@@ -77,23 +88,26 @@ export class AddressSet {
     if (mine !== undefined) return mine;
     const address = this.#pick();
     this.#untouched = false;
-    this.#hold(address, owner);
+    this.#hold(address, { owner, way: 'turn' });
     return address;
   }
 
-  /** Nothing happens when it is not held. */
-  release(address: IpAddress): void {
-    const owner = this.#ownerOf.get(address);
-    if (owner === undefined) return;
-    this.#ownerOf.delete(address);
-    this.#addressOf.delete(owner);
-    if (!this.#inRange(ipValue(address))) return;
+  /** Nothing happens when it is not held. @param unused nobody has seen it: see AddressRelease */
+  release(address: IpAddress, unused = false): void {
+    const holder = this.#holderOf.get(address);
+    if (holder === undefined) return;
+    this.#holderOf.delete(address);
+    this.#addressOf.delete(holder.owner);
+    const value = ipValue(address);
+    if (!this.#inRange(value)) return;
     this.#held--;
-    this.#released.add(address);
+    if (unused && holder.way === 'turn') this.#returned.add(address);
+    // Its turn comes still, unless the way upwards has gone past it; then it is as good as used.
+    else if (!(unused && holder.way === 'early' && value >= this.#next)) this.#released.add(address);
   }
 
   #takeNamed(owner: string, address: IpAddress, restored: boolean): IpAddress {
-    const holder = this.#ownerOf.get(address);
+    const holder = this.#holderOf.get(address)?.owner;
     if (holder === owner) return address;
     if (!prefixContains(this.#subnet, address)) {
       throw invalid(`requested address is out of range: ${address} is not in ${this.#subnet}`);
@@ -103,7 +117,7 @@ export class AddressSet {
     if (holder !== undefined) throw conflict(`Address already in use: ${address} is held by ${holder}`);
     const mine = this.#addressOf.get(owner);
     if (mine !== undefined) throw conflict(`cannot give ${address} to ${owner}: it holds ${mine} in ${this.#subnet} already`);
-    this.#hold(address, owner);
+    this.#hold(address, { owner, way: this.#wayTo(address) });
     const value = ipValue(address);
     if (restored && this.#untouched && this.#inRange(value) && value > this.#highest) {
       this.#highest = value;
@@ -112,23 +126,31 @@ export class AddressSet {
     return address;
   }
 
-  #hold(address: IpAddress, owner: string): void {
-    this.#ownerOf.set(address, owner);
-    this.#addressOf.set(owner, address);
+  /** Of a free address that is asked for by name. */
+  #wayTo(address: IpAddress): Way {
+    if (this.#returned.has(address)) return 'turn';
+    return this.#released.has(address) ? 'again' : 'early';
+  }
+
+  #hold(address: IpAddress, holder: Holder): void {
+    this.#holderOf.set(address, holder);
+    this.#addressOf.set(holder.owner, address);
     if (!this.#inRange(ipValue(address))) return;
     this.#held++;
+    this.#returned.delete(address);
     this.#released.delete(address);
   }
 
   #pick(): IpAddress {
     const free = this.size - this.#held;
     if (free <= 0n) throw exhausted(`no available addresses in ${this.#subnet}`);
+    for (const address of this.#returned) return address;
     // Every free address is one that was released and is remembered.
     if (free === BigInt(this.#released.size)) return this.#released.oldest();
     for (;;) {
       const address = formatIp(familyOf(this.#subnet), this.#next);
       this.#next = this.#after(this.#next);
-      if (!this.#ownerOf.has(address) && !this.#released.has(address)) return address;
+      if (!this.#holderOf.has(address) && !this.#released.has(address)) return address;
     }
   }
 

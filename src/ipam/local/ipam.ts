@@ -15,7 +15,7 @@ import {
   addressOf,
   type Prefix,
 } from '../../base/ip.ts';
-import type { AddressWish, IpamDriver, PoolUse, PoolWish } from '../../contracts/ipam.ts';
+import type { AddressRelease, AddressWish, IpamDriver, PoolUse, PoolWish } from '../../contracts/ipam.ts';
 import { AddressSet } from './addresses.ts';
 import { type Blocked, blockedBy } from './blocked.ts';
 import { type AddressPool, checkAddressPool, DEFAULT_POOLS, ulaPool } from './defaults.ts';
@@ -95,8 +95,8 @@ class LocalIpam implements IpamDriver {
     }
   };
 
-  readonly releaseAddress = async (subnet: Prefix, address: IpAddress): Promise<void> => {
-    this.#pools.get(subnet)?.addresses.release(address);
+  readonly releaseAddress = async (subnet: Prefix, address: IpAddress, { unused }: AddressRelease = {}): Promise<void> => {
+    this.#pools.get(subnet)?.addresses.release(address, unused);
   };
 
   readonly usage = (): readonly PoolUse[] =>
