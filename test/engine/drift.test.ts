@@ -247,12 +247,14 @@ test('an uplink with another MTU: networks and endpoints follow', async () => {
   host.routes.push({ destination: '0.0.0.0/0', device: 'eth0' } as (typeof host.routes)[number]);
   await using bench = await start({ world });
   await bench.engine.sandboxes.create({ name: 'ss' });
-  host.setLink('eth0', { mtu: 9000 });
-  world.kernel.emit({ type: 'link', netns: HOST, name: 'eth0', gone: false });
-  await eventually(() => {
-    assert.equal(host.link('moor0').state.mtu, 9000);
-    assert.equal(world.kernel.spaces.get(pathOf(bench, 'ss')).link('eth0').state.mtu, 9000);
-  });
+  for (const mtu of [9000, 1400, 1500]) {
+    host.setLink('eth0', { mtu });
+    world.kernel.emit({ type: 'link', netns: HOST, name: 'eth0', gone: false });
+    await eventually(() => {
+      assert.equal(host.link('moor0').state.mtu, mtu);
+      assert.equal(world.kernel.spaces.get(pathOf(bench, 'ss')).link('eth0').state.mtu, mtu);
+    });
+  }
   // The host's own subnet is not given to a network.
   const made = await bench.engine.networks.create({ name: 'x' });
   assert.equal(made.value.pools[0]?.subnet, '172.18.0.0/16');

@@ -38,9 +38,11 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
         up: true,
         mac: bridgeMac(network.id),
         alias: ownerAlias(instance.id, network.id),
+        // Said even though a bridge is born so: one that is there may have another, from when the uplink had.
+        ...(mtu === BRIDGE_MTU ? { mtu } : {}),
       },
     },
-    // Not at birth: only an MTU that is set later counts as chosen (BROPT_MTU_SET_BY_USER), and otherwise the bridge would
+    // Any other not at birth: only an MTU that is set later counts as chosen (BROPT_MTU_SET_BY_USER), and otherwise the bridge would
     // follow its ports, down to 1500 when the last one leaves.
     ...(mtu === BRIDGE_MTU
       ? []
