@@ -62,7 +62,11 @@ switch (mode) {
     truncateSync(ballast, 1_550_000);
     // Big and small together: the small one must not fail with the big one.
     const mixed = await Promise.allSettled([
-      store.commit([{ type: 'put', key: 'big', value: 'x'.repeat(500_000) }]),
+      // More than SQLite's cache holds, so that it fails in the middle, with the first write done.
+      store.commit([
+        { type: 'put', key: 'half', value: 'small' },
+        ...[1, 2, 3, 4, 5, 6].map((i) => ({ type: 'put', key: `big/${i}`, value: 'x'.repeat(500_000) }) as const),
+      ]),
       store.commit([{ type: 'put', key: 'a/0', value: 'small' }]),
     ]);
     rmSync(ballast);

@@ -224,3 +224,48 @@ test('sqlite: a full disk refuses the commit and nothing else', {
   assert.deepEqual(seen.left, ['after', ...pairs.slice(-4)]);
   assert.deepEqual(seen.reopened, seen.left);
 });
+
+test('sqlite: a caller whose write SQLite refuses in the middle is undone whole, and no other', async (t) => {
+  const file = await place(t);
+  await filled(file, 1);
+  // A real error of SQLite that leaves its transaction open.
+  const outside = new DatabaseSync(file);
+  outside.exec(
+    `CREATE TRIGGER poison BEFORE INSERT ON entries WHEN NEW.key = 'poison' BEGIN SELECT RAISE(ABORT, 'poisoned'); END`,
+  );
+  outside.close();
+  await using store = await openSqliteStore({ file });
+  const put = (key: string): { type: 'put'; key: string; value: string } => ({ type: 'put', key, value: '1' });
+  const results = await Promise.allSettled([
+    store.commit([put('a')]),
+    store.commit([put('b'), put('poison'), put('c')]),
+    store.commit([put('d')]),
+  ]);
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled'],
+  );
+  await assert.rejects(store.commit([put('e'), put('poison')]), /cannot write the store .*poisoned/);
+  await store.commit([put('f')]);
+  assert.deepEqual(
+    (await store.list('')).entries.map(({ key }) => key),
+    ['a', 'd', 'f', 'k/0'],
+  );
+});
+
+test("sqlite: the end of the store's thread is told to everyone who waits", async (t) => {
+  const file = await place(t);
+  const script = (code: string): URL =>
+    new URL(`data:text/javascript,${encodeURIComponent(`import { parentPort } from 'node:worker_threads'; ${code}`)}`);
+  await assert.rejects(openSqliteStore({ file, worker: script('') }), /ended without a word/);
+  await assert.rejects(openSqliteStore({ file, worker: script("throw new Error('broken')") }), /broken/);
+  const dying =
+    "parentPort.postMessage({ type: 'opened', revision: 0 }); parentPort.once('message', () => { throw new Error('broken'); });";
+  await using store = await openSqliteStore({ file, worker: script(dying) });
+  const lease = await store.lease(1_000);
+  const watching = assert.rejects(store.watch('', 0, AbortSignal.timeout(5_000))[Symbol.asyncIterator]().next(), /closed/);
+  await assert.rejects(store.commit([{ type: 'put', key: 'a', value: '1' }]), /thread failed.*broken/);
+  await assert.rejects(store.get('a'), /thread failed.*broken/);
+  await watching;
+  assert.equal(lease.lost.aborted, true);
+});

@@ -3,7 +3,7 @@
  * https://sqlite.org/wal.html
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { errorData, type MoorError } from '../../base/errors.ts';
+import { errorData, MoorError } from '../../base/errors.ts';
 import type { Entry, Revision } from '../../contracts/store.ts';
 import { unmet } from '../writes.ts';
 import { storeFault } from './faults.ts';
@@ -109,19 +109,16 @@ export class Database {
     return replies;
   }
 
-  /** One caller's writes under a savepoint: all or nothing. */
+  /**
+   * One caller's writes. Expectations are compared before the first of them, so a caller that is refused has written nothing; any
+   * other error takes the whole transaction back, and each caller is tried alone. No savepoint is needed.
+   */
   #writeOne(request: WriteRequest, revision: Revision): Reply {
-    const { savepoint, rollbackTo, release } = this.#statements;
-    savepoint.run();
     try {
-      const reply = request.type === 'commit' ? this.#commit(request.writes, revision) : this.#drop(request.lease, revision);
-      release.run();
-      return reply;
+      return request.type === 'commit' ? this.#commit(request.writes, revision) : this.#drop(request.lease, revision);
     } catch (error) {
-      if (!this.#sql.isTransaction) throw error;
-      rollbackTo.run();
-      release.run();
-      return failure(storeFault('write', this.#file, error));
+      if (error instanceof MoorError) return failure(error);
+      throw error;
     }
   }
 
@@ -172,9 +169,6 @@ function prepare(sql: DatabaseSync) {
   return {
     begin: sql.prepare('BEGIN IMMEDIATE'),
     commit: sql.prepare('COMMIT'),
-    savepoint: sql.prepare('SAVEPOINT caller'),
-    rollbackTo: sql.prepare('ROLLBACK TO caller'),
-    release: sql.prepare('RELEASE caller'),
     revision: sql.prepare('SELECT revision FROM state'),
     setRevision: sql.prepare('UPDATE state SET revision = ?'),
     revisionOf: sql.prepare('SELECT revision FROM entries WHERE key = ?'),

@@ -2,7 +2,6 @@
  * The store of one host: SQLite in a worker thread. What arrives while a transaction runs goes into the next one
  * together (group commit), so the cost of a sync is shared by all that wait for it.
  */
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { errorFrom, MoorError } from '../../base/errors.ts';
 import type { Entry, Lease, Listing, Revision, Store, StoreEvent, Write } from '../../contracts/store.ts';
@@ -33,13 +32,30 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     workerData: { file: options.file } satisfies WorkerInput,
     resourceLimits: WORKER_HEAP,
   });
-  const [message] = (await once(worker, 'message')) as [FromWorker];
+  // Listened for from the start: a worker that ends at once emits its message and its exit in one go.
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  const message = await firstMessage(worker);
   if (message.type === 'failed') {
-    await once(worker, 'exit');
+    await exited;
     throw errorFrom(message.error);
   }
-  if (message.type !== 'opened') throw new MoorError('internal', `the store worker began with ${message.type}`);
-  return new SqliteStore(worker, message.revision, options.history ?? HISTORY_CHANGES);
+  if (message.type !== 'opened') throw new MoorError('internal', `the store's thread began with ${message.type}`);
+  return new SqliteStore({ worker, exited, revision: message.revision, history: options.history ?? HISTORY_CHANGES });
+}
+
+function firstMessage(worker: Worker): Promise<FromWorker> {
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', () => reject(new MoorError('internal', "the store's thread ended without a word")));
+  });
+}
+
+interface Running {
+  readonly worker: Worker;
+  readonly exited: Promise<void>;
+  readonly revision: Revision;
+  readonly history: number;
 }
 
 interface Pending {
@@ -50,6 +66,7 @@ interface Pending {
 
 class SqliteStore implements Store {
   readonly #worker: Worker;
+  readonly #exited: Promise<void>;
   readonly #feed: Feed;
   readonly #leases = new Leases((id) => this.#dropLease(id));
   #queue: Pending[] = [];
@@ -61,8 +78,9 @@ class SqliteStore implements Store {
   #flushing = false;
   #idle: () => void = () => {};
 
-  constructor(worker: Worker, revision: Revision, history: number) {
+  constructor({ worker, exited, revision, history }: Running) {
     this.#worker = worker;
+    this.#exited = exited;
     this.#feed = new Feed(revision, history);
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'replies') this.#settle(message.replies);
@@ -70,7 +88,7 @@ class SqliteStore implements Store {
     worker.on('error', (error) =>
       this.#fail(new MoorError('internal', `the store's thread failed: ${String(error)}`, { cause: error })),
     );
-    worker.on('exit', () => this.#fail(new MoorError('unavailable', "the store's thread has ended")));
+    void exited.then(() => this.#fail(new MoorError('unavailable', "the store's thread has ended")));
   }
 
   readonly get = async (key: string): Promise<Entry | null> => {
@@ -166,9 +184,8 @@ class SqliteStore implements Store {
       this.#ended = new MoorError('unavailable', 'the store is closed');
       this.#next();
       if (this.#running.length > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
-      const exit = once(this.#worker, 'exit');
       this.#post({ type: 'close' });
-      await exit;
+      await this.#exited;
     }
     this.#leases.close();
     this.#feed.close();
