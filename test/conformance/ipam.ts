@@ -93,7 +93,9 @@ export function ipamConformance(suite: IpamSuite): void {
     const named = wish('a', { subnet: prefix('10.9.0.0/24') });
     assert.equal(await ipam.requestPool(named), await ipam.requestPool(named));
     await ipam.releasePool(first, 'a');
-    assert.ok(await ipam.requestPool(wish('a')));
+    await ipam.requestPool(wish('c', { subnet: first }));
+    const again = await ipam.requestPool(wish('a'));
+    assert.ok(!prefixesOverlap(again, first), 'what was released is not remembered');
   });
 
   check('a length gives a free subnet of that length', async (ipam) => {
