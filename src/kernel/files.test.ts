@@ -1,6 +1,6 @@
 /** Files that a crash left behind. What files do in a plan, the conformance suite of the kernel tells. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import { applyFile } from './files.ts';
@@ -35,4 +35,15 @@ test('removing leaves a folder in which something else is', (t) => {
   writeFileSync(`${root}/sandboxes/one/hostname`, 'y');
   assert.deepEqual(applyFile({ kind: 'file', path, value: null, old: 'x' }, [root]), { state: 'changed' });
   assert.equal(readFileSync(`${root}/sandboxes/one/hostname`, 'utf8'), 'y');
+});
+
+test('a file that cannot be written leaves no folder', (t) => {
+  const { root, path } = place(t);
+  // NAME_MAX is 255 (<linux/limits.h>): the name fits, the one beside it does not.
+  const long = `${path}${'x'.repeat(249)}`;
+  assert.throws(() => applyFile({ kind: 'file', path: long, value: 'x', old: null }, [root]), /ENAMETOOLONG/);
+  assert.deepEqual(readdirSync(root), []);
+  writeFileSync(`${root}/sandboxes`, 'a file, not a folder');
+  assert.throws(() => applyFile({ kind: 'file', path, value: 'x', old: null }, [root]), /EEXIST|ENOTDIR/);
+  assert.deepEqual(readdirSync(root), ['sandboxes']);
 });

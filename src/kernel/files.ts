@@ -1,5 +1,16 @@
 /** Whole files: written beside their place and renamed, so that nobody reads half of one. */
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { invalid } from '../base/errors.ts';
 import type { Change } from '../contracts/change.ts';
@@ -26,10 +37,17 @@ export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: read
       return old === null ? ALREADY : CHANGED;
     }
     if (old === value && (statSync(path).mode & 0o7777) === mode) return ALREADY;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    writeFileSync(temporary, value);
-    chmodSync(temporary, mode); // not `mode` of the open, which the umask cuts
-    renameSync(temporary, path);
+    try {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+      writeFileSync(temporary, value);
+      chmodSync(temporary, mode); // not `mode` of the open, which the umask cuts
+      renameSync(temporary, path);
+    } catch (error) {
+      // A disk that is full lets us make a folder, or half a file.
+      if (existsSync(temporary)) unlinkSync(temporary);
+      removeEmpty(dirname(path), roots);
+      throw error;
+    }
     return CHANGED;
   } catch (error) {
     throw fileError(error, `write ${path}`);
