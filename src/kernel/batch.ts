@@ -90,8 +90,8 @@ export class Batch {
     const { results, keepGoing } = this.#context;
     const names = units.flatMap(({ change }) => (isLinkRemoval(change) ? [change.link.name] : []));
     const errors =
-      names.length > 1 && names.length === units.length
-        ? removeLinks(this.space.route, names)
+      names.length > 0 && names.length === units.length
+        ? removeLinks(this.space.namespace, names)
         : this.space.route.execute(units.flatMap((unit) => unit.requests));
     const again: Unit[] = [];
     let position = 0;

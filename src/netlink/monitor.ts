@@ -68,6 +68,8 @@ export interface Monitor<E> extends Disposable {
 export interface RouteMonitorOptions {
   /** Also namespaces that have an id in this one (NETLINK_LISTEN_ALL_NSID). */
   readonly allNsid?: boolean;
+  /** Only links, and ports of bridges. */
+  readonly linksOnly?: boolean;
   /** Also neighbours and forwarding entries, which change often. */
   readonly neighbours?: boolean;
   /** Where to listen; default: the thread's namespace. */
@@ -82,7 +84,9 @@ const RECEIVE_BUFFER = 8 << 20;
 export function openRouteMonitor(options: RouteMonitorOptions = {}): Monitor<RouteEvent> {
   const { RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE } =
     rtnetlinkH;
-  const groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE];
+  const groups = options.linksOnly
+    ? [RTNLGRP_LINK]
+    : [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE];
   return open({
     protocol: netlinkH.NETLINK_ROUTE,
     groups: options.neighbours ? [...groups, RTNLGRP_NEIGH] : groups,

@@ -89,6 +89,30 @@ export class NetlinkSocket implements Disposable {
     return results;
   }
 
+  /**
+   * Sends one request from a thread of Node's pool, so that this one can go on while the kernel works. Nothing else may be asked of this
+   * socket until `done`.
+   * @param done on the event loop, when the kernel has finished: the socket may be closed then
+   * @returns asks for the answer, without waiting: null = done, undefined = none yet, or why not
+   */
+  executeAside(request: Request, done: () => void): () => MoorError | null | undefined {
+    const sequence = this.#nextSequence();
+    const bytes = this.#out.slice(0, this.#place(request, 0));
+    this.#fd.sendAside(bytes, () => {
+      bytes.fill(0); // here, so that it lives until now
+      done();
+    });
+    return () => {
+      let answer: MoorError | null | undefined;
+      const length = this.#fd.receive();
+      if (length < 0) return undefined;
+      eachMessage(this.#in, length, (frame) => {
+        if (frame.type === netlinkH.NLMSG_ERROR && frame.sequence === sequence) answer = errorOf(frame, request.what);
+      });
+      return answer;
+    };
+  }
+
   /** One request. @throws what the kernel says */
   run(request: Request): void {
     const error = this.execute([request])[0];
@@ -115,6 +139,11 @@ export class NetlinkSocket implements Disposable {
       if (hasCode(error, 'ENODEV', 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL', 'ENETUNREACH')) return null;
       throw error;
     }
+  }
+
+  /** Readable when there is an answer. */
+  get fd(): Fd {
+    return this.#fd.fd;
   }
 
   close(): void {

@@ -12,6 +12,8 @@ const library = koffi.load('libc.so.6');
 export type Address = number;
 type Bytes = Uint8Array | null;
 
+const send = library.func('int64_t send(int fd, const void *data, size_t size, int flags)');
+
 export const libc = {
   open: library.func('int open(const char *path, int flags, int mode)') as (path: string, flags: number, mode: number) => number,
   close: library.func('int close(int fd)') as (fd: number) => number,
@@ -30,9 +32,11 @@ export const libc = {
     a: Uint8Array,
     size: number,
   ) => number,
-  send: library.func('int64_t send(int fd, const void *data, size_t size, int flags)') as (
-    ...args: [fd: number, data: Uint8Array, size: number, flags: number]
-  ) => number,
+  send: send as (...args: [fd: number, data: Uint8Array, size: number, flags: number]) => number,
+  /** On a thread of Node's pool. The data must stay where it is until `done`, which runs on the calling thread's event loop. */
+  sendAside: send.async as (
+    ...args: [fd: number, data: Uint8Array, size: number, flags: number, done: (error: unknown, result: number) => void]
+  ) => void,
   sendto: library.func(
     'int64_t sendto(int fd, const void *data, size_t size, int flags, const void *address, uint32_t length)',
   ) as (...args: [fd: number, data: Uint8Array, size: number, flags: number, address: Uint8Array, length: number]) => number,

@@ -82,6 +82,15 @@ export class NetlinkFd implements Disposable {
   }
 
   /**
+   * The same on a thread of Node's pool, for what keeps the kernel busy after its answer is known. This thread goes on.
+   * @param bytes must stay as they are until `done`
+   * @param done on this thread's event loop, when the kernel has finished
+   */
+  sendAside(bytes: Uint8Array, done: () => void): void {
+    libc.sendAside(this.fd.number, bytes, bytes.length, socketH.MSG_NOSIGNAL, done);
+  }
+
+  /**
    * Takes one datagram, without waiting.
    * @returns its length in `bytes`, or -1 when there is none
    * @throws exhausted (ENOBUFS) when datagrams were lost because the receive buffer was full; the ones after that can still be received
