@@ -152,7 +152,10 @@ export type Change =
   | { readonly kind: 'nft-table'; readonly op: Op; readonly table: NftTable }
   /** Adding a key that is there with another value is a conflict; removing goes by the key alone, as nft does. */
   | { readonly kind: 'nft-element'; readonly op: Op; readonly table: NftTableRef; readonly element: NftElement }
-  /** A rule of ours in a chain of somebody else's (DOCKER-USER), found again by its comment; put in front. */
+  /**
+   * A rule of ours in a chain of somebody else's (DOCKER-USER), found again by its comment; put in front. Tools that
+   * save and restore rules may lose the comment: then a rule without one and with the same expression is it.
+   */
   | {
       readonly kind: 'nft-rule';
       readonly op: Op;

@@ -130,8 +130,8 @@ class Transaction {
         return { fresh: made.has(renderRef(change.table)) };
       }
       case 'nft-rule': {
-        const listing = list(this.#context.nft, `list chain ${chainRef(change.family, change.table, change.chain)}`);
-        const handle = listing === null ? null : findRule(listing, change.rule.comment);
+        const listing = list(this.#context.nft, `list chain ${chainRef(change.family, change.table, change.chain)}`, false);
+        const handle = listing === null ? null : findRule(listing, change.rule);
         if ((change.op === 'add') === (handle !== null)) return ALREADY;
         return handle === null ? {} : { handle };
       }

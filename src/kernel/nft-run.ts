@@ -11,7 +11,7 @@ import type { NftTableRef, NftTableState } from '../nft/types.ts';
 import { type NftResult, openNft } from '../sys/libnftables.ts';
 
 export interface NftRunner extends Disposable {
-  /** One transaction, or one listing. @param json the listing is JSON */
+  /** One transaction, or one listing. @param json the listing is JSON, not text (nft -a -s) */
   readonly run: (commands: string, json?: boolean) => NftResult;
   /** '' = in process; else why the program is used. */
   readonly reason: string;
@@ -30,7 +30,7 @@ function runProgram(commands: string, json = false): NftResult {
   try {
     const file = join(directory, 'commands.nft');
     writeFileSync(file, `${commands}\n`, { mode: 0o600 });
-    const { status, stdout, stderr, error } = spawnSync('nft', [...(json ? ['-j'] : []), '-f', file], {
+    const { status, stdout, stderr, error } = spawnSync('nft', [...(json ? ['-j'] : ['-a', '-s']), '-f', file], {
       encoding: 'utf8',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
       maxBuffer: 1 << 30,
@@ -49,12 +49,12 @@ export function listTable(nft: NftRunner, table: NftTableRef): NftTableState | n
 }
 
 /**
- * A listing as JSON.
+ * A listing, as JSON unless it is to be text.
  * @returns null when what is to be listed is not there
  * @throws what nft says
  */
-export function list(nft: NftRunner, command: string): string | null {
-  const { rc, output, error } = nft.run(command, true);
+export function list(nft: NftRunner, command: string, json = true): string | null {
+  const { rc, output, error } = nft.run(command, json);
   if (rc === 0) return output;
   const message = /Error: (?:Could not process rule: )?(.*)/.exec(error)?.[1] ?? error.trim();
   const [errno, code] = errnoOf(message);

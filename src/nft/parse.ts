@@ -1,6 +1,6 @@
 /** What `nft -j list table` prints (libnftables-json(5)) -> values whose keys are in the text form that `render` uses. */
 import { MoorError } from '../base/errors.ts';
-import type { NftFamily, NftTableState } from './types.ts';
+import type { NftFamily, NftRule, NftTableState } from './types.ts';
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -19,13 +19,27 @@ export function parseTable(text: string): NftTableState {
   return { ...ref, chains, sets };
 }
 
-/** @returns the kernel's handle of the rule with this comment in a listing of its chain; null when there is none. */
-export function findRule(text: string, comment: string): number | null {
-  for (const [kind, object] of objects(text)) {
-    if (kind === 'rule' && object['comment'] === comment && typeof object['handle'] === 'number') return object['handle'];
-  }
-  return null;
+/**
+ * Finds a rule by its comment; else by its expression, in a rule without comment. For iptables-save writes a rule of ours as an iptables
+ * rule, and iptables-restore puts it back with a counter, and with the comment where nft does not look for it.
+ * @param text what `nft -a -s list chain` prints
+ * @returns the kernel's handle of the rule; null when there is none.
+ */
+export function findRule(text: string, { expr, comment }: NftRule): number | null {
+  const rules = Array.from(text.matchAll(RULE_LINE), ([, rule = '', handle]) => ({ rule, handle: Number(handle) }));
+  const ours = ` comment "${comment}"`;
+  const found = rules.find(({ rule }) => rule.endsWith(ours)) ?? rules.find(({ rule }) => bare(rule) === expr);
+  return found?.handle ?? null;
 }
+
+const RULE_LINE = /^\t\t(.*) # handle (\d+)$/gm;
+
+/** A rule without what iptables adds: `counter`, and the match `comment`, of which nft prints nothing or `xt match "comment"`. */
+const bare = (rule: string): string =>
+  rule
+    .replace(/ xt match "comment"/, '')
+    .replace(/ counter /, ' ')
+    .replace(/ {2,}/g, ' ');
 
 /** A chain that is called by a hook, as `list chains` shows it. */
 export interface BaseChain {

@@ -2,7 +2,9 @@
 import koffi from 'koffi';
 import { MoorError } from '../base/errors.ts';
 
-/** NFT_CTX_OUTPUT_JSON, <nftables/libnftables.h> */
+/** NFT_CTX_OUTPUT_..., <nftables/libnftables.h> */
+const OUTPUT_STATELESS = 1 << 2;
+const OUTPUT_HANDLE = 1 << 3;
 const OUTPUT_JSON = 1 << 4;
 
 export interface NftResult {
@@ -17,7 +19,7 @@ export interface Nft extends Disposable {
   /**
    * Runs commands as one transaction.
    * @param commands nft(8) text, or JSON (libnftables-json(5))
-   * @param json in and out: the commands may be JSON, the output is
+   * @param json in and out: the commands may be JSON, the output is; otherwise it is text with handles and without counts (nft -a -s)
    */
   readonly run: (commands: string, json?: boolean) => NftResult;
 }
@@ -54,7 +56,7 @@ export function openNft(): { readonly nft: Nft; readonly reason?: undefined } | 
     nft: {
       run(commands, json = false) {
         if (!open) throw new MoorError('internal', 'Cannot run nft commands: the context is closed');
-        setFlags(context, json ? OUTPUT_JSON : 0);
+        setFlags(context, json ? OUTPUT_JSON : OUTPUT_HANDLE | OUTPUT_STATELESS);
         const rc = run(context, commands);
         // Reading a buffer also empties it: both, after every run.
         return { rc, output: output(context) ?? '', error: error(context) ?? '' };
