@@ -36,6 +36,11 @@ export interface NetworkDriver {
   readonly check: (network: Network, others: readonly Network[]) => void;
   /** What the driver needs once per daemon: its table, forwarding sysctls. Same facts, same plan. Optional: nothing. */
   readonly planHost?: (host: HostFacts) => readonly Change[];
+  /**
+   * Removals of what `planHost` makes on other hosts, or made when this one was different, and does not want now: only what lies outside
+   * the driver's own table, where no sweep would look. Most of it is not there. Optional: nothing.
+   */
+  readonly planHostStale?: (host: HostFacts) => readonly Change[];
   /** The network itself, without endpoints. Removal is the inverse. */
   readonly planNetwork: (network: Network, host: HostFacts) => readonly Change[];
   /** One endpoint: links, addresses, elements; all but the sandbox's default route. Removal is the inverse. */

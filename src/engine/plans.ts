@@ -15,6 +15,10 @@ export const netnsOf = (sandbox: Sandbox): Netns => (sandbox.netns.type === 'hos
 export const hostChanges = (ctx: Context, facts: HostFacts): Change[] =>
   ctx.drivers.flatMap((driver) => driver.planHost?.(facts) ?? []);
 
+/** What an earlier day's `hostChanges` may have left. */
+export const staleHostChanges = (ctx: Context, facts: HostFacts): Change[] =>
+  ctx.drivers.flatMap((driver) => driver.planHostStale?.(facts) ?? []);
+
 export const networkChanges = (ctx: Context, network: Network, facts: HostFacts): readonly Change[] =>
   driverOf(ctx, network.driver).planNetwork(network, facts);
 

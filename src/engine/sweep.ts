@@ -7,11 +7,18 @@ import { parseOwnerAlias } from '../model/names.ts';
 import type { Context } from './context.ts';
 import type { Desired } from './desired.ts';
 import { filesDirectory } from './files.ts';
+import { staleHostChanges } from './plans.ts';
 import type { PassResult } from './repair.ts';
 
 /** The changes that remove orphans; the world lock is held exclusively and `seen` covers everything. */
 export async function orphans(ctx: Context, seen: PassResult): Promise<Change[]> {
-  return [...orphanElements(ctx, seen), ...orphanLinks(ctx, seen), ...(await orphanPins(ctx)), ...(await orphanFiles(ctx))];
+  return [
+    ...orphanElements(ctx, seen),
+    ...staleHostChanges(ctx, await ctx.facts.get()),
+    ...orphanLinks(ctx, seen),
+    ...(await orphanPins(ctx)),
+    ...(await orphanFiles(ctx)),
+  ];
 }
 
 /** Rows that cannot be read still own their kernel state: their ids are in their keys. */

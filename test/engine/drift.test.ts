@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIfAddress } from '../../src/base/ip.ts';
 import { HOST } from '../../src/contracts/change.ts';
+import { createFakeKernel } from '../../src/kernel/fake/fake.ts';
 import { type Bench, eventually, kernelState, newWorld, start } from './setup.ts';
 
 async function prepared(): Promise<Bench> {
@@ -258,6 +259,29 @@ test('an uplink with another MTU: networks and endpoints follow', async () => {
   // The host's own subnet is not given to a network.
   const made = await bench.engine.networks.create({ name: 'x' });
   assert.equal(made.value.pools[0]?.subnet, '172.18.0.0/16');
+});
+
+test('a rule in a chain of others goes when nothing is dropped there any more, and at reset', async () => {
+  const docker = { family: 'ip', table: 'filter', chain: 'FORWARD', userChain: 'DOCKER-USER' } as const;
+  const facts = { foreignForward: [{ ...docker, policy: 'drop' as 'drop' | 'accept' }] };
+  const kernel = createFakeKernel({ facts });
+  const filter = { family: 'ip', name: 'filter', sets: [], chains: [{ name: 'DOCKER-USER', rules: [] }] } as const;
+  await kernel.apply([{ kind: 'nft-table', op: 'add', table: filter }]);
+  const rules = async (): Promise<readonly string[] | undefined> => (await kernel.listTable(filter))?.chains['DOCKER-USER'];
+  const policy = (value: 'drop' | 'accept'): void => {
+    facts.foreignForward = [{ ...docker, policy: value }];
+    kernel.emit({ type: 'nft', table: filter });
+  };
+  await using bench = await start({ world: { ...newWorld(), kernel }, config: { times: { settle: 1, sweep: 20 } } });
+  const ours = ['moor: forwarded by Moorline'];
+  assert.deepEqual(await rules(), ours);
+  policy('accept');
+  await eventually(async () => assert.deepEqual(await rules(), []));
+  policy('drop');
+  await eventually(async () => assert.deepEqual(await rules(), ours));
+  policy('accept');
+  await bench.engine.reset();
+  assert.deepEqual(await rules(), []);
 });
 
 test('another program that keeps changing something is not fought without end', async () => {

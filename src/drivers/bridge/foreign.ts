@@ -1,20 +1,24 @@
 /** Living beside firewalls that are not ours: what we may add there, and what we can only tell the administrator. */
-import type { Change } from '../../contracts/change.ts';
+import type { Change, Op } from '../../contracts/change.ts';
 import type { ForeignForward, HostFacts } from '../../contracts/kernel.ts';
 import type { NftFamily } from '../../nft/types.ts';
 import { MARKED } from './table.ts';
 
 /**
- * One rule per chain that its tool documents for the administrator, where a policy of drop follows it: DOCKER-USER in `ip filter`,
- * and in `ip6 filter` when Docker has made one there.
- * @param owner name of our table: two instances on one host each have their rule.
+ * One rule per chain that its tool documents for the administrator: DOCKER-USER in `ip filter`, and in `ip6 filter` when Docker has
+ * made one there. It is of use where a policy of drop follows.
+ * @param which.owner name of our table: two instances on one host each have their rule.
+ * @param which.policy of the chains that are looked at
  */
-export function foreignAccepts(facts: HostFacts, owner: string): Change[] {
+export function foreignRules(
+  facts: HostFacts,
+  { owner, policy, op }: { readonly owner: string; readonly policy: ForeignForward['policy']; readonly op: Op },
+): Change[] {
   const changes: Change[] = [];
-  for (const { family, table, chain, policy, userChain } of facts.foreignForward) {
-    if (policy !== 'drop' || userChain === null || userChain === chain || !isFamily(family)) continue;
+  for (const { family, table, chain, policy: has, userChain } of facts.foreignForward) {
+    if (has !== policy || userChain === null || userChain === chain || !isFamily(family)) continue;
     const rule = { expr: `${MARKED} accept`, comment: `${owner}: forwarded by Moorline` };
-    changes.push({ kind: 'nft-rule', op: 'add', family, table, chain: userChain, rule });
+    changes.push({ kind: 'nft-rule', op, family, table, chain: userChain, rule });
   }
   return changes;
 }

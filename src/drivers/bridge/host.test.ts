@@ -3,9 +3,10 @@ import { describe, test } from 'node:test';
 import type { HostFacts } from '../../contracts/kernel.ts';
 import { describe as line } from '../../contracts/describe.ts';
 import { inversePlan, subsume } from '../../contracts/inverse.ts';
-import { facts } from './fixture.ts';
+import { facts, INSTANCE } from './fixture.ts';
 import { forwardWarnings } from './foreign.ts';
 import { planHost } from './host.ts';
+import { createBridgeDriver } from './index.ts';
 
 const TABLE = { family: 'inet', name: 'moor' } as const;
 const text = (host: HostFacts): string[] => planHost(TABLE, host).map(line);
@@ -68,6 +69,15 @@ describe('the host', () => {
       { ...DOCKER, userChain: null },
     ] as const;
     assert.ok(!text(facts({ foreignForward })).some((what) => what.startsWith('nft insert')));
+  });
+
+  test('where nothing is dropped any more, the rule goes', () => {
+    const { planHostStale } = createBridgeDriver({ instance: INSTANCE });
+    const stale = (policy: 'accept' | 'drop') => planHostStale?.(facts({ foreignForward: [{ ...DOCKER, policy }] })).map(line);
+    assert.deepEqual(stale('drop'), []);
+    assert.deepEqual(stale('accept'), [
+      'nft delete rule ip filter DOCKER-USER # meta mark & 0x00001000 == 0x00001000 accept comment "moor: forwarded by Moorline"',
+    ]);
   });
 });
 

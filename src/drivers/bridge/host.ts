@@ -4,7 +4,7 @@ import { HOST } from '../../contracts/change.ts';
 import type { HostFacts } from '../../contracts/kernel.ts';
 import type { NftTableRef } from '../../nft/types.ts';
 import { quoteIfname } from '../../nft/names.ts';
-import { foreignAccepts } from './foreign.ts';
+import { foreignRules } from './foreign.ts';
 import { add, baseTable } from './table.ts';
 
 export const FORWARD4 = 'net/ipv4/ip_forward';
@@ -33,7 +33,7 @@ export function planHost(table: NftTableRef, facts: HostFacts): Change[] {
     // Turning forwarding on makes the host a router for everybody. What it did not forward before, it still does not.
     ...(facts.sysctls[FORWARD4] === '0' ? [add(table, { set: 'foreign', key: 'ipv4', value: 'goto closed' })] : []),
     ...(facts.sysctls[FORWARD6] === '0' ? [add(table, { set: 'foreign', key: 'ipv6', value: 'goto closed' })] : []),
-    ...foreignAccepts(facts, table.name),
+    ...foreignRules(facts, { owner: table.name, policy: 'drop', op: 'add' }),
     // After the rules: no moment of forwarding without them.
     { kind: 'sysctl', netns: HOST, key: FORWARD4, value: '1', old: undoForward(facts) },
     ...neighbourLimits(facts),

@@ -1,8 +1,9 @@
 /** The `bridge` driver: a Linux bridge per network, a veth pair per endpoint. */
 import { conflict, forbidden } from '../../base/errors.ts';
 import type { DriverCapabilities, NetworkDriver } from '../../contracts/driver.ts';
-import type { Instance } from '../../model/instance.ts';
+import { type Instance, tableName } from '../../model/instance.ts';
 import type { Network } from '../../model/network.ts';
+import { foreignRules } from './foreign.ts';
 import { planHost } from './host.ts';
 import { bridgeOf, parseOptions } from './options.ts';
 import { planJoin, planNetwork, tableRef } from './plan.ts';
@@ -25,6 +26,7 @@ export function createBridgeDriver({ instance }: { readonly instance: Instance }
     hostInterface: true,
     check,
     planHost: (host) => planHost(tableRef(instance), host),
+    planHostStale: (host) => foreignRules(host, { owner: tableName(instance), policy: 'accept', op: 'remove' }),
     planNetwork: (network, host) => planNetwork(instance, network, host),
     planJoin: (network, endpoint, netns, host) => planJoin(instance, network, { endpoint, netns, facts: host }),
     interfacePrefix: (network) => parseOptions(network).prefix,
