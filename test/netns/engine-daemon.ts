@@ -1,6 +1,9 @@
 /** The engine on the real kernel and the real store, without the doors in front of it. */
 import { silentLogger, systemClock } from '../../src/base/clock.ts';
 import type { Engine } from '../../src/contracts/engine.ts';
+import type { IpamDriver } from '../../src/contracts/ipam.ts';
+import type { Kernel } from '../../src/contracts/kernel.ts';
+import type { Store } from '../../src/contracts/store.ts';
 import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
 import { createHostDriver } from '../../src/drivers/host/index.ts';
 import { createNullDriver } from '../../src/drivers/none/index.ts';
@@ -13,20 +16,24 @@ import { MemoryLogger } from '../engine/setup.ts';
 
 export interface Daemon extends AsyncDisposable {
   readonly engine: Engine;
+  readonly store: Store;
+  readonly ipam: IpamDriver;
   readonly logger: MemoryLogger;
 }
 
-export async function daemon(instance: Instance): Promise<Daemon> {
+/** @param between puts something between the engine and the kernel */
+export async function daemon(instance: Instance, between: (kernel: Kernel) => Kernel = (kernel) => kernel): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   const logger = new MemoryLogger();
   const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger: silentLogger }));
   const store = stack.use(await openSqliteStore({ file: `${instance.dataRoot}/state.db` }));
+  const ipam = createLocalIpam({ pools: [] });
   const engine = stack.use(
     await createEngine({
       config: { instance, defaultBridge: { name: 'moor0', options: {}, ipv6: false }, defaultNetworkOptions: {} },
-      kernel,
+      kernel: between(kernel),
       store,
-      ipam: [createLocalIpam({ pools: [] })],
+      ipam: [ipam],
       drivers: [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()],
       processes: { alive: () => false, ended: async () => {}, stop: async () => {} },
       clock: systemClock,
@@ -34,5 +41,5 @@ export async function daemon(instance: Instance): Promise<Daemon> {
     }),
   );
   const owned = stack.move();
-  return { engine, logger, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { engine, store, ipam, logger, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
