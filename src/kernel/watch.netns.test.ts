@@ -12,6 +12,7 @@ import { type Machine, applyList } from './apply.ts';
 import { openNftRunner } from './nft-run.ts';
 import { Spaces } from './spaces.ts';
 import { Watch } from './watch.ts';
+import { Watched } from './watched.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'moor-watch-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -123,4 +124,17 @@ test('lost notifications: everything is read anew, and the next one is understoo
   ip('addr', 'del', '192.0.2.1/24', 'dev', 'tb0');
   assert.deepEqual(it.news()[0], { type: 'address', netns: HOST, device: 'tb0' });
   ip('link', 'del', 'tb0');
+});
+
+test('what is told of the other end of a pair after its removal is no news', () => {
+  using spaces = new Spaces();
+  const watched = new Watched('/run/netns/x');
+  const told = { type: 'link', nsid: 1, index: 4711, name: 'eth0', master: 0, alias: '', port: false } as const;
+  spaces.host.bear('eth0', told.index);
+  watched.absorbPeer('add', 'eth0', spaces.host);
+  watched.absorbPeer('remove', 'eth0', null);
+  assert.equal(watched.compare({ ...told, gone: false, up: false }), null, 'it goes down');
+  assert.equal(watched.compare({ ...told, gone: true, up: false }), null, 'it goes');
+  const news = watched.compare({ ...told, gone: false, up: true });
+  assert.deepEqual(news, { type: 'link', netns: '/run/netns/x', name: 'eth0', gone: false }, 'the next one under its index');
 });

@@ -39,6 +39,11 @@ export class Watched {
   readonly #links = new Map<number, LinkMark>();
   readonly #addresses = new Map<string, number>();
   readonly #routes = new Map<string, RouteMark>();
+  /**
+   * Indexes of links that a change of ours removed and whose end has not been told yet: a removal is over for us when one end of a pair is gone
+   * (netlink/delete-aside.ts), and what still comes of the other says how the kernel takes it down.
+   */
+  readonly #leaving = new Set<number>();
 
   constructor(netns: Netns) {
     this.netns = netns;
@@ -49,6 +54,7 @@ export class Watched {
     this.#links.clear();
     this.#addresses.clear();
     this.#routes.clear();
+    this.#leaving.clear();
     for (const { index, name, up, master, alias } of route.collect(dumpLinks()))
       this.#links.set(index, { name, up, master, alias });
     for (const { index, address } of route.collect(dumpAddresses()))
@@ -81,6 +87,10 @@ export class Watched {
   #compareLink({ index, name, up, master, alias, gone, port }: RouteEvent & { readonly type: 'link' }): KernelEvent | null {
     // A port's own notification comes as well.
     if (port) return null;
+    if (this.#leaving.has(index)) {
+      if (gone) this.#leaving.delete(index);
+      return null;
+    }
     const old = this.#links.get(index);
     if (gone) {
       if (old === undefined) return null;
@@ -169,6 +179,7 @@ export class Watched {
   #addLink(name: string, value: { readonly up?: boolean; readonly master?: string; readonly alias: string }, space: Space): void {
     const index = space.indexOf(name);
     if (index === null) return;
+    this.#leaving.delete(index);
     const master = value.master ? (space.indexOf(value.master) ?? 0) : 0;
     this.#links.set(index, { name, up: value.up ?? false, master, alias: value.alias });
   }
@@ -185,7 +196,9 @@ export class Watched {
 
   #removeByName(name: string): void {
     const index = this.#indexOf(name);
-    if (index !== null) this.#removeLink(index);
+    if (index === null) return;
+    this.#removeLink(index);
+    this.#leaving.add(index);
   }
 
   #removeLink(index: number): void {
