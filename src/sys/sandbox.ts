@@ -54,13 +54,23 @@ function bindOver(source: string, target: string): boolean {
  * bpf, tracing) is mounted inside the new one again; `ip netns exec` loses those.
  */
 function remountSys(): void {
-  const inside = mountsUnder('/sys/').map((path) => openFile(path, fcntlH.O_PATH));
+  const inside = mountsUnder('/sys/').flatMap(openVisible);
   try {
     const flags = mountH.MS_NOSUID | mountH.MS_NODEV | mountH.MS_NOEXEC;
     check(libc.mount('sysfs', '/sys', 'sysfs', flags, null), 'mount -t sysfs sysfs /sys');
     for (const mount of inside) bind(mount, mount.what);
   } finally {
     for (const mount of inside) mount.close();
+  }
+}
+
+/** A mount point below another mount on /sys is still listed, but hidden: there is nothing to carry over. */
+function openVisible(path: string): readonly Fd[] {
+  try {
+    return [openFile(path, fcntlH.O_PATH)];
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return [];
+    throw error;
   }
 }
 
