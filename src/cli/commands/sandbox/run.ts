@@ -117,11 +117,13 @@ async function startInside(context: Context, { sandbox, line, detached }: Start)
   return running;
 }
 
-async function removeSandbox({ api }: Context, id: string): Promise<void> {
+/** Whatever happens here, the command's own status or the error that led here is what counts. */
+async function removeSandbox(context: Context, id: string): Promise<void> {
   try {
-    await api.remove(pathOf('/moor/sandboxes', id), { force: '1' });
+    await context.api.remove(pathOf('/moor/sandboxes', id), { force: '1' });
   } catch (error) {
     // Gone already, or the daemon is: it clears up when it is back.
-    if (!(error instanceof MoorError) || (error.kind !== 'not-found' && error.kind !== 'unavailable')) throw error;
+    if (error instanceof MoorError && (error.kind === 'not-found' || error.kind === 'unavailable')) return;
+    warn(context, `the sandbox was not removed: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
