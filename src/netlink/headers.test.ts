@@ -44,6 +44,7 @@ const HEADERS = [
   'linux/netfilter/nfnetlink_conntrack.h',
   'linux/netlink.h',
   'linux/nsfs.h',
+  'linux/openat2.h',
   'linux/rtnetlink.h',
   'linux/veth.h',
 ];

@@ -9,6 +9,8 @@ export const fcntlH = {
   O_EXCL: 0o200,
   O_NONBLOCK: 0o4000,
   O_CLOEXEC: 0o2000000,
+  O_DIRECTORY: 0o200000,
+  O_NOFOLLOW: 0o400000,
   O_PATH: 0o10000000,
   F_SETFD: 2,
   F_GETFL: 3,
@@ -39,7 +41,10 @@ export const socketH = {
   AF_UNIX: 1,
   AF_NETLINK: 16,
   SOCK_DGRAM: 2,
+  SOCK_SEQPACKET: 5,
   SOCK_RAW: 3,
+  SOCK_NONBLOCK: 0o4000,
+  SHUT_WR: 1,
   SOCK_CLOEXEC: 0o2000000,
   SOL_SOCKET: 1,
   SO_SNDBUFFORCE: 32,
@@ -69,7 +74,10 @@ export const eventfdH = { EFD_NONBLOCK: 0o4000, EFD_CLOEXEC: 0o2000000 } as cons
 export const mmanH = { MADV_DONTNEED: 4 } as const;
 
 /** <sys/syscall.h>: without a wrapper in every C library that we meet; the same on all architectures */
-export const syscallH = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434 } as const;
+export const syscallH = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434, SYS_openat2: 437 } as const;
+
+/** <linux/openat2.h> */
+export const openat2H = { RESOLVE_NO_MAGICLINKS: 2, RESOLVE_IN_ROOT: 16 } as const;
 
 /** <signal.h> */
 export const signalH = { SIG_SETMASK: 2 } as const;

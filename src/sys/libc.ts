@@ -32,6 +32,18 @@ export const libc = {
     a: Uint8Array,
     size: number,
   ) => number,
+  connect: library.func('int connect(int fd, const void *address, uint32_t size)') as (
+    fd: number,
+    a: Uint8Array,
+    size: number,
+  ) => number,
+  recv: library.func('int64_t recv(int fd, void *data, size_t size, int flags)') as (
+    ...args: [fd: number, data: Uint8Array, size: number, flags: number]
+  ) => number,
+  shutdown: library.func('int shutdown(int fd, int how)') as (fd: number, how: number) => number,
+  openat2: library.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'const char *', 'void *', 'int64_t']) as (
+    ...args: [number: number, directory: number, path: string, how: Uint8Array, size: number]
+  ) => number,
   send: send as (...args: [fd: number, data: Uint8Array, size: number, flags: number]) => number,
   /** On a thread of Node's pool. The data must stay where it is until `done`, which runs on the calling thread's event loop. */
   sendAside: send.async as (
@@ -50,8 +62,8 @@ export const libc = {
   ) => number,
   unshare: library.func('int unshare(int flags)') as (flags: number) => number,
   setns: library.func('int setns(int fd, int type)') as (fd: number, type: number) => number,
-  mount: library.func('int mount(const char *source, const char *target, const char *type, ulong flags, const void *data)') as (
-    ...args: [source: string | null, target: string, type: string | null, flags: number, data: null]
+  mount: library.func('int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)') as (
+    ...args: [source: string | null, target: string, type: string | null, flags: number, data: string | null]
   ) => number,
   umount2: library.func('int umount2(const char *target, int flags)') as (target: string, flags: number) => number,
   sethostname: library.func('int sethostname(const void *name, size_t size)') as (name: Uint8Array, size: number) => number,

@@ -1,0 +1,39 @@
+/** mount(2) and umount2(2). */
+import { lstatSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname } from 'node:path';
+import { mountH } from './constants.ts';
+import { hasCode, kernelError } from './errors.ts';
+import { check, libc } from './libc.ts';
+
+/** The kernel takes one page of options. */
+const OPTIONS_LIMIT = 4096;
+
+/**
+ * Mounts a file system.
+ * @param options as in `mount -o`, without the words that are flags
+ * @throws by errno; invalid when the options are longer than the kernel takes
+ */
+export function mountFileSystem(type: string, target: string, options: string): void {
+  const operation = (): string => `mount -t ${type} ${type} ${target}`;
+  // The kernel would cut them without a word.
+  if (Buffer.byteLength(options) >= OPTIONS_LIMIT) throw kernelError(operation(), constants.errno.ENAMETOOLONG);
+  check(libc.mount(type, target, type, 0, options), operation);
+}
+
+/** Unmounts what is there, also while it is in use, and whatever is mounted below it. @returns false when nothing was mounted */
+export function unmount(target: string): boolean {
+  try {
+    check(libc.umount2(target, mountH.MNT_DETACH | mountH.UMOUNT_NOFOLLOW), () => `umount ${target}`);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EINVAL', 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** Is something mounted on this directory? (Not for bind mounts within one file system.) */
+export function isMountPoint(directory: string): boolean {
+  const found = lstatSync(directory, { throwIfNoEntry: false });
+  return found !== undefined && found.dev !== lstatSync(dirname(directory)).dev;
+}
