@@ -21,8 +21,9 @@ export interface Outcome<T> {
 
 /** Docker's event words. */
 export interface EngineEvent {
-  readonly type: 'network' | 'container' | 'daemon';
-  readonly action: 'create' | 'destroy' | 'connect' | 'disconnect' | 'start' | 'die' | 'repair' | 'reload';
+  readonly type: 'network' | 'container' | 'image' | 'volume' | 'daemon';
+  /** `create`, `die`, `exec_start: sh -c true`, `health_status: healthy`, ... */
+  readonly action: string;
   readonly actorId: string;
   readonly attributes: Readonly<Record<string, string>>;
   /** milliseconds since the Unix epoch */
@@ -70,7 +71,12 @@ export interface NetworkOperations {
   /** @throws forbidden for predefined networks; conflict... Docker answers 403 with `network x has active endpoints`: forbidden. */
   readonly remove: (reference: string, options?: OperationOptions) => Promise<Outcome<Network>>;
   readonly prune: (filter: PruneFilter, options?: OperationOptions) => Promise<Outcome<PruneResult>>;
-  readonly connect: (network: string, sandbox: string, spec: EndpointSpec, options?: OperationOptions) => Promise<Outcome<Endpoint>>;
+  readonly connect: (
+    network: string,
+    sandbox: string,
+    spec: EndpointSpec,
+    options?: OperationOptions,
+  ) => Promise<Outcome<Endpoint>>;
   /** @param sandbox with `force`, also one whose namespace is gone. */
   readonly disconnect: (
     network: string,
@@ -79,13 +85,29 @@ export interface NetworkOperations {
   ) => Promise<Outcome<Endpoint>>;
 }
 
+export interface RemoveSandboxOptions extends OperationOptions {
+  /** Kills its main process. */
+  readonly force?: boolean;
+  /** Said by the service of containers, for sandboxes of its own. */
+  readonly managed?: boolean;
+}
+
 export interface SandboxOperations {
   readonly list: () => readonly Sandbox[];
   /** By full id, name, or unambiguous id prefix. @throws not-found `No such container: x` */
   readonly get: (reference: string) => Sandbox;
   readonly create: (spec: SandboxSpec, options?: OperationOptions) => Promise<Outcome<Sandbox>>;
   /** @throws conflict when its main process runs and `force` is not set. With `force` the process is killed. */
-  readonly remove: (reference: string, options?: OperationOptions & { readonly force?: boolean }) => Promise<Outcome<Sandbox>>;
+  readonly remove: (reference: string, options?: RemoveSandboxOptions) => Promise<Outcome<Sandbox>>;
+  /** Everything about a specification that can be said without reserving anything. @throws as `create` */
+  readonly check: (spec: SandboxSpec) => void;
+  /**
+   * Holds a name for a container that has no sandbox yet; `create` with this id may use it.
+   * @param name null: make one up. @throws conflict with Docker's text.
+   */
+  readonly reserveName: (name: string | null, id: Id) => { readonly name: string; readonly release: () => void };
+  /** The new name must have been reserved for its id. */
+  readonly rename: (reference: string, name: string) => Promise<Sandbox>;
   /** Tells which process is the main one, so that its end is noticed (also one that ended while the daemon was down). */
   readonly setProcess: (reference: string, process: ProcessRef) => Promise<Sandbox>;
   /** Files mounted over /etc in the sandbox: host path by target path. */
@@ -100,6 +122,8 @@ export interface Engine extends AsyncDisposable {
   readonly reconcile: () => Promise<readonly string[]>;
   /** Removes every sandbox, network, rule, namespace and file of this instance. */
   readonly reset: (options?: OperationOptions) => Promise<Outcome<null>>;
+  /** Tells subscribers of something that happened beside the engine: containers, images, volumes. */
+  readonly publish: (event: EngineEvent) => void;
   /** @param since replay kept events from this time (ms). @returns a function that ends the subscription. */
   readonly subscribe: (listener: (event: EngineEvent) => void, since?: number) => () => void;
 }

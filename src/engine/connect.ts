@@ -6,6 +6,7 @@ import type { Network } from '../model/network.ts';
 import type { Endpoint, EndpointSpec, Sandbox } from '../model/sandbox.ts';
 import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
+import { withOptions } from './endpoint-options.ts';
 import { networkAttributes } from './events.ts';
 import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
@@ -16,10 +17,11 @@ export async function connect(
   {
     network: networkReference,
     sandbox: sandboxReference,
-    spec,
+    spec: asked,
   }: { readonly network: string; readonly sandbox: string; readonly spec: EndpointSpec },
   { dryRun }: OperationOptions = {},
 ): Promise<Outcome<Endpoint>> {
+  const spec = withOptions(asked);
   const { id, name } = ctx.registry.sandbox(sandboxReference);
   using _lock = await ctx.locks.hold(id);
   const sandbox = ctx.registry.sandboxes.get(id);

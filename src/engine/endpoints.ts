@@ -1,6 +1,6 @@
 /** From what a user asked of an endpoint to a complete one: checks with Docker's texts, addresses, names. */
 import { conflict, exhausted, forbidden, invalid, MoorError } from '../base/errors.ts';
-import { type Id, newId } from '../base/ids.ts';
+import { type Id, newId, shortId } from '../base/ids.ts';
 import {
   addressOf,
   type Family,
@@ -18,6 +18,7 @@ import { checkInterfaceName, hostVethName } from '../model/names.ts';
 import type { Network, Pool } from '../model/network.ts';
 import type { Endpoint, EndpointSpec, Sandbox } from '../model/sandbox.ts';
 import { type Context, driverOf, ipamOf, type Undo } from './context.ts';
+import { endpointSysctls } from './endpoint-options.ts';
 
 /** @throws invalid with Docker's texts, all of them at once, a line each. */
 export function checkEndpointSpec(network: Network, spec: EndpointSpec): void {
@@ -38,6 +39,7 @@ export function checkEndpointSpec(network: Network, spec: EndpointSpec): void {
   if (spec.ipv6 !== undefined) problem(() => checkFixed(network, 6, spec.ipv6 ?? ''));
   if (spec.mac !== undefined) problem(() => parseMac(spec.mac ?? ''));
   if (spec.interfaceName !== undefined) problem(() => checkInterfaceName(spec.interfaceName ?? ''));
+  problem(() => endpointSysctls(spec.options ?? {}));
   if (spec.gatewayPriority !== undefined && !Number.isSafeInteger(spec.gatewayPriority)) {
     problems.push(`invalid gateway priority: ${spec.gatewayPriority}: it must be a whole number`);
   }
@@ -146,6 +148,7 @@ export async function buildEndpoint(ctx: Context, { sandbox, network, spec, take
       ...(spec.ipv4 === undefined ? {} : { ipv4: spec.ipv4 }),
       ...(spec.ipv6 === undefined ? {} : { ipv6: spec.ipv6 }),
       ...(spec.mac === undefined ? {} : { mac: spec.mac }),
+      ...(spec.interfaceName === undefined ? {} : { interfaceName: spec.interfaceName }),
     },
     aliases: spec.aliases ?? [],
     gatewayPriority: spec.gatewayPriority ?? 0,
@@ -206,8 +209,12 @@ async function allocate(ctx: Context, { network, family, owner, wish }: Allocati
   throw full;
 }
 
-/** Who holds an address, in words that errors show; the space tells it from the roles `gateway` and `aux:name`. */
-export const addressOwner = (sandbox: Sandbox): string => `sandbox ${sandbox.name}`;
+/**
+ * Who holds an address, in words that errors show; the space tells it from the roles `gateway` and `aux:name`. A container is told by
+ * its id, because its name can go to another one.
+ */
+export const addressOwner = ({ id, name, managed }: Sandbox): string =>
+  managed === true ? `container ${shortId(id)}` : `sandbox ${name}`;
 
 /** Gives an endpoint's addresses back. */
 export async function releaseEndpoint(ctx: Context, network: Network, endpoint: Endpoint): Promise<void> {

@@ -14,7 +14,7 @@ import { Reconciler } from './reconcile.ts';
 import { Registry } from './registry.ts';
 import { resetAll } from './reset.ts';
 import { load, settle } from './restore.ts';
-import { createSandbox, removeSandbox, setProcess } from './sandboxes.ts';
+import { checkSandbox, createSandbox, removeSandbox, renameSandbox, reserveName, setProcess } from './sandboxes.ts';
 import { Supervisor } from './supervise.ts';
 
 export type { DefaultBridge, EngineConfig, EngineDeps } from './context.ts';
@@ -127,6 +127,9 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       get: (reference) => registry.sandbox(reference),
       create: (spec, options) => operation(() => createSandbox(ctx, spec, options)),
       remove: (reference, options) => operation(() => removeSandbox(ctx, reference, options)),
+      check: (spec) => checkSandbox(ctx, spec),
+      reserveName: (name, id) => reserveName(ctx, name, id),
+      rename: (reference, name) => operation(() => renameSandbox(ctx, reference, name)),
       setProcess: (reference, process) =>
         operation(async () => {
           const sandbox = await setProcess(ctx, reference, process);
@@ -148,6 +151,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
         }
         return outcome;
       }),
+    publish: (event) => ctx.events.emit(event),
     subscribe: (listener, since) => ctx.events.subscribe(listener, since),
     async [Symbol.asyncDispose]() {
       closed ??= 'the daemon is stopping';

@@ -3,7 +3,7 @@ import { addressOf, familyOf, isIp, parseIp } from '../base/ip.ts';
 import type { Change } from '../contracts/change.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
-import type { Sandbox } from '../model/sandbox.ts';
+import type { Sandbox, SandboxDns } from '../model/sandbox.ts';
 
 /** What /etc/hosts starts with in a container (libnetwork's etchosts). */
 const LOCALHOST = [
@@ -38,7 +38,10 @@ export function fileContents(sandbox: Sandbox, facts: HostFacts): Record<string,
   if (sandbox.netns.type === 'host') return {};
   return {
     '/etc/hosts': hostsFile(sandbox),
-    '/etc/resolv.conf': resolvConf(facts.resolvConf, { ipv6: sandbox.endpoints.some((endpoint) => endpoint.ipv6 !== null) }),
+    '/etc/resolv.conf': resolvConf(facts.resolvConf, {
+      ipv6: sandbox.endpoints.some((endpoint) => endpoint.ipv6 !== null),
+      ...(sandbox.dns === undefined ? {} : { own: sandbox.dns }),
+    }),
     '/etc/hostname': `${sandbox.hostname}\n`,
   };
 }
@@ -56,24 +59,27 @@ export function fileChanges(
   const changes: Change[] = [];
   for (const [target, path] of Object.entries(fileTargets(instance, some))) {
     const change = { path, value: wanted[target] ?? null, old: old[target] ?? null };
-    if (change.value !== change.old) changes.push({ kind: 'file', ...change, mode: 0o644 });
+    if (change.value === change.old) continue;
+    changes.push({ kind: 'file', ...change, mode: 0o644, ...(some.managed === true ? { inPlace: true } : {}) });
   }
   return changes;
 }
 
 export function hostsFile(sandbox: Sandbox): string {
-  const names = sandbox.name === sandbox.hostname ? sandbox.hostname : `${sandbox.hostname} ${sandbox.name}`;
+  const { hostname, domainname = '' } = sandbox;
+  const names = [...new Set([...(domainname === '' ? [] : [`${hostname}.${domainname}`]), hostname, sandbox.name])].join(' ');
+  const extra = (sandbox.extraHosts ?? []).map(({ name, address }) => `${address}\t${name}`);
   const own = sandbox.endpoints.flatMap((endpoint) =>
     [endpoint.ipv4, endpoint.ipv6].flatMap((address) => (address === null ? [] : [`${addressOf(address)}\t${names}`])),
   );
-  return `${[...LOCALHOST, ...own].join('\n')}\n`;
+  return `${[...LOCALHOST, ...extra, ...own].join('\n')}\n`;
 }
 
 /**
  * The host's resolv.conf as it works inside a sandbox: without resolvers on the loopback, which is another one there, and without
- * those it has no IPv6 for.
+ * those it has no IPv6 for. What the user set takes the place of the host's, kind by kind.
  */
-export function resolvConf(host: string, { ipv6 }: { readonly ipv6: boolean }): string {
+export function resolvConf(host: string, { ipv6, own }: { readonly ipv6: boolean; readonly own?: SandboxDns }): string {
   const servers: string[] = [];
   const rest: string[] = [];
   for (const line of host.split('\n')) {
@@ -82,8 +88,23 @@ export function resolvConf(host: string, { ipv6 }: { readonly ipv6: boolean }): 
     if (word !== 'nameserver') rest.push(line.trim());
     else if (isIp(value) && reachable(value, ipv6)) servers.push(value);
   }
+  if (own !== undefined) return ownResolvConf(own, servers, rest);
   if (servers.length === 0) servers.push(...FALLBACK4, ...(ipv6 ? FALLBACK6 : []));
   return `${[...servers.map((server) => `nameserver ${server}`), ...rest].join('\n')}\n`;
+}
+
+function ownResolvConf({ servers, search, options }: SandboxDns, hosts: readonly string[], rest: readonly string[]): string {
+  const replaced = [...(search.length > 0 ? ['search', 'domain'] : []), ...(options.length > 0 ? ['options'] : [])];
+  const used = servers.length > 0 ? servers : hosts.length > 0 ? hosts : FALLBACK4;
+  const kept = rest.filter((line) => !replaced.includes(line.split(/\s+/)[0] ?? ''));
+  const names = search.filter((name) => name !== '.');
+  const lines = [
+    ...used.map((server) => `nameserver ${server}`),
+    ...kept,
+    ...(names.length > 0 ? [`search ${names.join(' ')}`] : []),
+    ...(options.length > 0 ? [`options ${options.join(' ')}`] : []),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 function reachable(server: string, ipv6: boolean): boolean {

@@ -6,6 +6,7 @@ import type { HostFacts } from '../contracts/kernel.ts';
 import type { Network } from '../model/network.ts';
 import type { Endpoint, Sandbox } from '../model/sandbox.ts';
 import { type Context, driverOf } from './context.ts';
+import { sysctlChanges } from './endpoint-options.ts';
 import { fileChanges } from './files.ts';
 import { chooseGateways, type DefaultGateways, gatewayChanges, NO_GATEWAYS } from './gateway.ts';
 
@@ -57,8 +58,9 @@ function join(
     );
     return null;
   }
-  const plan = driverOf(ctx, network.driver).planJoin(network, endpoint, netnsOf(sandbox), facts);
-  return { endpoint, network, plan };
+  const netns = netnsOf(sandbox);
+  const plan = driverOf(ctx, network.driver).planJoin(network, endpoint, netns, facts);
+  return { endpoint, network, plan: { ...plan, changes: [...plan.changes, ...sysctlChanges(endpoint, netns)] } };
 }
 
 const joins = (ctx: Context, sandbox: Sandbox, facts: HostFacts): Join[] =>

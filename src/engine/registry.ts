@@ -21,6 +21,8 @@ export class Registry {
   readonly #sandboxNames = new Map<string, Id>();
   /** Names being created: whoever comes second is refused at once, before anything is done. */
   readonly #reserved = new Map<string, Id>();
+  /** Names of containers, by name: held also while they have no sandbox. */
+  readonly #held = new Map<string, Id>();
   /** Networks that are being created: drivers check new ones against them. */
   readonly #making = new Map<Id, Network>();
   /** Ports reserved by connects under way, by network. */
@@ -45,18 +47,31 @@ export class Registry {
 
   /** @throws conflict with Docker's text. @returns what gives the name back. */
   reserveSandbox(name: string, id: Id): Disposable {
-    const holder = this.#sandboxNames.get(name) ?? this.#reserved.get(`sandbox/${name}`);
-    if (holder !== undefined) {
+    this.#assertFree(name, id);
+    return this.#reserve(`sandbox/${name}`, id);
+  }
+
+  /** As `reserveSandbox`, until it is given back. */
+  holdName(name: string, id: Id): () => void {
+    this.#assertFree(name, id);
+    this.#held.set(name, id);
+    return () => {
+      if (this.#held.get(name) === id) this.#held.delete(name);
+    };
+  }
+
+  #assertFree(name: string, id: Id): void {
+    const holder = this.#sandboxNames.get(name) ?? this.#reserved.get(`sandbox/${name}`) ?? this.#held.get(name);
+    if (holder !== undefined && holder !== id) {
       throw conflict(
         `Conflict. The container name "/${name}" is already in use by container "${holder}". ` +
           'You have to remove (or rename) that container to be able to reuse that name.',
       );
     }
-    return this.#reserve(`sandbox/${name}`, id);
   }
 
   sandboxNameTaken(name: string): boolean {
-    return this.#sandboxNames.has(name) || this.#reserved.has(`sandbox/${name}`);
+    return this.#held.has(name) || this.#sandboxNames.has(name) || this.#reserved.has(`sandbox/${name}`);
   }
 
   #reserve(key: string, id: Id): Disposable {
@@ -138,6 +153,7 @@ export class Registry {
   setSandbox(sandbox: Sandbox): void {
     const old = this.sandboxes.get(sandbox.id);
     if (old !== undefined) this.#forgetEndpoints(old);
+    if (old !== undefined && old.name !== sandbox.name) this.#sandboxNames.delete(old.name);
     this.sandboxes.set(sandbox.id, sandbox);
     this.#sandboxNames.set(sandbox.name, sandbox.id);
     this.#ids.add(sandbox.id);

@@ -2,7 +2,7 @@
 import { conflict, invalid, notFound } from '../base/errors.ts';
 import { type Id, newId, shortId } from '../base/ids.ts';
 import type { Plan } from '../contracts/change.ts';
-import type { OperationOptions, Outcome } from '../contracts/engine.ts';
+import type { OperationOptions, Outcome, RemoveSandboxOptions } from '../contracts/engine.ts';
 import { netnsDirectory } from '../model/instance.ts';
 import { checkHostname, checkSandboxName } from '../model/names.ts';
 import type { Network } from '../model/network.ts';
@@ -11,7 +11,9 @@ import { autoName } from './auto-name.ts';
 import { attachable, emitAttachment, interfacesIn } from './connect.ts';
 import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
+import { withOptions } from './endpoint-options.ts';
 import { sandboxAttributes } from './events.ts';
+import { fileChanges } from './files.ts';
 import { leftWarnings } from './networks.ts';
 import { sandboxChanges, sandboxRemoval } from './plans.ts';
 import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
@@ -29,9 +31,9 @@ export async function createSandbox(
   spec: SandboxSpec,
   { dryRun }: OperationOptions = {},
 ): Promise<Outcome<Sandbox>> {
-  const id = newId();
-  if (spec.name !== undefined) checkSandboxName(spec.name);
-  if (spec.hostname !== undefined) checkHostname(spec.hostname);
+  const id = spec.id ?? newId();
+  if (ctx.registry.knows(id)) throw conflict(`sandbox ${id} exists already`);
+  checkNames(spec);
   const name = spec.name ?? autoName((candidate) => ctx.registry.sandboxNameTaken(candidate));
   const wanted = resolveNetworks(ctx, spec);
   const netns = namespaceOf(ctx, { id, spec, wanted });
@@ -51,6 +53,10 @@ export async function createSandbox(
       labels: spec.labels ?? {},
       process: null,
       autoRemove: spec.autoRemove ?? false,
+      ...(spec.domainname === undefined ? {} : { domainname: spec.domainname }),
+      ...(spec.dns === undefined ? {} : { dns: spec.dns }),
+      ...(spec.extraHosts === undefined ? {} : { extraHosts: spec.extraHosts }),
+      ...(spec.managed === true ? { managed: true } : {}),
       endpoints: [],
     };
     checkAll(ctx, sandbox, wanted);
@@ -81,7 +87,46 @@ export async function createSandbox(
 
 function resolveNetworks(ctx: Context, spec: SandboxSpec): Wanted[] {
   const asked = spec.networks ?? [{ network: DEFAULT_NETWORK }];
-  return asked.map(({ network, endpoint }) => ({ network: attachable(ctx, network), spec: endpoint ?? {} }));
+  return asked.map(({ network, endpoint }) => ({ network: attachable(ctx, network), spec: withOptions(endpoint ?? {}) }));
+}
+
+function checkNames({ name, hostname }: SandboxSpec): void {
+  if (name !== undefined) checkSandboxName(name);
+  if (hostname !== undefined) checkHostname(hostname);
+}
+
+/** Names, networks and endpoints of a specification; not whether addresses are free. @throws as `createSandbox` */
+export function checkSandbox(ctx: Context, spec: SandboxSpec): void {
+  checkNames(spec);
+  const id = spec.id ?? newId();
+  const wanted = resolveNetworks(ctx, spec);
+  const netns = namespaceOf(ctx, { id, spec, wanted });
+  const name = spec.name ?? shortId(id);
+  const empty = { id, name, created: '', hostname: '', netns, labels: {}, process: null, autoRemove: false, endpoints: [] };
+  checkAll(ctx, empty, wanted);
+}
+
+/** @param name null: make one up. @throws conflict with Docker's text, invalid. */
+export function reserveName(ctx: Context, name: string | null, id: Id): { readonly name: string; readonly release: () => void } {
+  if (name !== null) checkSandboxName(name);
+  const chosen = name ?? autoName((candidate) => ctx.registry.sandboxNameTaken(candidate));
+  return { name: chosen, release: ctx.registry.holdName(chosen, id) };
+}
+
+/** The name in the hosts file changes with it. */
+export async function renameSandbox(ctx: Context, reference: string, name: string): Promise<Sandbox> {
+  checkSandboxName(name);
+  const { id, name: old } = ctx.registry.sandbox(reference);
+  using _lock = await ctx.locks.hold(id);
+  const sandbox = ctx.registry.sandboxes.get(id);
+  if (sandbox === undefined) throw notFound(`No such container: ${old}`);
+  using _name = ctx.registry.reserveSandbox(name, id);
+  const after: Sandbox = { ...sandbox, name };
+  const changes = fileChanges(ctx.config.instance, { before: sandbox, after }, await ctx.facts.get());
+  await ctx.executor.make({ title: `rename sandbox ${old} to ${name}`, changes }, []);
+  await ctx.executor.commit([putSandbox(after)]);
+  ctx.registry.setSandbox(after);
+  return after;
 }
 
 function namespaceOf(
@@ -137,12 +182,15 @@ const placeholder = (sandbox: Sandbox, network: Network): Sandbox['endpoints'][n
 export async function removeSandbox(
   ctx: Context,
   reference: string,
-  { dryRun, force = false }: OperationOptions & { readonly force?: boolean } = {},
+  { dryRun, force = false, managed = false }: RemoveSandboxOptions = {},
 ): Promise<Outcome<Sandbox>> {
   const { id, name } = ctx.registry.sandbox(reference);
   using _lock = await ctx.locks.hold(id);
   const sandbox = ctx.registry.sandboxes.get(id);
   if (sandbox === undefined) throw notFound(`No such container: ${name}`);
+  if (sandbox.managed === true && !managed) {
+    throw conflict(`Cannot remove sandbox ${name}: it belongs to the running container ${name}, and goes with it`);
+  }
   const running = sandbox.process !== null && ctx.processes.alive(sandbox.process);
   if (running && !force) {
     throw conflict(
@@ -182,6 +230,8 @@ export async function setProcess(ctx: Context, reference: string, process: Proce
   using _lock = await ctx.locks.hold(id);
   const sandbox = ctx.registry.sandboxes.get(id);
   if (sandbox === undefined) throw notFound(`No such container: ${name}`);
+  if (sandbox.managed === true)
+    throw conflict(`Cannot start ${process.command.join(' ')} as the main process of ${name}: it is a container`);
   const before = sandbox.process;
   const same = before?.pid === process.pid && before.startTime === process.startTime;
   if (before !== null && !same && ctx.processes.alive(before)) {
@@ -194,7 +244,9 @@ export async function setProcess(ctx: Context, reference: string, process: Proce
   return after;
 }
 
+/** Of a container its service tells. */
 export function emit(ctx: Context, sandbox: Sandbox, action: 'create' | 'start' | 'die' | 'destroy'): void {
+  if (sandbox.managed === true) return;
   const attributes = sandboxAttributes(sandbox);
   ctx.events.emit({ type: 'container', action, actorId: sandbox.id, attributes, time: ctx.clock.now() });
 }

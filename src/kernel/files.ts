@@ -37,6 +37,10 @@ export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: read
       return old === null ? ALREADY : CHANGED;
     }
     if (old === value && (statSync(path).mode & 0o7777) === mode) return ALREADY;
+    if (old !== null && change.inPlace === true) {
+      writeFileSync(path, value);
+      return CHANGED;
+    }
     try {
       mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
       writeFileSync(temporary, value);

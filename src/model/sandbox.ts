@@ -16,7 +16,12 @@ export interface Endpoint {
   readonly ipv4: IfAddress | null;
   readonly ipv6: IfAddress | null;
   /** What the user fixed, as asked: inspect shows it, and a restart asks for it again. */
-  readonly requested: { readonly ipv4?: string; readonly ipv6?: string; readonly mac?: string };
+  readonly requested: {
+    readonly ipv4?: string;
+    readonly ipv6?: string;
+    readonly mac?: string;
+    readonly interfaceName?: string;
+  };
   readonly aliases: readonly string[];
   /** Docker's gw-priority: the highest one is the sandbox's default gateway. */
   readonly gatewayPriority: number;
@@ -32,6 +37,20 @@ export interface EndpointSpec {
   readonly gatewayPriority?: number;
   readonly interfaceName?: string;
   readonly options?: Readonly<Record<string, string>>;
+}
+
+/** What replaces the host's words in resolv.conf; an empty list leaves the host's. */
+export interface SandboxDns {
+  readonly servers: readonly string[];
+  /** `.` alone: no search list at all. */
+  readonly search: readonly string[];
+  readonly options: readonly string[];
+}
+
+/** A line of /etc/hosts. */
+export interface ExtraHost {
+  readonly name: string;
+  readonly address: string;
 }
 
 /** A process in a sandbox, told apart from a later one with the same pid by its start time. */
@@ -62,10 +81,17 @@ export interface Sandbox {
   readonly process: ProcessRef | null;
   /** Remove the sandbox when its main process has ended. */
   readonly autoRemove: boolean;
+  readonly domainname?: string;
+  readonly dns?: SandboxDns;
+  readonly extraHosts?: readonly ExtraHost[];
+  /** It belongs to a container of the same id and name, whose service makes and removes it: nobody else does. */
+  readonly managed?: boolean;
   readonly endpoints: readonly Endpoint[];
 }
 
 export interface SandboxSpec {
+  /** Made up when absent. */
+  readonly id?: Id;
   /** Made up when absent. */
   readonly name?: string;
   readonly hostname?: string;
@@ -75,4 +101,8 @@ export interface SandboxSpec {
   /** Networks to attach to, in order; name or id. Absent: the default network. `host` and `none` stand alone. */
   readonly networks?: readonly { readonly network: string; readonly endpoint?: EndpointSpec }[];
   readonly autoRemove?: boolean;
+  readonly domainname?: string;
+  readonly dns?: SandboxDns;
+  readonly extraHosts?: readonly ExtraHost[];
+  readonly managed?: boolean;
 }

@@ -64,7 +64,7 @@ function missingOne(change: Change, actual: Actual, unseen: boolean): Repair<Cha
     case 'sysctl':
       return missingSysctl(change, actual, unseen);
     case 'file':
-      return unseen ? [{ change, why: 'it was changed' }] : [];
+      return unseen && change.inPlace !== true ? [{ change, why: 'it was changed' }] : [];
     case 'conntrack':
       return [];
   }
