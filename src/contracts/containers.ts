@@ -210,7 +210,8 @@ export interface Containers extends AsyncDisposable {
   /** @throws not-found `No such container: x` */
   readonly get: (reference: string) => Container;
   readonly create: (spec: ContainerSpec) => Promise<{ readonly container: Container; readonly warnings: readonly string[] }>;
-  readonly start: (reference: string) => Promise<void>;
+  /** @returns false when it was running already. */
+  readonly start: (reference: string) => Promise<boolean>;
   /** @param timeout seconds before SIGKILL; null: the container's own, else 10. @returns false when it was not running. */
   readonly stop: (reference: string, options: { readonly timeout: number | null; readonly signal?: string }) => Promise<boolean>;
   readonly restart: (reference: string, options: { readonly timeout: number | null; readonly signal?: string }) => Promise<void>;

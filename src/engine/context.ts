@@ -1,6 +1,7 @@
 /** What the parts of the engine share. */
 import type { Clock, Logger } from '../base/clock.ts';
 import { notFound } from '../base/errors.ts';
+import type { KeyedLock } from '../base/keyed-lock.ts';
 import type { NetworkDriver } from '../contracts/driver.ts';
 import type { HostFacts, Kernel } from '../contracts/kernel.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
@@ -10,7 +11,7 @@ import type { Instance } from '../model/instance.ts';
 import type { EventBus } from './events.ts';
 import type { Executor } from './executor.ts';
 import type { FactsCache } from './facts.ts';
-import type { KeyedLock, SharedLock } from './locks.ts';
+import type { SharedLock } from './locks.ts';
 import type { UnreadableRow } from './records.ts';
 import type { Registry } from './registry.ts';
 

@@ -1,5 +1,6 @@
 /** The engine: what the doors call. Composes the parts, and runs every operation under the world lock. */
 import { MoorError } from '../base/errors.ts';
+import { KeyedLock } from '../base/keyed-lock.ts';
 import type { Engine, EngineStatus } from '../contracts/engine.ts';
 import type { Feature, KernelEvent } from '../contracts/kernel.ts';
 import { connect, disconnect } from './connect.ts';
@@ -8,7 +9,7 @@ import { EventBus } from './events.ts';
 import { Executor } from './executor.ts';
 import { FactsCache } from './facts.ts';
 import { fileTargets } from './files.ts';
-import { KeyedLock, SharedLock } from './locks.ts';
+import { SharedLock } from './locks.ts';
 import { createNetwork, pruneNetworks, removeNetwork } from './networks.ts';
 import { Reconciler } from './reconcile.ts';
 import { Registry } from './registry.ts';

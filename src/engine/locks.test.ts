@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Held, KeyedLock, SharedLock } from './locks.ts';
+import type { Held } from '../base/keyed-lock.ts';
+import { SharedLock } from './locks.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -26,20 +27,4 @@ test('many hold it shared, one exclusively, in order of arrival', async () => {
   (await writer)[Symbol.dispose]();
   (await late)[Symbol.dispose]();
   assert.deepEqual(got, ['a', 'b', 'w', 'late']);
-});
-
-test('one key at a time, other keys beside it', async () => {
-  const lock = new KeyedLock();
-  const first = await lock.hold('x');
-  let second = false;
-  const waiting = lock.hold('x').then((held) => {
-    second = true;
-    return held;
-  });
-  (await lock.hold('y'))[Symbol.dispose]();
-  await turn();
-  assert.equal(second, false);
-  first[Symbol.dispose]();
-  (await waiting)[Symbol.dispose]();
-  assert.equal(second, true);
 });

@@ -4,9 +4,7 @@
  * in order. A network needs none: what two operations could fight over (its name, its addresses, its ports, its removal) is
  * reserved in one synchronous stretch. Order of acquisition: world, then one sandbox; nothing takes two sandboxes.
  */
-
-/** A held lock: give it back by leaving the scope of `using`. */
-export type Held = Disposable;
+import type { Held } from '../base/keyed-lock.ts';
 
 interface Waiter {
   readonly exclusive: boolean;
@@ -56,24 +54,5 @@ export class SharedLock {
       else this.#readers++;
       next.admit();
     }
-  }
-}
-
-/** One exclusive lock per key; keys without holders take no memory. */
-export class KeyedLock {
-  readonly #tails = new Map<string, Promise<void>>();
-
-  async hold(key: string): Promise<Held> {
-    const before = this.#tails.get(key);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const tail = before === undefined ? promise : before.then(() => promise);
-    this.#tails.set(key, tail);
-    await before;
-    return {
-      [Symbol.dispose]: () => {
-        if (this.#tails.get(key) === tail) this.#tails.delete(key);
-        resolve();
-      },
-    };
   }
 }
