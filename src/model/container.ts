@@ -185,6 +185,8 @@ export interface Image {
   readonly comment: string;
   /** bytes, all layers unpacked */
   readonly size: number;
+  /** bytes of each layer unpacked, base first: what history shows beside the entries that are not `empty_layer` */
+  readonly layerSizes?: readonly number[];
   /** Uncompressed digests of the layers, base first (rootfs.diff_ids). */
   readonly layers: readonly string[];
   readonly history: readonly {
