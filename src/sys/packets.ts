@@ -41,7 +41,7 @@ export class PacketSocket implements Disposable {
   constructor(path: string, listener: PacketListener) {
     this.#fd = connect(path);
     this.#listener = listener;
-    this.#poll = koffi.node.poll(this.#fd.number, { readable: true }, (events) => this.#ready(events));
+    this.#poll = koffi.node.poll(this.#fd.number, { readable: true }, () => this.#ready());
     open.add(this);
   }
 
@@ -82,9 +82,10 @@ export class PacketSocket implements Disposable {
     this.close();
   }
 
-  #ready(events: { readonly readable: boolean; readonly writable: boolean }): void {
-    if (events.writable) this.#flush();
-    if (events.readable && this.#reading) this.#receive();
+  /** koffi does not say for what the socket is ready; nothing here waits, so that trying costs one call. */
+  #ready(): void {
+    if (this.#pending.length > 0) this.#flush();
+    if (this.#reading && !this.closed) this.#receive();
   }
 
   #receive(): void {
@@ -126,7 +127,7 @@ export class PacketSocket implements Disposable {
   #watch(): void {
     const events = { readable: this.#reading, writable: this.#pending.length > 0 };
     if (!events.readable && !events.writable) this.#poll.stop();
-    else this.#poll.start(events, (ready) => this.#ready(ready));
+    else this.#poll.start(events, () => this.#ready());
   }
 }
 

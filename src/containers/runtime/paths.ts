@@ -4,6 +4,7 @@ import type { Id } from '../../base/ids.ts';
 
 /** Files of one process that a conmon watches over: a container's first, or an exec. */
 export interface MonitorPaths {
+  readonly container: Id;
   /** conmon's bundle: configuration, sockets, pids. */
   readonly directory: string;
   /** The request, for after a restart. */
@@ -34,6 +35,7 @@ export interface Layout {
 export function layout({ dataRoot, execRoot }: { readonly dataRoot: string; readonly execRoot: string }): Layout {
   const containers = join(execRoot, 'containers');
   const files = (directory: string, id: Id): MonitorPaths => ({
+    container: id,
     directory,
     state: join(directory, 'state.json'),
     pid: join(directory, 'pid'),
