@@ -24,6 +24,7 @@ const SYSCTLS = [
   'net/ipv6/neigh/default/gc_thresh1',
   'net/ipv6/neigh/default/gc_thresh2',
   'net/ipv6/neigh/default/gc_thresh3',
+  'net/core/netdev_max_backlog',
   'net/bridge/bridge-nf-call-iptables',
   'net/bridge/bridge-nf-call-ip6tables',
   'net/ipv6/conf/UPLINK/accept_ra',

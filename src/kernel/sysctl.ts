@@ -11,11 +11,11 @@ import { ALREADY, CHANGED } from './failure.ts';
 type Sysctl = Extract<Change, { kind: 'sysctl' }>;
 
 /**
- * Limits of the neighbour table. There is one table for the whole machine (`arp_tbl`, net/ipv4/arp.c), and its limits show only
- * in the machine's first namespace: a daemon in another one reaches them through that of process 1, and only ever raises them, since
- * others live by them, too.
+ * Limits that the whole machine shares: one neighbour table (`arp_tbl`, net/ipv4/arp.c), one length of the queues between network
+ * devices (`net_hotdata.max_backlog`, net/core/dev.c). They show only in the machine's first namespace: a daemon in another one
+ * reaches them through that of process 1, and only ever raises them, since others live by them, too.
  */
-const NEIGHBOUR_LIMIT = /^net\/ipv[46]\/neigh\/default\/gc_thresh[123]$/;
+const MACHINE_LIMIT = /^net\/(?:ipv[46]\/neigh\/default\/gc_thresh[123]|core\/netdev_max_backlog)$/;
 
 /** @param netns null = the thread's own */
 export function applySysctl(change: Sysctl, netns: Fd | null): Applied {
@@ -23,7 +23,7 @@ export function applySysctl(change: Sysctl, netns: Fd | null): Applied {
   if (!/^[A-Za-z0-9_@:.-]+(?:\/[A-Za-z0-9_@:.-]+)+$/.test(key) || key.split('/').includes('..')) {
     throw new MoorError('invalid', 'not a key below /proc/sys');
   }
-  const limit = change.netns === HOST && NEIGHBOUR_LIMIT.test(key);
+  const limit = change.netns === HOST && MACHINE_LIMIT.test(key);
   return within(limit ? homeOf(key) : { netns, [Symbol.dispose]() {} }, () => {
     const old = read(key);
     if (old === null) throw new MoorError('not-found', `no such key: ${key}`);
@@ -42,7 +42,7 @@ export function applySysctl(change: Sysctl, netns: Fd | null): Applied {
 export function readSysctls(keys: readonly string[]): Record<string, string> {
   const out: Record<string, string> = {};
   for (const key of keys) {
-    const value = NEIGHBOUR_LIMIT.test(key) ? within(homeOf(key), () => read(key)) : read(key);
+    const value = MACHINE_LIMIT.test(key) ? within(homeOf(key), () => read(key)) : read(key);
     if (value !== null) out[key] = value;
   }
   return out;

@@ -65,7 +65,7 @@ export function endpoint(part: Partial<Endpoint> = {}): Endpoint {
 
 export const ENDPOINT6 = { ipv6: ifAddress('fd00:7::a/64') } as const;
 
-/** A machine that has just started: no forwarding, no firewall, room for few neighbours. */
+/** A machine that has just started: no forwarding, no firewall, room for few endpoints. */
 export function facts(part: Partial<HostFacts> = {}): HostFacts {
   return {
     uplink: 'ens3',
@@ -79,6 +79,7 @@ export function facts(part: Partial<HostFacts> = {}): HostFacts {
       'net/ipv4/neigh/default/gc_thresh1': '128',
       'net/ipv4/neigh/default/gc_thresh2': '512',
       'net/ipv4/neigh/default/gc_thresh3': '1024',
+      'net/core/netdev_max_backlog': '1000',
     },
     foreignForward: [],
     resolvConf: '',

@@ -10,10 +10,11 @@ import { createBridgeDriver } from './index.ts';
 
 const TABLE = { family: 'inet', name: 'moor' } as const;
 const text = (host: HostFacts): string[] => planHost(TABLE, host).map(line);
-const NEIGHBOURS = [
+const LIMITS = [
   'sysctl -w net.ipv4.neigh.default.gc_thresh3=131072',
   'sysctl -w net.ipv4.neigh.default.gc_thresh2=65536',
   'sysctl -w net.ipv4.neigh.default.gc_thresh1=16384',
+  'sysctl -w net.core.netdev_max_backlog=4096',
 ];
 const DOCKER = { family: 'ip', table: 'filter', chain: 'FORWARD', policy: 'drop', userChain: 'DOCKER-USER' } as const;
 
@@ -25,7 +26,7 @@ describe('the host', () => {
       'nft add element inet moor foreign { ipv4 : goto closed }',
       'nft add element inet moor foreign { ipv6 : goto closed }',
       'sysctl -w net.ipv4.ip_forward=1',
-      ...NEIGHBOURS,
+      ...LIMITS,
     ]);
   });
 
@@ -36,14 +37,19 @@ describe('the host', () => {
 
   test('limits are only raised', () => {
     const limit = 'net/ipv4/neigh/default/gc_thresh';
-    const sysctls = { [`${limit}1`]: '80000', [`${limit}2`]: '65536', [`${limit}3`]: '100000' };
+    const sysctls = {
+      [`${limit}1`]: '80000',
+      [`${limit}2`]: '65536',
+      [`${limit}3`]: '100000',
+      'net/core/netdev_max_backlog': '5000',
+    };
     assert.deepEqual(
-      text(facts({ sysctls })).filter((what) => what.includes('neigh')),
+      text(facts({ sysctls })).filter((what) => /neigh|backlog/.test(what)),
       ['sysctl -w net.ipv4.neigh.default.gc_thresh3=131072'],
     );
   });
 
-  test('is as before afterwards, but for room for neighbours', () => {
+  test('is as before afterwards, but for the limits of the machine', () => {
     const undo = subsume(inversePlan(planHost(TABLE, facts())));
     assert.deepEqual(undo.map(line), ['sysctl -w net.ipv4.ip_forward=0', 'nft delete table inet moor']);
   });

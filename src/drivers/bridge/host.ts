@@ -1,4 +1,4 @@
-/** What the bridge driver needs once per daemon: its table, forwarding, room for neighbours. */
+/** What the bridge driver needs once per daemon: its table, forwarding, room for many endpoints. */
 import type { Change } from '../../contracts/change.ts';
 import { HOST } from '../../contracts/change.ts';
 import type { HostFacts } from '../../contracts/kernel.ts';
@@ -23,6 +23,20 @@ const NEIGHBOUR_LIMITS = [
 ] as const;
 
 /**
+ * Packets that may wait between network devices, for each CPU. A broadcast leaves a bridge by all its ports at once, and each veth
+ * puts its copy there (veth_xmit() -> netif_rx()): with the usual 1,000 and as many ports the queue is full when the answer to an ARP
+ * request follows, always, and nobody finds anybody. Room for four broadcasts of a full bridge.
+ */
+const BACKLOG = 4 * 1024;
+
+const LIMITS: readonly (readonly [key: string, atLeast: number])[] = [
+  ...['ipv4', 'ipv6'].flatMap((family) =>
+    NEIGHBOUR_LIMITS.map(([name, limit]) => [`net/${family}/neigh/default/${name}`, limit] as const),
+  ),
+  ['net/core/netdev_max_backlog', BACKLOG],
+];
+
+/**
  * @param facts its `sysctls` are the values from before this instance first changed them (since boot): they decide whether the
  * host forwarded packets before us, and they are what an undo goes back to.
  */
@@ -36,7 +50,7 @@ export function planHost(table: NftTableRef, facts: HostFacts): Change[] {
     ...foreignRules(facts, { owner: table.name, policy: 'drop', op: 'add' }),
     // After the rules: no moment of forwarding without them.
     { kind: 'sysctl', netns: HOST, key: FORWARD4, value: '1', old: undoForward(facts) },
-    ...neighbourLimits(facts),
+    ...machineLimits(facts),
   ];
 }
 
@@ -47,19 +61,11 @@ function undoForward(facts: HostFacts): string | null {
   return facts.foreignForward.length === 0 ? (facts.sysctls[FORWARD4] ?? null) : null;
 }
 
-/**
- * Only ever raised, and left so (`old: null`): there is one table for the whole machine, and other daemons, in namespaces of their
- * own, count on the same room.
- */
-function neighbourLimits(facts: HostFacts): Change[] {
-  const changes: Change[] = [];
-  for (const family of ['ipv4', 'ipv6']) {
-    for (const [name, limit] of NEIGHBOUR_LIMITS) {
-      const key = `net/${family}/neigh/default/${name}`;
-      const current = facts.sysctls[key];
-      if (current === undefined || Number(current) >= limit) continue;
-      changes.push({ kind: 'sysctl', netns: HOST, key, value: String(limit), old: null });
-    }
-  }
-  return changes;
+/** Only ever raised, and left so (`old: null`): the whole machine shares them, and others count on the same room. */
+function machineLimits(facts: HostFacts): Change[] {
+  return LIMITS.flatMap(([key, limit]): Change[] => {
+    const current = facts.sysctls[key];
+    if (current === undefined || Number(current) >= limit) return [];
+    return [{ kind: 'sysctl', netns: HOST, key, value: String(limit), old: null }];
+  });
 }
