@@ -42,6 +42,11 @@ export interface DaemonOptions {
   readonly dockerCli?: string;
   /** false: make the namespaces only; call `start` later. */
   readonly start?: boolean;
+  /**
+   * Namespace file for process 1, default the daemon's own. With the machine's first one (`/run/outer-netns`, tools/testing) the
+   * daemon finds the limits that only show there, as it does beside an init of the machine: it raises them for the whole machine.
+   */
+  readonly initNetns?: string;
 }
 
 export interface TestDaemon extends AsyncDisposable {
@@ -111,27 +116,41 @@ export function dockerCli(): string | null {
   return null;
 }
 
-async function startHolder(): Promise<ChildProcess> {
-  const script = [
-    'ip link set lo up',
-    // As `ip netns exec` does: /sys shows the network devices of the namespace in which it was mounted.
-    'umount -l /sys 2>/dev/null; mount -t sysfs sysfs /sys',
-    'echo ready',
-    'exec sleep infinity',
-  ].join('\n');
-  const holder = spawn(
-    'setpriv',
-    ['--pdeathsig', 'KILL', 'unshare', '--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', script],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  let complaint = '';
-  holder.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
-  await Promise.race([once(holder.stdout, 'data'), once(holder, 'exit')]);
-  if (holder.exitCode !== null) throw new Error(`cannot make namespaces (is this root?): ${complaint.trim()}`);
-  return holder;
+interface Holder {
+  /** What ends with all others in the PID namespace when it is killed. */
+  readonly outer: ChildProcess;
+  /** pid of process 1 of the PID namespace, as this machine sees it. */
+  readonly init: number;
+  /** pid of a process in all the namespaces. */
+  readonly pid: number;
 }
 
-/** pid of the shell inside the PID namespace: the only child of `unshare`. */
+const SETTLE = [
+  'ip link set lo up',
+  // As `ip netns exec` does: /sys shows the network devices of the namespace in which it was mounted.
+  'umount -l /sys 2>/dev/null; mount -t sysfs sysfs /sys',
+  'echo ready',
+  'exec sleep infinity',
+].join('\n');
+
+async function startHolder(initNetns: string | undefined): Promise<Holder> {
+  const unshare = (net: readonly string[], script: string): readonly string[] => [
+    ...['unshare', ...net, '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', script],
+  ];
+  const command =
+    initNetns === undefined
+      ? unshare(['--net'], SETTLE)
+      : ['nsenter', `--net=${initNetns}`, ...unshare([], `unshare --net sh -c '${SETTLE}' & wait`)];
+  const outer = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let complaint = '';
+  outer.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
+  await Promise.race([once(outer.stdout, 'data'), once(outer, 'exit')]);
+  if (outer.exitCode !== null) throw new Error(`cannot make namespaces (is this root?): ${complaint.trim()}`);
+  const init = childOf(outer.pid ?? 0);
+  return { outer, init, pid: initNetns === undefined ? init : childOf(init) };
+}
+
+/** pid of the only child of a process. */
 function childOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
 }
@@ -141,17 +160,16 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   // Short: the path of a UNIX socket is at most 107 bytes (unix(7)).
   const directory = mkdtempSync('/tmp/moord-');
   cleanup.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }));
-  const outer = await startHolder();
+  const { outer, init, pid: holder } = await startHolder(options.initNetns);
   cleanup.defer(async () => {
     const ended = outer.exitCode === null && outer.signalCode === null ? once(outer, 'exit') : null;
     try {
-      process.kill(childOf(outer.pid ?? 0), 'SIGKILL');
+      process.kill(init, 'SIGKILL');
     } catch {
       outer.kill('SIGKILL');
     }
     await ended;
   });
-  const holder = childOf(outer.pid ?? 0);
   const socket = `${directory}/moor.sock`;
   const host = `unix://${socket}`;
   const enter = ['-t', String(holder), '--net', '--mount', '--pid', '--'];

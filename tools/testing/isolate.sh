@@ -24,6 +24,13 @@ mount --rbind /run/cgroup /sys/fs/cgroup
 umount -l /run/cgroup
 rmdir /run/cgroup
 
+# The runner's own network namespace: some limits of the whole machine show only in its first one.
+if [ -e /proc/self/fd/3 ]; then
+  touch /run/outer-netns
+  mount --bind /proc/self/fd/3 /run/outer-netns
+  exec 3<&-
+fi
+
 ip link set lo up
 export TMPDIR=/run/tmp
 "$@"

@@ -30,6 +30,19 @@ test('a kernel test sees a fresh machine and may do with it what it likes', asyn
   assert.equal(execFileSync('ip', ['-j', 'link'], { encoding: 'utf8' }), outside);
 });
 
+test('a kernel test can look into the namespace of its runner', async () => {
+  const here = execFileSync('readlink', ['/proc/self/ns/net'], { encoding: 'utf8' }).trim();
+  const result = await runText(
+    `${HEAD} import assert from 'node:assert';
+     test('outer', () => {
+       assert.equal(sh('nsenter --net=/run/outer-netns readlink /proc/self/ns/net').toString().trim(), '${here}');
+       assert.notEqual(sh('readlink /proc/self/ns/net').toString().trim(), '${here}');
+     });`,
+    'kernel',
+  );
+  assert.deepEqual(result.failures, [], result.output);
+});
+
 test('whatever a file leaves behind is a failure', async () => {
   const { passed, failures } = await runText(
     `${HEAD} test('messy', () => {

@@ -1,8 +1,9 @@
 /** Runs one test file in a process of its own, kernel tests in namespaces of their own, with a time limit that holds. */
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeEvents, type Event } from './events.ts';
 import type { TestFile } from './groups.ts';
@@ -38,7 +39,11 @@ export async function runFile(root: string, file: TestFile, signal: AbortSignal)
   const started = performance.now();
   try {
     const [command = '', ...args] = commandLine(root, file, report);
-    const child = spawn(command, args, { cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    // Descriptor 3 of a kernel test: this process's network namespace, which is the machine's first one as a rule (isolate.sh).
+    const outer = file.group === 'kernel' ? [openSync('/proc/self/ns/net', 'r')] : [];
+    const stdio = ['ignore' as const, 'pipe' as const, 'pipe' as const, ...outer];
+    const child = spawn(command, args, { cwd: root, detached: true, stdio }) as ChildProcessByStdio<null, Readable, Readable>;
+    for (const fd of outer) closeSync(fd);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
