@@ -1,9 +1,10 @@
 /** The three files a sandbox finds under /etc: what Docker writes there. Pure. */
-import { addressOf, familyOf, isIp, parseIp } from '../base/ip.ts';
+import { addressOf } from '../base/ip.ts';
 import type { Change } from '../contracts/change.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
-import type { Sandbox, SandboxDns } from '../model/sandbox.ts';
+import { resolvConf } from '../model/resolv-conf.ts';
+import type { Sandbox } from '../model/sandbox.ts';
 
 /** What /etc/hosts starts with in a container (libnetwork's etchosts). */
 const LOCALHOST = [
@@ -14,10 +15,6 @@ const LOCALHOST = [
   'ff02::1\tip6-allnodes',
   'ff02::2\tip6-allrouters',
 ];
-
-/** Docker's choice when the host has none that works elsewhere: Google's public resolvers. */
-const FALLBACK4 = ['8.8.8.8', '8.8.4.4'];
-const FALLBACK6 = ['2001:4860:4860::8888', '2001:4860:4860::8844'];
 
 /** Folder of sandbox files. */
 export const filesDirectory = (instance: Instance): string => `${instance.execRoot}/sandboxes`;
@@ -73,41 +70,4 @@ export function hostsFile(sandbox: Sandbox): string {
     [endpoint.ipv4, endpoint.ipv6].flatMap((address) => (address === null ? [] : [`${addressOf(address)}\t${names}`])),
   );
   return `${[...LOCALHOST, ...extra, ...own].join('\n')}\n`;
-}
-
-/**
- * The host's resolv.conf as it works inside a sandbox: without resolvers on the loopback, which is another one there, and without
- * those it has no IPv6 for. What the user set takes the place of the host's, kind by kind.
- */
-export function resolvConf(host: string, { ipv6, own }: { readonly ipv6: boolean; readonly own?: SandboxDns }): string {
-  const servers: string[] = [];
-  const rest: string[] = [];
-  for (const line of host.split('\n')) {
-    const [word = '', value = ''] = line.trim().split(/\s+/);
-    if (word === '' || word.startsWith('#') || word.startsWith(';')) continue;
-    if (word !== 'nameserver') rest.push(line.trim());
-    else if (isIp(value) && reachable(value, ipv6)) servers.push(value);
-  }
-  if (own !== undefined) return ownResolvConf(own, servers, rest);
-  if (servers.length === 0) servers.push(...FALLBACK4, ...(ipv6 ? FALLBACK6 : []));
-  return `${[...servers.map((server) => `nameserver ${server}`), ...rest].join('\n')}\n`;
-}
-
-function ownResolvConf({ servers, search, options }: SandboxDns, hosts: readonly string[], rest: readonly string[]): string {
-  const replaced = [...(search.length > 0 ? ['search', 'domain'] : []), ...(options.length > 0 ? ['options'] : [])];
-  const used = servers.length > 0 ? servers : hosts.length > 0 ? hosts : FALLBACK4;
-  const kept = rest.filter((line) => !replaced.includes(line.split(/\s+/)[0] ?? ''));
-  const names = search.filter((name) => name !== '.');
-  const lines = [
-    ...used.map((server) => `nameserver ${server}`),
-    ...kept,
-    ...(names.length > 0 ? [`search ${names.join(' ')}`] : []),
-    ...(options.length > 0 ? [`options ${options.join(' ')}`] : []),
-  ];
-  return `${lines.join('\n')}\n`;
-}
-
-function reachable(server: string, ipv6: boolean): boolean {
-  const address = parseIp(server);
-  return familyOf(address) === 4 ? !address.startsWith('127.') : ipv6 && address !== '::1';
 }
