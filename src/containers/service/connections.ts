@@ -1,0 +1,77 @@
+/** `docker network connect` and `disconnect`: of a running container in its sandbox, of a stopped one in its record. */
+import { conflict, invalid, MoorError } from '../../base/errors.ts';
+import type { EndpointSpec } from '../../model/sandbox.ts';
+import { attachmentsOf, sandboxOf } from './attachments.ts';
+import type { Context } from './context.ts';
+import { networkMode } from './network-mode.ts';
+import { isUp, type Live } from './registry.ts';
+import { save } from './state.ts';
+
+const SHARED = 'container sharing network namespace with another container or host cannot be connected to any other network';
+
+/** @param reference a container, or a sandbox of the engine's that is none */
+export async function connectContainer(
+  ctx: Context,
+  network: string,
+  { reference, endpoint }: { readonly reference: string; readonly endpoint: EndpointSpec },
+): Promise<void> {
+  const live = ctx.registry.lookup(reference);
+  if (live === undefined) {
+    await ctx.engine.networks.connect(network, reference, endpoint);
+    return;
+  }
+  using _lock = await ctx.locks.hold(live.container.id);
+  const { id, hostConfig, networks } = live.container;
+  const mode = networkMode(hostConfig.NetworkMode);
+  if (mode.type === 'container') throw invalid(SHARED);
+  if (runs(ctx, live)) {
+    await ctx.engine.networks.connect(network, id, endpoint);
+    live.container = { ...live.container, networks: attachmentsOf(ctx, live.container) };
+  } else {
+    const { name } = ctx.engine.networks.get(network);
+    const after = [...networks, { network: name, endpoint }];
+    ctx.engine.sandboxes.check({ id, name: live.container.name, networks: after });
+    live.container = { ...live.container, networks: after };
+  }
+  await save(ctx, live);
+}
+
+export async function disconnectContainer(
+  ctx: Context,
+  network: string,
+  { reference, force }: { readonly reference: string; readonly force: boolean },
+): Promise<void> {
+  const live = ctx.registry.lookup(reference);
+  if (live === undefined) {
+    await ctx.engine.networks.disconnect(network, reference, { force });
+    return;
+  }
+  using _lock = await ctx.locks.hold(live.container.id);
+  const { id, networks, hostConfig } = live.container;
+  if (networkMode(hostConfig.NetworkMode).type === 'host') {
+    throw invalid('cannot disconnect container from host network - container was created in host network mode');
+  }
+  if (runs(ctx, live)) {
+    await ctx.engine.networks.disconnect(network, id, { force });
+    live.container = { ...live.container, networks: attachmentsOf(ctx, live.container) };
+  } else {
+    // With force also from one that is gone: only its name is left, in the record.
+    const wanted = identity(ctx, network, force);
+    const left = networks.filter((one) => identity(ctx, one.network, true) !== wanted);
+    if (left.length === networks.length) throw conflict(`container ${id} is not connected to network ${network}`);
+    live.container = { ...live.container, networks: left };
+  }
+  await save(ctx, live);
+}
+
+const runs = (ctx: Context, { container: { id, state } }: Live): boolean => isUp(state) && sandboxOf(ctx, id) !== undefined;
+
+/** A network's id. @param tolerant its reference when there is no such network @throws not-found */
+function identity(ctx: Context, reference: string, tolerant: boolean): string {
+  try {
+    return ctx.engine.networks.get(reference).id;
+  } catch (error) {
+    if (tolerant && error instanceof MoorError && error.kind === 'not-found') return reference;
+    throw error;
+  }
+}

@@ -1,0 +1,83 @@
+/** `docker exec`: another process in a running container. */
+import { conflict, invalid } from '../../base/errors.ts';
+import { type Id, newId } from '../../base/ids.ts';
+import type { ExecRequest, ExecState, Streams } from '../../contracts/containers.ts';
+import type { Context } from './context.ts';
+import { containerEvent } from './events.ts';
+import type { Exec } from './exec-registry.ts';
+import { startFailure } from './start-error.ts';
+import { assertRunning } from './stop.ts';
+
+/** @throws conflict when the container does not run, invalid */
+export async function createExec(ctx: Context, reference: string, asked: Omit<ExecRequest, 'id' | 'container'>): Promise<Id> {
+  const live = ctx.registry.find(reference);
+  const { container } = live;
+  if (asked.command.length === 0 || asked.command[0] === '') throw invalid('No exec command specified');
+  assertRunning(live);
+  if (container.state.status === 'paused') {
+    throw conflict(`Container ${container.name} is paused, unpause the container before exec`);
+  }
+  if (asked.workingDir !== '' && !asked.workingDir.startsWith('/')) {
+    throw invalid(`Cwd must be an absolute path: ${asked.workingDir.slice(0, 64)}`);
+  }
+  const id = newId();
+  const user = asked.user === '' ? container.config.User : asked.user;
+  const exec = ctx.execs.add({ ...asked, user, id, container });
+  tell(ctx, exec, 'exec_create');
+  return id;
+}
+
+export function execState(ctx: Context, id: string): ExecState {
+  const { request, state, exitCode, process } = ctx.execs.get(id);
+  return { request, running: state === 'running', exitCode, pid: process?.pid ?? 0 };
+}
+
+/** @throws conflict with Docker's texts when it was started before; what the runtime says, then the exit code says so too */
+export async function startExec(ctx: Context, id: string): Promise<Streams> {
+  const exec = ctx.execs.get(id);
+  if (exec.state === 'ended') throw conflict(`Error: Exec command ${exec.request.id} has already run`);
+  if (exec.state !== 'created') throw conflict(`Error: Exec command ${exec.request.id} is already running`);
+  const { container } = exec.request;
+  const live = ctx.registry.find(container.id);
+  assertRunning(live);
+  if (live.container.state.status === 'paused') {
+    throw conflict(`Container ${container.name} is paused, unpause the container before exec`);
+  }
+  exec.state = 'starting';
+  try {
+    exec.process = await ctx.runtime.exec({ ...exec.request, container: live.container });
+    exec.state = 'running';
+    const streams = await ctx.runtime.attach(container.id, exec.request.id);
+    tell(ctx, exec, 'exec_start');
+    watchExec(ctx, exec);
+    return streams;
+  } catch (cause) {
+    const { exitCode, error } = startFailure(cause);
+    ctx.execs.finish(exec, exitCode);
+    throw error;
+  }
+}
+
+function watchExec(ctx: Context, exec: Exec): void {
+  const { id, container } = exec.request;
+  const done = ctx.runtime.execExited(container.id, id, ctx.stopping).then(
+    ({ code }) => {
+      if (ctx.stopping.aborted) return;
+      ctx.execs.finish(exec, code);
+      const live = ctx.registry.get(container.id);
+      if (live !== undefined) containerEvent(ctx, live.container, ['exec_die', { execID: id, exitCode: String(code) }]);
+    },
+    (error: unknown) => {
+      if (!ctx.stopping.aborted) throw error;
+    },
+  );
+  ctx.later(`wait for exec ${id}`, done);
+}
+
+/** Docker's action says the command. */
+function tell(ctx: Context, { request: { id, container, command } }: Exec, action: 'exec_create' | 'exec_start'): void {
+  containerEvent(ctx, ctx.registry.get(container.id)?.container ?? container, [
+    `${action}: ${command.join(' ')}`,
+    { execID: id },
+  ]);
+}
