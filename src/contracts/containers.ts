@@ -127,6 +127,8 @@ export interface ExecRequest {
   readonly tty: boolean;
   readonly stdin: boolean;
   readonly privileged: boolean;
+  /** Docker's notation, `ctrl-p,ctrl-q`; '' or absent: the default. For who connects to it. */
+  readonly detachKeys?: string;
 }
 
 /** A live connection to a process's streams. With a terminal everything is on `stdout`. */

@@ -58,6 +58,13 @@ export class JsonObject {
     });
   }
 
+  integers(name: string): readonly number[] | undefined {
+    return this.list(name)?.map((value, index) => {
+      if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+      throw wrongType(`${this.at(name)}[${index}]`, 'integer', value);
+    });
+  }
+
   /** An object whose values are all strings; null counts as the empty one. */
   stringMap(name: string): Readonly<Record<string, string>> | undefined {
     const value = this.get(name);
@@ -70,6 +77,41 @@ export class JsonObject {
         throw wrongType(`${this.at(name)}.${key}`, 'string', text);
       }),
     );
+  }
+
+  /** An object of objects; null counts as the empty one, as a value too. */
+  objectMap(name: string): Readonly<Record<string, JsonObject>> | undefined {
+    const value = this.get(name);
+    if (value === undefined) return undefined;
+    if (!isObject(value)) throw wrongType(this.at(name), 'object', value);
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, objectAt(item, `${this.at(name)}.${key}`)]));
+  }
+
+  /** An object of lists of objects, as Docker has it for port bindings; null counts as empty in both places. */
+  objectListMap(name: string): Readonly<Record<string, readonly JsonObject[]>> | undefined {
+    const value = this.get(name);
+    if (value === undefined) return undefined;
+    if (!isObject(value)) throw wrongType(this.at(name), 'object', value);
+    const fields = new JsonObject(value, this.at(name));
+    return Object.fromEntries(Object.keys(value).map((key) => [key, fields.objects(key) ?? []]));
+  }
+
+  /** A list of strings, or (as Docker takes it for commands) a string alone. */
+  words(name: string): readonly string[] | undefined {
+    const value = this.get(name);
+    return typeof value === 'string' ? [value] : this.strings(name);
+  }
+
+  /** Whether a field says anything: not absent, null, false, 0, '', [] or {}. */
+  says(name: string): boolean {
+    const value = this.get(name);
+    if (Array.isArray(value)) return value.length > 0;
+    if (isObject(value)) return Object.keys(value).length > 0;
+    return Boolean(value);
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== undefined;
   }
 
   private list(name: string): readonly unknown[] | undefined {

@@ -63,18 +63,30 @@ export function matchesEvent(event: EngineEvent, filters: Filters): boolean {
     filters.startsWith(key, event.actorId) || filters.startsWith(key, event.attributes['name'] ?? '');
   return (
     filters.exact('type', event.type) &&
-    filters.exact('event', event.action) &&
+    eventMatches(event.action, filters) &&
     filters.exact('scope', 'local') &&
     filters.labels('label', event.attributes) &&
-    ['network', 'container', 'daemon'].every((type) => !filters.has(type) || (event.type === type && named(type))) &&
+    ['network', 'container', 'image', 'volume', 'daemon'].every(
+      (type) => !filters.has(type) || (event.type === type && named(type)),
+    ) &&
     // There are no such things here, so nothing is about one.
-    ['image', 'volume', 'plugin', 'service', 'node', 'secret', 'config'].every((type) => filters.values(type).length === 0)
+    ['plugin', 'service', 'node', 'secret', 'config'].every((type) => filters.values(type).length === 0)
   );
+}
+
+/** `exec_start: sh -c true` and `health_status: healthy` are also found by what stands before the colon, as in Docker. */
+function eventMatches(action: string, filters: Filters): boolean {
+  return filters.exact('event', action) || (action.includes(':') && filters.exact('event', action.slice(0, action.indexOf(':'))));
 }
 
 /** One line. `timeNano` needs more digits than a number of JavaScript holds, so it is written as text. */
 export function eventLine(event: EngineEvent): string {
-  const legacy = event.type === 'container' ? { status: event.action, id: event.actorId, from: '' } : {};
+  const legacy =
+    event.type === 'image'
+      ? { status: event.action, id: event.actorId }
+      : event.type === 'container'
+        ? { status: event.action, id: event.actorId, from: event.attributes['image'] ?? '' }
+        : {};
   const rest = JSON.stringify({
     ...legacy,
     Type: event.type,

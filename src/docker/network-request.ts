@@ -62,10 +62,10 @@ export function endpointSpec(config: JsonObject | undefined): EndpointSpec {
 }
 
 /** Docker's clients send '' for what was not given. */
-const given = (text: string | undefined): string | undefined => (text === '' ? undefined : text);
+export const given = (text: string | undefined): string | undefined => (text === '' ? undefined : text);
 
 /** The same without the fields that are undefined, so that optional fields are absent and not set to undefined. */
-function compact<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+export function compact<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as {
     [K in keyof T]: Exclude<T[K], undefined>;
   };

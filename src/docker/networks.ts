@@ -2,10 +2,12 @@
 import { invalid, MoorError, notFound } from '../base/errors.ts';
 import type { Network } from '../model/network.ts';
 import { readBody } from './body.ts';
+import { containerOrSandbox, found } from './container/view.ts';
 import { type Filters, parseFilters } from './filters.ts';
 import { endpointSpec, networkSpec } from './network-request.ts';
 import { networkShape } from './network-shape.ts';
 import { queryText, strictBoolean } from './query.ts';
+import { asDockerRefusal } from './refusal.ts';
 import type { Call, DockerDeps, DockerRoute } from './route.ts';
 import { parseTimestamp } from './time.ts';
 
@@ -99,23 +101,31 @@ async function prune({ engine, clock }: DockerDeps, { query }: Call): Promise<un
   return { NetworksDeleted: value.networks.length === 0 ? null : value.networks };
 }
 
-async function connect({ engine }: DockerDeps, { request, reply, parameter }: Call): Promise<unknown> {
+/** A container is attached by its service, which keeps what it will ask for at its next start; a bare sandbox by the engine. */
+async function connect(deps: DockerDeps, { request, reply, parameter }: Call): Promise<unknown> {
   const body = readBody(request.body);
-  const sandbox = named(body.string('Container'));
+  const name = named(body.string('Container'));
   const spec = endpointSpec(body.object('EndpointConfig'));
+  const network = parameter('id');
   try {
-    await engine.networks.connect(parameter('id'), sandbox, spec);
+    const target = containerOrSandbox(deps, name);
+    if ('container' in target) await deps.containers.connect(network, target.container.id, spec);
+    else await deps.engine.networks.connect(network, target.sandbox.id, spec);
   } catch (error) {
-    // Docker counts a fixed address in use as refused (403).
-    if (!(error instanceof MoorError) || !error.message.includes('Address already in use')) throw error;
-    throw new MoorError('forbidden', error.message, { cause: error });
+    throw asDockerRefusal(error);
   }
   return reply.code(200).send();
 }
 
-async function disconnect({ engine }: DockerDeps, { request, reply, parameter }: Call): Promise<unknown> {
+async function disconnect(deps: DockerDeps, { request, reply, parameter }: Call): Promise<unknown> {
   const body = readBody(request.body);
-  await engine.networks.disconnect(parameter('id'), named(body.string('Container')), { force: body.boolean('Force') ?? false });
+  const name = named(body.string('Container'));
+  const force = body.boolean('Force') ?? false;
+  const network = parameter('id');
+  // With force also what is not known any more may be told to go.
+  const target = found(() => containerOrSandbox(deps, name));
+  if (target !== null && 'container' in target) await deps.containers.disconnect(network, target.container.id, { force });
+  else await deps.engine.networks.disconnect(network, name, { force });
   return reply.code(200).send();
 }
 

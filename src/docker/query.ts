@@ -22,3 +22,10 @@ export function strictBoolean(query: Query, key: string): boolean {
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true;
   throw invalid(`invalid value for ${key}: ${text}: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
+
+/** All values of a key, in order. */
+export function queryAll(query: Query, key: string): readonly string[] {
+  const value = query[key];
+  if (value === undefined) return [];
+  return typeof value === 'string' ? [value] : value;
+}

@@ -1,7 +1,9 @@
 /** What a route of the Docker API is, and what its handler gets. Routes are data: the table of them is also a page of the docs. */
 import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../base/clock.ts';
+import type { Containers, Images, RootFiles } from '../contracts/containers.ts';
 import type { Engine } from '../contracts/engine.ts';
 import type { Processes } from '../contracts/process.ts';
 import type { Query } from './query.ts';
@@ -33,11 +35,16 @@ export interface SystemFacts {
 
 export interface DockerDeps {
   readonly engine: Engine;
+  readonly containers: Containers;
+  readonly images: Images;
+  readonly rootFiles: Pick<RootFiles, 'read' | 'stat' | 'write' | 'changes' | 'size'>;
   readonly processes: Pick<Processes, 'alive'>;
   readonly clock: Clock;
   readonly system: () => SystemFacts;
   /** The API version a request is answered in. */
   readonly apiVersion: (request: IncomingMessage) => { readonly major: number; readonly minor: number };
+  /** Takes a connection over from the HTTP server; says whether the client asked for an upgrade. */
+  readonly takeSocket: (request: FastifyRequest, reply: FastifyReply) => { readonly socket: Duplex; readonly upgrade: boolean };
   /** Aborts when the daemon stops: streams that never end by themselves end then. */
   readonly stopping: AbortSignal;
 }
@@ -51,8 +58,13 @@ export interface Call {
 }
 
 export interface DockerRoute {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+  /** `:name` is one segment, `:name+` one or more: names of images have slashes. */
   readonly path: string;
+  /** The API version that it came with, when that is newer than the oldest we serve. */
+  readonly since?: string;
+  /** `stream`: the handler gets the body unread, however large it is. */
+  readonly body?: 'stream';
   /** One line for the docs. */
   readonly summary: string;
   /** The answer's body; the reply itself when the handler has sent it. */

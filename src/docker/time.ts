@@ -51,3 +51,18 @@ export function parseTimestamp(text: string, now: number): number {
   }
   throw invalid(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
 }
+
+/**
+ * As `parseTimestamp`, to the nanosecond where the text says so.
+ * @returns RFC 3339 in UTC with nine digits
+ */
+export function parseMoment(text: string, now: number): string {
+  const unix = /^(-?\d{1,12})(?:\.(\d{1,9})\d*)?$/.exec(text);
+  const written = /T\d{2}:\d{2}:\d{2}\.(\d{1,9})/.exec(text);
+  const fraction = unix ? (unix[2] ?? '') : written?.[1];
+  const time = unix ? Number(unix[1]) * 1000 : parseTimestamp(text, now);
+  const whole = new Date(time);
+  if (Number.isNaN(whole.getTime())) throw invalid(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
+  const iso = whole.toISOString();
+  return fraction === undefined ? iso.replace('Z', '000000Z') : `${iso.slice(0, 19)}.${fraction.padEnd(9, '0')}Z`;
+}

@@ -8,77 +8,28 @@ import { unsupported } from '../base/errors.ts';
 interface Area {
   /** Subject of the sentence. */
   readonly what: string;
-  /** `GET /path`; `*` at the end takes any rest (names of images and plugins have slashes). */
+  /** `GET /path`, in the notation of `DockerRoute`. */
   readonly paths: readonly string[];
 }
 
 export const UNSUPPORTED: readonly Area[] = [
+  { what: 'attaching by WebSocket', paths: ['GET /containers/:id/attach/ws'] },
+  { what: 'making an image from a container', paths: ['POST /commit'] },
   {
-    what: 'running containers from images',
+    what: 'checkpoints',
     paths: [
-      'POST /containers/create',
-      'POST /containers/prune',
-      'GET /containers/:id/top',
-      'GET /containers/:id/logs',
-      'GET /containers/:id/changes',
-      'GET /containers/:id/export',
-      'GET /containers/:id/stats',
-      'GET /containers/:id/attach/ws',
-      'GET /containers/:id/archive',
-      'HEAD /containers/:id/archive',
-      'PUT /containers/:id/archive',
-      'POST /containers/:id/resize',
-      'POST /containers/:id/start',
-      'POST /containers/:id/stop',
-      'POST /containers/:id/restart',
-      'POST /containers/:id/kill',
-      'POST /containers/:id/update',
-      'POST /containers/:id/rename',
-      'POST /containers/:id/pause',
-      'POST /containers/:id/unpause',
-      'POST /containers/:id/attach',
-      'POST /containers/:id/wait',
-      'POST /containers/:id/exec',
-      'POST /exec/:id/start',
-      'POST /exec/:id/resize',
-      'GET /exec/:id/json',
-      'POST /commit',
+      'GET /containers/:id/checkpoints',
+      'POST /containers/:id/checkpoints',
+      'DELETE /containers/:id/checkpoints/:checkpoint',
     ],
   },
-  {
-    what: 'images',
-    paths: [
-      'GET /images/json',
-      'GET /images/search',
-      'GET /images/get',
-      'GET /images/*',
-      'POST /images/create',
-      'POST /images/load',
-      'POST /images/prune',
-      'POST /images/*',
-      'DELETE /images/*',
-      'GET /distribution/*',
-      'POST /auth',
-      'POST /build',
-      'POST /build/prune',
-      'POST /build/cancel',
-      'POST /session',
-      'POST /grpc',
-    ],
-  },
-  {
-    what: 'volumes',
-    paths: [
-      'GET /volumes',
-      'POST /volumes/create',
-      'GET /volumes/:name',
-      'PUT /volumes/:name',
-      'DELETE /volumes/:name',
-      'POST /volumes/prune',
-    ],
-  },
-  { what: 'disk usage', paths: ['GET /system/df'] },
-  { what: 'plugins', paths: ['GET /plugins', 'GET /plugins/*', 'POST /plugins/*', 'DELETE /plugins/*'] },
+  { what: 'building images', paths: ['POST /build', 'POST /build/prune', 'POST /build/cancel', 'POST /session', 'POST /grpc'] },
+  { what: 'pushing images', paths: ['POST /images/:name+/push'] },
+  { what: 'searching images', paths: ['GET /images/search'] },
+  { what: 'looking at images in a registry', paths: ['GET /distribution/:name+/json'] },
+  { what: 'checking the credentials of a registry', paths: ['POST /auth'] },
+  { what: 'changing cluster volumes', paths: ['PUT /volumes/:name'] },
+  { what: 'plugins', paths: ['GET /plugins', 'GET /plugins/:name+', 'POST /plugins/:name+', 'DELETE /plugins/:name+'] },
   {
     what: 'swarm mode',
     paths: [
@@ -117,4 +68,4 @@ export const UNSUPPORTED: readonly Area[] = [
 ];
 
 export const notSupported = (area: Area): Error =>
-  unsupported(`${area.what} ${area.what.endsWith('s') ? 'are' : 'is'} not supported by Moorline yet`);
+  unsupported(`${area.what} ${area.what.includes(' ') || !area.what.endsWith('s') ? 'is' : 'are'} not supported by Moorline yet`);

@@ -4,6 +4,7 @@ import type * as Http from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
+import { routeUpgrade, wantsUpgrade } from '../../api/hijack.ts';
 import { refuseBytes } from '../../api/server.ts';
 import type { Logger } from '../../base/clock.ts';
 import { invalid, MoorError } from '../../base/errors.ts';
@@ -46,9 +47,11 @@ export async function listen({ app, addresses, group, logger }: ListenOptions): 
   try {
     for (const address of addresses) {
       for (const target of await targetsOf(address, logger)) {
-        const server = createServer({ keepAliveTimeout: 72_000, requestTimeout: 0 }, (request, response) =>
-          app.routing(request, response),
+        const server = createServer(
+          { keepAliveTimeout: 72_000, requestTimeout: 0, shouldUpgradeCallback: wantsUpgrade },
+          (request, response) => app.routing(request, response),
         );
+        server.on('upgrade', routeUpgrade(app));
         server.on('clientError', refuseBytes);
         await open(server, target);
         servers.push(server);

@@ -2,59 +2,25 @@
  * Sandboxes as containers, as far as that is true: they have a name, a state, a process and networks, but no image, no file
  * system and no logs; such fields are empty.
  */
-import { addressOf, type IfAddress, lengthOf, prefixContains } from '../base/ip.ts';
-import type { Network } from '../model/network.ts';
-import type { Endpoint, Sandbox } from '../model/sandbox.ts';
+import type { Network } from '../../model/network.ts';
+import type { Sandbox } from '../../model/sandbox.ts';
+import { humanDuration } from './duration.ts';
+import { endpointSettings } from './endpoint-settings.ts';
 
 /** `created`: has a network stack and no process. */
-export type ContainerStatus = 'created' | 'running' | 'exited';
+export type SandboxStatus = 'created' | 'running' | 'exited';
 
 export interface SandboxView {
   readonly sandbox: Sandbox;
-  readonly status: ContainerStatus;
+  readonly status: SandboxStatus;
   /** The network of each endpoint, by network id. */
   readonly networks: ReadonlyMap<string, Network>;
   /** Host path by path inside: `/etc/hosts`. */
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** @param network undefined when it is gone: an endpoint outlives its network only while a removal is under way */
-export function endpointSettings(
-  endpoint: Endpoint,
-  network: Network | undefined,
-  sandbox: Sandbox,
-): Readonly<Record<string, unknown>> {
-  const gateway = (address: IfAddress | null): string => {
-    if (address === null || network === undefined || network.internal) return '';
-    return network.pools.find((pool) => prefixContains(pool.subnet, addressOf(address)))?.gateway ?? '';
-  };
-  const { ipv4, ipv6 } = endpoint.requested;
-  const names = [sandbox.name, ...endpoint.aliases, sandbox.id.slice(0, 12)];
-  return {
-    IPAMConfig:
-      ipv4 === undefined && ipv6 === undefined
-        ? null
-        : { ...(ipv4 === undefined ? {} : { IPv4Address: ipv4 }), ...(ipv6 === undefined ? {} : { IPv6Address: ipv6 }) },
-    Links: null,
-    Aliases: endpoint.aliases.length === 0 ? null : endpoint.aliases,
-    MacAddress: endpoint.mac ?? '',
-    DriverOpts: Object.keys(endpoint.options).length === 0 ? null : endpoint.options,
-    GwPriority: endpoint.gatewayPriority,
-    NetworkID: endpoint.networkId,
-    EndpointID: endpoint.id,
-    Gateway: gateway(endpoint.ipv4),
-    IPAddress: endpoint.ipv4 === null ? '' : addressOf(endpoint.ipv4),
-    IPPrefixLen: endpoint.ipv4 === null ? 0 : lengthOf(endpoint.ipv4),
-    IPv6Gateway: gateway(endpoint.ipv6),
-    GlobalIPv6Address: endpoint.ipv6 === null ? '' : addressOf(endpoint.ipv6),
-    GlobalIPv6PrefixLen: endpoint.ipv6 === null ? 0 : lengthOf(endpoint.ipv6),
-    // The names service exists on user-defined networks only.
-    DNSNames: network === undefined || network.predefined ? null : [...new Set(names)],
-  };
-}
-
 /** `docker ps`: one row. */
-export function containerSummary(view: SandboxView, now: number): Readonly<Record<string, unknown>> {
+export function sandboxSummary(view: SandboxView, now: number): Readonly<Record<string, unknown>> {
   const { sandbox, status } = view;
   const created = Date.parse(sandbox.created);
   return {
@@ -75,7 +41,7 @@ export function containerSummary(view: SandboxView, now: number): Readonly<Recor
 }
 
 /** `docker inspect` */
-export function containerInspect(view: SandboxView): Readonly<Record<string, unknown>> {
+export function sandboxInspect(view: SandboxView): Readonly<Record<string, unknown>> {
   const { sandbox, status, files } = view;
   const command = sandbox.process?.command ?? [];
   const first = sandbox.endpoints.find((endpoint) => view.networks.get(endpoint.networkId)?.name === 'bridge');
@@ -179,7 +145,7 @@ function networkMode({ sandbox, networks }: SandboxView): string {
   return first === undefined ? 'none' : (networks.get(first.networkId)?.name ?? first.networkId);
 }
 
-function statusText(status: ContainerStatus, ageMs: number): string {
+function statusText(status: SandboxStatus, ageMs: number): string {
   switch (status) {
     case 'created':
       return 'Created';
@@ -190,22 +156,4 @@ function statusText(status: ContainerStatus, ageMs: number): string {
     default:
       return status satisfies never;
   }
-}
-
-/** docker/go-units `HumanDuration`: the coarse words of `docker ps`. */
-export function humanDuration(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
-  if (seconds < 1) return 'Less than a second';
-  if (seconds === 1) return '1 second';
-  if (seconds < 60) return `${seconds} seconds`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes === 1) return 'About a minute';
-  if (minutes < 60) return `${minutes} minutes`;
-  const hours = Math.round(minutes / 60);
-  if (hours === 1) return 'About an hour';
-  if (hours < 48) return `${hours} hours`;
-  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
-  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
-  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
-  return `${Math.floor(hours / 24 / 365)} years`;
 }

@@ -1,0 +1,31 @@
+/** `/containers`: list, inspect and create; the rest is in the files beside. */
+import { queryBoolean } from '../query.ts';
+import type { Call, DockerDeps, DockerRoute } from '../route.ts';
+import { ARCHIVE_ROUTES } from './archive.ts';
+import { ATTACH_ROUTES } from './attach.ts';
+import { create } from './create.ts';
+import { containerInspect } from './inspect.ts';
+import { LIFECYCLE_ROUTES } from './lifecycle.ts';
+import { list, sizesOf } from './list.ts';
+import { LOG_ROUTES } from './logs.ts';
+import { sandboxInspect } from './sandbox-shape.ts';
+import { STATS_ROUTES } from './stats.ts';
+import { containerOrSandbox, sandboxView, viewOf } from './view.ts';
+
+export const CONTAINER_ROUTES: readonly DockerRoute[] = [
+  { method: 'GET', path: '/containers/json', summary: 'list, with filters', handle: list },
+  { method: 'GET', path: '/containers/:id/json', summary: 'inspect', handle: inspect },
+  { method: 'POST', path: '/containers/create', summary: 'create', handle: create },
+  ...LIFECYCLE_ROUTES,
+  ...ATTACH_ROUTES,
+  ...LOG_ROUTES,
+  ...STATS_ROUTES,
+  ...ARCHIVE_ROUTES,
+];
+
+async function inspect(deps: DockerDeps, { query, parameter }: Call): Promise<unknown> {
+  const target = containerOrSandbox(deps, parameter('id'));
+  if ('sandbox' in target) return sandboxInspect(sandboxView(deps, target.sandbox));
+  const { container } = target;
+  return containerInspect(viewOf(deps, container), queryBoolean(query, 'size') ? await sizesOf(deps, container) : undefined);
+}

@@ -1,0 +1,56 @@
+/** What Docker can do for a container and Moorline cannot: refused by name, as a container without it would not be the one that was asked for. */
+import { unsupported } from '../../base/errors.ts';
+import type { JsonObject } from '../body.ts';
+
+/** Fields of HostConfig that must say nothing. Subjects of a sentence. */
+const UNBUILT: Readonly<Record<string, string>> = {
+  VolumesFrom: 'taking the volumes of another container (--volumes-from) is',
+  Annotations: 'annotations are',
+  Cgroup: 'joining a cgroup (Cgroup) is',
+  CgroupParent: 'a parent cgroup (--cgroup-parent) is',
+  StorageOpt: 'storage options (--storage-opt) are',
+  BlkioWeight: 'block I/O weights are',
+  BlkioWeightDevice: 'block I/O weights are',
+  BlkioDeviceReadBps: 'block I/O limits are',
+  BlkioDeviceWriteBps: 'block I/O limits are',
+  BlkioDeviceReadIOps: 'block I/O limits are',
+  BlkioDeviceWriteIOps: 'block I/O limits are',
+  CpuRealtimePeriod: 'real-time CPU limits are',
+  CpuRealtimeRuntime: 'real-time CPU limits are',
+  CpusetMems: 'choosing memory nodes (--cpuset-mems) is',
+  DeviceCgroupRules: 'device rules (--device-cgroup-rule) are',
+  DeviceRequests: 'device requests (--gpus) are',
+  CpuCount: 'CpuCount (Windows) is',
+  CpuPercent: 'CpuPercent (Windows) is',
+  IOMaximumIOps: 'IOMaximumIOps (Windows) is',
+  IOMaximumBandwidth: 'IOMaximumBandwidth (Windows) is',
+};
+
+/** Fields with one or more values that ask for what happens anyway. */
+const ONLY: Readonly<Record<string, { readonly values: readonly string[]; readonly what: string }>> = {
+  VolumeDriver: { values: ['', 'local'], what: 'volume drivers are' },
+  CgroupnsMode: { values: ['', 'host'], what: 'private cgroup namespaces (--cgroupns) are' },
+  UsernsMode: { values: ['', 'host'], what: 'user namespaces (--userns) are' },
+  Runtime: { values: ['', 'runc', 'io.containerd.runc.v2'], what: 'choosing a runtime (--runtime) is' },
+  Isolation: { values: ['', 'default'], what: 'isolation (Windows) is' },
+};
+
+/** @throws unsupported naming the feature */
+export function refuseUnbuilt(body: JsonObject): void {
+  const refuse = (what: string): never => {
+    throw unsupported(`Cannot do this for a container: ${what} not supported by Moorline`);
+  };
+  for (const [name, what] of Object.entries(UNBUILT)) if (body.says(name)) refuse(what);
+  for (const [name, { values, what }] of Object.entries(ONLY)) if (!values.includes(body.string(name) ?? '')) refuse(what);
+  const swappiness = body.integer('MemorySwappiness') ?? -1;
+  if (swappiness !== -1) refuse('memory swappiness is');
+  // An empty list is how `--security-opt systempaths=unconfined` arrives.
+  if (body.has('MaskedPaths') || body.has('ReadonlyPaths'))
+    refuse('choosing the masked and read-only paths (systempaths=unconfined) is');
+  const published = Object.values(body.objectListMap('PortBindings') ?? {}).some((bindings) => bindings.length > 0);
+  if (published || body.boolean('PublishAllPorts')) {
+    throw unsupported(
+      'Cannot publish ports: this is not supported by Moorline yet; containers reach each other and the host by address',
+    );
+  }
+}
