@@ -27,6 +27,9 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** Milliseconds that an ending process waits for the thread, which may be in the middle of something. */
+const HALT = 1000;
+
 /** @throws what keeps the kernel thread from starting */
 export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const { instance, tableName, logger } = options;
@@ -55,11 +58,21 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
   };
+  const post = (message: ToWorker): void => worker.postMessage(message);
+  // A thread that still listens for notifications when its process ends (`process.exit`, an error that nobody caught) would abort it:
+  // see `watchReadable`.
+  const halt = (): void => {
+    const flag = new Int32Array(new SharedArrayBuffer(4));
+    post({ halt: flag });
+    Atomics.wait(flag, 0, 0, HALT);
+  };
   worker.on('error', (error) => {
     logger.error({ err: error }, 'The kernel thread failed');
     breakOff(new MoorError('internal', `The kernel thread failed: ${error instanceof Error ? error.message : String(error)}`));
   });
+  process.on('exit', halt);
   worker.on('exit', () => {
+    process.off('exit', halt);
     breakOff(new MoorError('cancelled', 'The kernel thread has ended'));
     ended.resolve();
   });
@@ -75,7 +88,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   });
   await ready.promise;
 
-  const post = (message: ToWorker): void => worker.postMessage(message);
   const ask = async <T>(call: Call): Promise<T> => {
     if (broken !== null) throw broken;
     const id = nextId++;

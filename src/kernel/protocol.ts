@@ -12,7 +12,11 @@ export type Call =
   | { readonly method: 'pins'; readonly directory: string }
   | { readonly method: 'observe' | 'forget'; readonly netns: readonly Netns[] };
 
-export type ToWorker = { readonly id: number; readonly call: Call } | { readonly stop: true };
+export type ToWorker =
+  | { readonly id: number; readonly call: Call }
+  | { readonly stop: true }
+  /** The process ends: let go of the event loop, then set the number to 1 and wake who waits for it. */
+  | { readonly halt: Int32Array<SharedArrayBuffer> };
 
 export type FromWorker =
   | { readonly ready: true }

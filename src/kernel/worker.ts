@@ -73,6 +73,13 @@ async function answer(call: Call): Promise<unknown> {
 
 port.on('message', (message: ToWorker) => {
   clearTimeout(resting);
+  if ('halt' in message) {
+    watch?.[Symbol.dispose]();
+    watch = null;
+    // What was closed is given back at the end of this turn of the loop.
+    setImmediate(() => setImmediate(() => wake(message.halt)));
+    return;
+  }
   if ('stop' in message) {
     watch?.[Symbol.dispose]();
     machine.spaces[Symbol.dispose]();
@@ -87,5 +94,10 @@ port.on('message', (message: ToWorker) => {
     (error: unknown) => send({ id, error: errorData(error) }),
   );
 });
+
+function wake(flag: Int32Array<SharedArrayBuffer>): void {
+  Atomics.store(flag, 0, 1);
+  Atomics.notify(flag, 0);
+}
 
 send({ ready: true });

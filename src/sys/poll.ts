@@ -53,6 +53,9 @@ const handles = new Set<ReturnType<typeof koffi.node.poll>>();
 
 /**
  * Calls back on the event loop as long as the descriptor is readable.
+ *
+ * In a worker thread it must be disposed of before the process ends, a turn of the loop earlier: when Node takes down a thread, koffi 3.3.4
+ * still calls back, which aborts the process, and the loop calls koffi after it was unmapped.
  * @param options.unref do not keep the loop alive for it
  * @returns dispose it before the descriptor is closed
  */
