@@ -1,11 +1,11 @@
 /** Consecutive changes of one namespace in one send, and what the kernel's answers to it mean. */
 import { MoorError } from '../base/errors.ts';
 import type { Applied } from '../contracts/kernel.ts';
+import { deleteLinks } from '../netlink/delete-links.ts';
 import { deleteLink } from '../netlink/link.ts';
 import type { Request } from '../netlink/request.ts';
 import { hasCode } from '../sys/errors.ts';
 import { already, whatExists } from './existing.ts';
-import { removeLinks } from './remove-links.ts';
 import { ALREADY, CHANGED, failed, isRemoval } from './failure.ts';
 import { type RouteChange, requestsOf } from './requests.ts';
 import type { Space, Spaces } from './spaces.ts';
@@ -40,7 +40,7 @@ export class Batch {
     this.#context = context;
   }
 
-  /** Removals of links go together and by themselves: see `removeLinks`. */
+  /** Removals of links go together and by themselves: see `deleteLinks`. */
   fits(change: RouteChange): boolean {
     const last = this.#units.at(-1)?.change;
     return last === undefined || isLinkRemoval(last) === isLinkRemoval(change);
@@ -91,7 +91,7 @@ export class Batch {
     const names = units.flatMap(({ change }) => (isLinkRemoval(change) ? [change.link.name] : []));
     const errors =
       names.length > 0 && names.length === units.length
-        ? removeLinks(this.space.namespace, names)
+        ? deleteLinks(this.space.namespace, names)
         : this.space.route.execute(units.flatMap((unit) => unit.requests));
     const again: Unit[] = [];
     let position = 0;

@@ -41,7 +41,7 @@ export class Watched {
   readonly #routes = new Map<string, RouteMark>();
   /**
    * Indexes of links that a change of ours removed and whose end has not been told yet: a removal is over for us when one end of a pair is gone
-   * (netlink/delete-aside.ts), and what still comes of the other says how the kernel takes it down.
+   * (netlink/delete-links.ts), and what still comes of the other says how the kernel takes it down.
    */
   readonly #leaving = new Set<number>();
 

@@ -14,6 +14,7 @@ import { flow } from '../wire/netlink/conntrack.ts';
 import { nfgenmsg, nlattr, nlmsgerr, nlmsgerrAttributes, nlmsghdr } from '../wire/netlink/header.ts';
 import { link } from '../wire/netlink/link.ts';
 import { cacheinfo as neighbourCacheinfo, neighbour } from '../wire/netlink/neighbour.ts';
+import { netconf } from '../wire/netlink/netconf.ts';
 import { nftGeneration, nftObject } from '../wire/netlink/nftables.ts';
 import { nsid } from '../wire/netlink/nsid.ts';
 import { route } from '../wire/netlink/route.ts';
@@ -37,6 +38,7 @@ const HEADERS = [
   'linux/if_tun.h',
   'linux/magic.h',
   'linux/neighbour.h',
+  'linux/netconf.h',
   'linux/net_namespace.h',
   'linux/netfilter.h',
   'linux/netfilter/nf_tables.h',
@@ -59,7 +61,19 @@ for (const [name, constants] of [...Object.entries(wire), ...Object.entries(sys)
   for (const [c, value] of Object.entries(constants)) expected.set(c, value);
 }
 const structs: Struct<string>[] = [nlmsghdr, nlattr, nlmsgerr, addressCacheinfo, neighbourCacheinfo];
-const roots: Codec<unknown>[] = [nlmsgerrAttributes, link, address, route, rule, neighbour, nsid, flow, nftGeneration, nftObject];
+const roots: Codec<unknown>[] = [
+  nlmsgerrAttributes,
+  link,
+  address,
+  route,
+  rule,
+  neighbour,
+  netconf,
+  nsid,
+  flow,
+  nftGeneration,
+  nftObject,
+];
 let attributeCount = 0;
 for (const root of roots) visit(root);
 for (const { c, size, fields } of [...structs, nfgenmsg]) {

@@ -5,7 +5,7 @@ import type { Mac } from '../base/mac.ts';
 import { withNetns } from '../sys/netns.ts';
 import { createTun } from '../sys/tun.ts';
 import { failureOf, Lab, pick, type Shown } from './lab.ts';
-import { addLink, deleteLink, deleteLinks, dumpLinks, getLink, setBridgePort, setLink } from './link.ts';
+import { addLink, deleteLink, dumpLinks, getLink, setBridgePort, setLink } from './link.ts';
 import { NetlinkSocket } from './socket.ts';
 
 const MAC_A = '02:42:0a:00:00:0a' as Mac;
@@ -236,29 +236,6 @@ describe('links', () => {
     assert.equal(errors[1024]?.kind, 'exhausted');
     assert.equal(errors[1024]?.kernel?.code, 'EXFULL');
     assert.equal(host.route.collect(dumpLinks({ master: 10 })).length, 1023);
-  });
-
-  test('many links are deleted at once, and each says what became of it', () => {
-    using lab = new Lab();
-    const host = lab.namespace('host');
-    const veth = (i: number) => addLink({ name: `v${i}`, index: 100 + i, kind: { type: 'veth', peer: { name: `p${i}` } } });
-    host.apply(bridge('br0', 10), ...Array.from({ length: 20 }, (_, i) => veth(i)));
-    const names = Array.from({ length: 19 }, (_, i) => `v${i}`);
-    assert.deepEqual(
-      deleteLinks(host.route, [...names, 'none', 10]).map((error) => error?.message ?? null),
-      [...names.map(() => null), 'ip link del none: no such device (ENODEV)', null],
-    );
-    const left = (): readonly unknown[] => host.show('ip -j link').map((item) => item['ifname']);
-    assert.deepEqual(left(), ['lo', 'p19', 'v19']);
-    // The loopback cannot be deleted; that does not keep the other one.
-    assert.deepEqual(
-      deleteLinks(host.route, ['lo', 'v19']).map((error) => error?.kernel?.code ?? null),
-      ['EOPNOTSUPP', null],
-    );
-    assert.deepEqual(left(), ['lo']);
-    assert.equal(host.show('ip -j link show lo')[0]?.['group'], 'default');
-    assert.equal(deleteLinks(host.route, ['none'])[0]?.kernel?.operation, 'ip link del none');
-    assert.deepEqual(deleteLinks(host.route, []), []);
   });
 
   test('a macvlan device is born in another namespace than its parent', () => {

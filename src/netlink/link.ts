@@ -1,6 +1,4 @@
 /** Links: ip-link(8), bridge-link(8). */
-import { randomInt } from 'node:crypto';
-import type { MoorError } from '../base/errors.ts';
 import type { Mac } from '../base/mac.ts';
 import { familyH, ifH, ifLinkH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { link as linkMessage } from '../wire/netlink/link.ts';
@@ -16,7 +14,6 @@ import {
   type NewLinkKind,
   type PortChange,
 } from './link-spec.ts';
-import type { NetlinkSocket } from './socket.ts';
 import { change, type Query, query, type Received, type Request } from './request.ts';
 
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkH;
@@ -122,34 +119,10 @@ export function deleteLink(link: LinkRef): Request {
   return change(`ip link del ${dev(link)}`, RTM_DELLINK, { codec: linkMessage, value: reference(link) });
 }
 
-/**
- * Deletes links and waits for the kernel's grace periods (some 5 to 20 ms, RCU) once for all of them, not once for each: they are put in a group of
- * their own, and the group is deleted.
- * @returns one entry per link: null = done, or why not (gone already: ENODEV)
- */
-export function deleteLinks(socket: NetlinkSocket, links: readonly LinkRef[]): readonly (MoorError | null)[] {
-  const one = links.map(deleteLink);
-  if (links.length < 2) return socket.execute(one);
-  const group = randomInt(FIRST_GROUP, 2 * FIRST_GROUP);
-  const words = one.map(({ what }) => what);
-  const marked = socket.execute(links.map((link, i) => ({ ...setLink(link, { group }), what: words[i] ?? '' })));
-  if (marked.every(Boolean)) return marked;
-  const all = change(`ip link del group ${group}`, RTM_DELLINK, {
-    codec: linkMessage,
-    value: { header: {}, attributes: { group } },
-  });
-  const [failure] = socket.execute([all]);
-  if (!failure) return marked;
-  // One that cannot be deleted, such as a physical device, spoils the group for the others.
-  return links.map((link, i) => {
-    const error = marked[i] ?? socket.execute([deleteLink(link)])[0] ?? null;
-    if (error && !marked[i]) socket.execute([setLink(link, { group: 0 })]);
-    return error;
-  });
+/** Deletes all links of a group. */
+export function deleteGroup(group: number): Request {
+  return change(`ip link del group ${group}`, RTM_DELLINK, { codec: linkMessage, value: { header: {}, attributes: { group } } });
 }
-
-/** Small numbers are given by people (/etc/iproute2/group); a random large one is nobody's. */
-const FIRST_GROUP = 2 ** 30;
 
 /** A link as the kernel shows it. */
 export interface LinkInfo {

@@ -10,6 +10,7 @@ import { address as addressMessage } from '../wire/netlink/address.ts';
 import { familyH, ifH, netfilterH, netlinkH, nfnetlinkH, nfTablesH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { link as linkMessage } from '../wire/netlink/link.ts';
 import { neighbour as neighbourMessage } from '../wire/netlink/neighbour.ts';
+import { netconf } from '../wire/netlink/netconf.ts';
 import { nftGeneration, nftObject } from '../wire/netlink/nftables.ts';
 import { eachMessage, type Frame } from './frame.ts';
 import type { Received } from './request.ts';
@@ -68,8 +69,6 @@ export interface Monitor<E> extends Disposable {
 export interface RouteMonitorOptions {
   /** Also namespaces that have an id in this one (NETLINK_LISTEN_ALL_NSID). */
   readonly allNsid?: boolean;
-  /** Only links, and ports of bridges. */
-  readonly linksOnly?: boolean;
   /** Also neighbours and forwarding entries, which change often. */
   readonly neighbours?: boolean;
   /** Where to listen; default: the thread's namespace. */
@@ -84,9 +83,7 @@ const RECEIVE_BUFFER = 8 << 20;
 export function openRouteMonitor(options: RouteMonitorOptions = {}): Monitor<RouteEvent> {
   const { RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE } =
     rtnetlinkH;
-  const groups = options.linksOnly
-    ? [RTNLGRP_LINK]
-    : [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE];
+  const groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE];
   return open({
     protocol: netlinkH.NETLINK_ROUTE,
     groups: options.neighbours ? [...groups, RTNLGRP_NEIGH] : groups,
@@ -94,6 +91,26 @@ export function openRouteMonitor(options: RouteMonitorOptions = {}): Monitor<Rou
     netns: options.netns,
     receiveBuffer: options.receiveBuffer ?? RECEIVE_BUFFER,
     decode: routeEvent,
+  });
+}
+
+/** A link that nobody can find any more. */
+export interface Departure {
+  readonly type: 'departure';
+  readonly index: number;
+}
+
+/**
+ * Links that leave, as early as the kernel tells: see `deleteLinks`. (A link that is renamed by somebody is told, too.)
+ */
+export function openDepartureMonitor(netns: Fd): Monitor<Departure> {
+  return open({
+    protocol: netlinkH.NETLINK_ROUTE,
+    groups: [rtnetlinkH.RTNLGRP_LINK, rtnetlinkH.RTNLGRP_IPV4_NETCONF],
+    allNsid: false,
+    netns,
+    receiveBuffer: RECEIVE_BUFFER,
+    decode: departure,
   });
 }
 
@@ -192,6 +209,17 @@ function routeEvent(message: Received, nsid: number | null): RouteEvent | undefi
     default:
       return undefined;
   }
+}
+
+function departure(message: Received): Departure | undefined {
+  if (message.type === rtnetlinkH.RTM_DELNETCONF) {
+    const { index = 0 } = message.read(netconf).attributes;
+    return { type: 'departure', index };
+  }
+  if (message.type !== rtnetlinkH.RTM_DELLINK) return undefined;
+  const { header } = message.read(linkMessage);
+  // A port that leaves its bridge is told the same way.
+  return header.family === familyH.AF_BRIDGE ? undefined : { type: 'departure', index: header.index };
 }
 
 const { NFT_MSG_NEWGEN } = nfTablesH;

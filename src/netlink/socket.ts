@@ -29,6 +29,14 @@ const BATCH_BYTES = 256 << 10;
 /** A dump of something that changes all the time is given up after so many starts. */
 const DUMP_TRIES = 10;
 
+/** A request that the kernel is at. Neither function waits. */
+export interface Aside {
+  /** Whether the kernel has finished. */
+  readonly done: () => boolean;
+  /** null = done, undefined = not answered yet, or why not */
+  readonly answer: () => MoorError | null | undefined;
+}
+
 /**
  * A request socket: made in one namespace, used by one thread. Nothing waits: the kernel has answered by the time a send returns.
  */
@@ -90,26 +98,24 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Sends one request from a thread of Node's pool, so that this one can go on while the kernel works. Nothing else may be asked of this
-   * socket until `done`.
-   * @param done on the event loop, when the kernel has finished: the socket may be closed then
-   * @returns asks for the answer, without waiting: null = done, undefined = none yet, or why not
+   * Sends one request on another thread, so that this one can go on while the kernel works. Nothing else may be asked of this socket
+   * before `done` of what this returns, nor may it be closed.
    */
-  executeAside(request: Request, done: () => void): () => MoorError | null | undefined {
+  executeAside(request: Request): Aside {
     const sequence = this.#nextSequence();
-    const bytes = this.#out.slice(0, this.#place(request, 0));
-    this.#fd.sendAside(bytes, () => {
-      bytes.fill(0); // here, so that it lives until now
-      done();
-    });
-    return () => {
-      let answer: MoorError | null | undefined;
-      const length = this.#fd.receive();
-      if (length < 0) return undefined;
-      eachMessage(this.#in, length, (frame) => {
-        if (frame.type === netlinkH.NLMSG_ERROR && frame.sequence === sequence) answer = errorOf(frame, request.what);
-      });
-      return answer;
+    const length = this.#place(request, 0);
+    const write = this.#fd.sendAside(this.#out.subarray(0, length));
+    return {
+      done: () => write.done(),
+      answer: () => {
+        let answer: MoorError | null | undefined;
+        const length = this.#fd.receive();
+        if (length < 0) return undefined;
+        eachMessage(this.#in, length, (frame) => {
+          if (frame.type === netlinkH.NLMSG_ERROR && frame.sequence === sequence) answer = errorOf(frame, request.what);
+        });
+        return answer;
+      },
     };
   }
 

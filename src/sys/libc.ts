@@ -7,12 +7,12 @@ import koffi from 'koffi';
 import { kernelError } from './errors.ts';
 
 const library = koffi.load('libc.so.6');
+/** Part of libc.so.6 since glibc 2.34, and then a way to it. */
+const realtime = koffi.load('librt.so.1');
 
 /** An address in memory, from `addressOf`. */
 export type Address = number;
 type Bytes = Uint8Array | null;
-
-const send = library.func('int64_t send(int fd, const void *data, size_t size, int flags)');
 
 export const libc = {
   open: library.func('int open(const char *path, int flags, int mode)') as (path: string, flags: number, mode: number) => number,
@@ -44,11 +44,9 @@ export const libc = {
   openat2: library.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'const char *', 'void *', 'int64_t']) as (
     ...args: [number: number, directory: number, path: string, how: Uint8Array, size: number]
   ) => number,
-  send: send as (...args: [fd: number, data: Uint8Array, size: number, flags: number]) => number,
-  /** On a thread of Node's pool. The data must stay where it is until `done`, which runs on the calling thread's event loop. */
-  sendAside: send.async as (
-    ...args: [fd: number, data: Uint8Array, size: number, flags: number, done: (error: unknown, result: number) => void]
-  ) => void,
+  send: library.func('int64_t send(int fd, const void *data, size_t size, int flags)') as (
+    ...args: [fd: number, data: Uint8Array, size: number, flags: number]
+  ) => number,
   sendto: library.func(
     'int64_t sendto(int fd, const void *data, size_t size, int flags, const void *address, uint32_t length)',
   ) as (...args: [fd: number, data: Uint8Array, size: number, flags: number, address: Uint8Array, length: number]) => number,
@@ -81,6 +79,16 @@ export const libc = {
     size: number,
     advice: number,
   ) => number,
+  calloc: library.func('int64_t calloc(size_t count, size_t size)') as (count: number, size: number) => Address,
+  free: library.func('void free(int64_t block)') as (block: Address) => void,
+  memcpy: library.func('int64_t memcpy(int64_t to, const void *from, size_t size)') as (
+    to: Address,
+    from: Uint8Array,
+    size: number,
+  ) => Address,
+  aioWrite: realtime.func('int aio_write(int64_t block)') as (block: Address) => number,
+  aioError: realtime.func('int aio_error(int64_t block)') as (block: Address) => number,
+  aioReturn: realtime.func('int64_t aio_return(int64_t block)') as (block: Address) => number,
   signal: library.func('int64_t signal(int number, int64_t handler)') as (number: number, handler: number) => number,
   sigprocmask: library.func('int sigprocmask(int how, const void *set, void *old)') as (
     how: number,

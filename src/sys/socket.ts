@@ -1,4 +1,5 @@
 /** Netlink sockets at the level of system calls: whole datagrams in and out, through one buffer that is reused. */
+import { AsideWrite } from './aio.ts';
 import { netlinkSocketH, socketH } from './constants.ts';
 import { errnoName, kernelError } from './errors.ts';
 import { Fd } from './fd.ts';
@@ -82,12 +83,11 @@ export class NetlinkFd implements Disposable {
   }
 
   /**
-   * The same on a thread of Node's pool, for what keeps the kernel busy after its answer is known. This thread goes on.
-   * @param bytes must stay as they are until `done`
-   * @param done on this thread's event loop, when the kernel has finished
+   * The same on another thread, for what keeps the kernel busy after its answer is known. This one goes on.
+   * @returns whose end must be awaited before this is closed
    */
-  sendAside(bytes: Uint8Array, done: () => void): void {
-    libc.sendAside(this.fd.number, bytes, bytes.length, socketH.MSG_NOSIGNAL, done);
+  sendAside(bytes: Uint8Array): AsideWrite {
+    return new AsideWrite(this.fd, bytes);
   }
 
   /**
