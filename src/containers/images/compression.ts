@@ -44,14 +44,14 @@ async function* inflate(source: Chunks, inflater: Gunzip | ZstdDecompress, what:
   const input = Readable.from(source);
   const fed = pipeline(input, inflater).then(
     () => null,
-    (error: unknown) => error,
+    (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
   );
   try {
     for await (const chunk of inflater) yield chunk as Buffer;
     const error = await fed;
     if (error) throw error;
   } catch (error) {
-    throw isZlib(error) ? invalid(`Cannot read ${what}: ${(error as Error).message}`) : error;
+    throw isZlib(error) ? invalid(`Cannot read ${what}: ${error.message}`) : error;
   } finally {
     input.destroy();
     inflater.destroy();
@@ -59,7 +59,7 @@ async function* inflate(source: Chunks, inflater: Gunzip | ZstdDecompress, what:
   }
 }
 
-const isZlib = (error: unknown): boolean =>
+const isZlib = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' && /^(Z_|ZSTD_)/.test(error.code);
 
 async function peek(source: Chunks): Promise<{ readonly head: Buffer; readonly all: AsyncGenerator<Buffer, void> }> {

@@ -3,14 +3,15 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Logger } from '../../base/clock.ts';
 import { invalid, MoorError } from '../../base/errors.ts';
+import { KeyedLock } from '../../base/keyed-lock.ts';
 import type { Images } from '../../contracts/containers.ts';
 import type { Store } from '../../contracts/store.ts';
 import { Catalogue } from './catalogue.ts';
 import { importRoot } from './import.ts';
+import { NAMES } from './ingest.ts';
 import { insecureRegistries } from './insecure.ts';
 import { LayerStore } from './layers.ts';
 import { load } from './load.ts';
-import { Lock } from './lock.ts';
 import { type Limits, LIMITS, type Programs, PROGRAMS } from './programs.ts';
 import { pull } from './pull.ts';
 import { parseReference, withTag } from './reference.ts';
@@ -43,7 +44,7 @@ export async function createImages(options: ImagesOptions): Promise<Images> {
   const ports = {
     layers,
     catalogue,
-    lock: new Lock(),
+    lock: new KeyedLock(),
     limits,
     clock,
     skopeo: programs.skopeo,
@@ -62,13 +63,13 @@ export async function createImages(options: ImagesOptions): Promise<Images> {
     save: async (references) => save(ports, references),
     import: (tar, how) => importRoot(ports, tar, how),
     pull: (reference, how) => pull(ports, reference, how),
-    tag: (reference, target) =>
-      ports.lock.run(async () => {
-        const { id } = catalogue.find(reference);
-        const name = withTag(parseReference(target));
-        if (name.digest !== null) throw invalid('refusing to create a tag with a digest reference');
-        await catalogue.commit({ tag: [{ reference: name, id }] });
-      }),
+    tag: async (reference, target) => {
+      using _held = await ports.lock.hold(NAMES);
+      const { id } = catalogue.find(reference);
+      const name = withTag(parseReference(target));
+      if (name.digest !== null) throw invalid('refusing to create a tag with a digest reference');
+      await catalogue.commit({ tag: [{ reference: name, id }] });
+    },
     remove: (reference, how) => remove(ports, reference, how),
     prune: (how) => prune(ports, how),
     lower: (imageId) => {

@@ -3,21 +3,23 @@ import { link } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MoorError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
+import type { KeyedLock } from '../../base/keyed-lock.ts';
 import type { Progress } from '../../contracts/containers.ts';
 import type { Catalogue, CatalogueChange } from './catalogue.ts';
 import { shortDigest } from './digest.ts';
 import { fillsDisk } from './files.ts';
 import type { LayerStore, Prepared } from './layers.ts';
-import type { Lock } from './lock.ts';
 import type { ImagePlan } from './plan.ts';
 import { byteProgress } from './throttle.ts';
 
 export interface Stores {
   readonly layers: LayerStore;
   readonly catalogue: Catalogue;
-  /** Held while names and layers change. */
-  readonly lock: Lock;
+  /** Its key NAMES is held while names and layers change. */
+  readonly lock: KeyedLock;
 }
+
+export const NAMES = 'names';
 
 export interface IngestRequest {
   readonly plans: readonly ImagePlan[];
@@ -66,14 +68,19 @@ export async function commit(stores: Stores, { prepared, change }: CommitRequest
   const { layers, catalogue, lock } = stores;
   await catalogue.write(change.add ?? []);
   await layers.sync(signal);
-  await lock.run(async () => {
-    try {
-      await layers.publish(prepared);
-      await catalogue.commit(change);
-    } finally {
-      await layers.collect(catalogue.used());
-    }
-  });
+  using _held = await lock.hold(NAMES);
+  try {
+    await layers.publish(prepared);
+    await catalogue.commit(change);
+  } finally {
+    await layers.collect(catalogue.used());
+  }
+}
+
+/** Removes layers that nothing needs any more. */
+export async function collect({ layers, catalogue, lock }: Stores): Promise<void> {
+  using _held = await lock.hold(NAMES);
+  await layers.collect(catalogue.used());
 }
 
 type LayerRequest = IngestRequest & { readonly plan: ImagePlan; readonly index: number };

@@ -3,7 +3,7 @@ import { conflict } from '../../base/errors.ts';
 import type { Image } from '../../model/container.ts';
 import type { StoredImage } from './config.ts';
 import { hexOf } from './digest.ts';
-import type { Stores } from './ingest.ts';
+import { NAMES, type Stores } from './ingest.ts';
 import { familiarText, fullName, fullText, isDigest, parseReference, type Reference, withTag } from './reference.ts';
 
 export interface Removed {
@@ -25,24 +25,23 @@ export interface RemoveOptions {
  * container's root is built on its layers.
  * @throws not-found, conflict; then nothing was changed
  */
-export function remove(stores: Stores, text: string, options: RemoveOptions): Promise<readonly Removed[]> {
-  return stores.lock.run(async () => {
-    const { catalogue } = stores;
-    const stored = catalogue.find(text);
-    const references = catalogue.references(stored.id);
-    const user = options.inUse(stored.id);
-    const given = nameOf(stores, stored, text);
-    if (given === null) {
-      checkId(stored, isSingle(references), options);
-      return takeAway(stores, stored, { untag: references, drop: user === null });
-    }
-    if (!options.force && user !== null && isSingle(references)) {
-      const who = `container ${shortName(user)} is using its referenced image ${hexOf(stored.id).slice(0, 12)}`;
-      throw conflict(`conflict: unable to remove repository reference "${text}" (must force) - ${who}`);
-    }
-    const untag = withDigests(given, references);
-    return takeAway(stores, stored, { untag, drop: untag.length === references.length && user === null });
-  });
+export async function remove(stores: Stores, text: string, options: RemoveOptions): Promise<readonly Removed[]> {
+  using _held = await stores.lock.hold(NAMES);
+  const { catalogue } = stores;
+  const stored = catalogue.find(text);
+  const references = catalogue.references(stored.id);
+  const user = options.inUse(stored.id);
+  const given = nameOf(stores, stored, text);
+  if (given === null) {
+    checkId(stored, isSingle(references), options);
+    return takeAway(stores, stored, { untag: references, drop: user === null });
+  }
+  if (!options.force && user !== null && isSingle(references)) {
+    const who = `container ${shortName(user)} is using its referenced image ${hexOf(stored.id).slice(0, 12)}`;
+    throw conflict(`conflict: unable to remove repository reference "${text}" (must force) - ${who}`);
+  }
+  const untag = withDigests(given, references);
+  return takeAway(stores, stored, { untag, drop: untag.length === references.length && user === null });
 }
 
 /** Unused images without a name, or with `all` those with names, too. */
@@ -54,18 +53,17 @@ export async function prune(
     readonly inUse: (imageId: string) => string | null;
   },
 ): Promise<{ readonly deleted: readonly Removed[]; readonly reclaimed: number }> {
-  return stores.lock.run(async () => {
-    const { catalogue, layers } = stores;
-    const deleted: Removed[] = [];
-    const before = layers.size();
-    for (const stored of catalogue.all) {
-      const references = catalogue.references(stored.id);
-      if (options.inUse(stored.id) !== null || (references.length > 0 && !options.all)) continue;
-      if (options.accepts(catalogue.show(stored)))
-        deleted.push(...(await takeAway(stores, stored, { untag: references, drop: true })));
-    }
-    return { deleted, reclaimed: before - layers.size() };
-  });
+  using _held = await stores.lock.hold(NAMES);
+  const { catalogue, layers } = stores;
+  const deleted: Removed[] = [];
+  const before = layers.size();
+  for (const stored of catalogue.all) {
+    const references = catalogue.references(stored.id);
+    if (options.inUse(stored.id) !== null || (references.length > 0 && !options.all)) continue;
+    if (options.accepts(catalogue.show(stored)))
+      deleted.push(...(await takeAway(stores, stored, { untag: references, drop: true })));
+  }
+  return { deleted, reclaimed: before - layers.size() };
 }
 
 async function takeAway(

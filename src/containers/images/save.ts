@@ -4,7 +4,7 @@ import { invalid, MoorError } from '../../base/errors.ts';
 import type { StoredImage } from './config.ts';
 import { hexOf } from './digest.ts';
 import { DOCKER_MANIFEST } from './docker-archive.ts';
-import type { Stores } from './ingest.ts';
+import { collect, type Stores } from './ingest.ts';
 import type { Layer } from './layers.ts';
 import { familiarName, familiarText, parseReference, type Reference } from './reference.ts';
 import { END, entryOf, fileOf, headerOf, pad } from './tar/write.ts';
@@ -27,7 +27,8 @@ export function save(stores: Stores, references: readonly string[]): Readable {
   const stream = Readable.from(write(stores, chosen), { objectMode: false });
   stream.once('close', () => {
     pins[Symbol.dispose]();
-    void stores.lock.run(() => stores.layers.collect(stores.catalogue.used()));
+    // What could not be removed now is removed by the next change, or start.
+    collect(stores).catch(() => {});
   });
   return stream;
 }
