@@ -1,10 +1,10 @@
 /** A connected SOCK_SEQPACKET socket on Node's event loop; libuv itself knows streams and datagrams only. */
-import koffi from 'koffi';
 import { dirname } from 'node:path';
 import { fcntlH, socketH } from './constants.ts';
 import { errnoName, kernelError } from './errors.ts';
 import { Fd, openFile } from './fd.ts';
 import { check, lastErrno, libc } from './libc.ts';
+import { carryOn, pollEvents } from './poll.ts';
 
 /** `struct sockaddr_un`, <sys/un.h>: u16 family, char path[108] with its NUL. */
 const PATH_LIMIT = 107;
@@ -31,7 +31,7 @@ const open = new Set<PacketSocket>();
 export class PacketSocket implements Disposable {
   readonly #fd: Fd;
   readonly #listener: PacketListener;
-  readonly #poll: ReturnType<typeof koffi.node.poll>;
+  readonly #poll: ReturnType<typeof pollEvents>;
   readonly #buffer = Buffer.allocUnsafe(RECEIVE);
   readonly #pending: Pending[] = [];
   #reading = true;
@@ -41,7 +41,7 @@ export class PacketSocket implements Disposable {
   constructor(path: string, listener: PacketListener) {
     this.#fd = connect(path);
     this.#listener = listener;
-    this.#poll = koffi.node.poll(this.#fd.number, { readable: true }, () => this.#ready());
+    this.#poll = pollEvents(this.#fd, { readable: true }, () => this.#ready());
     open.add(this);
   }
 
@@ -127,7 +127,11 @@ export class PacketSocket implements Disposable {
   #watch(): void {
     const events = { readable: this.#reading, writable: this.#pending.length > 0 };
     if (!events.readable && !events.writable) this.#poll.stop();
-    else this.#poll.start(events, () => this.#ready());
+    else
+      this.#poll.start(
+        events,
+        carryOn(() => this.#ready()),
+      );
   }
 }
 

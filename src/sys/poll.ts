@@ -48,6 +48,28 @@ export function clearEvent(event: Fd): boolean {
   return true;
 }
 
+/** koffi's, with the promises that a listener resolves being carried on at once. */
+export function pollEvents(fd: Fd, events: PollEvents, listener: () => void): ReturnType<typeof koffi.node.poll> {
+  return koffi.node.poll(fd.number, events, carryOn(listener));
+}
+
+export interface PollEvents {
+  readonly readable: boolean;
+  readonly writable?: boolean;
+  readonly disconnect?: boolean;
+}
+
+/**
+ * koffi calls back without Node knowing (napi_call_function, not napi_make_callback): promises that were resolved would wait for whatever
+ * event comes next, which on an idle machine is minutes. An immediate is such an event, in the same turn of the loop.
+ */
+export const carryOn = (listener: () => void) => (): void => {
+  setImmediate(noop);
+  listener();
+};
+
+const noop = (): void => {};
+
 /** koffi collects a handle that nobody references, and the loop then stops listening in silence. */
 const handles = new Set<ReturnType<typeof koffi.node.poll>>();
 
@@ -60,7 +82,7 @@ const handles = new Set<ReturnType<typeof koffi.node.poll>>();
  * @returns dispose it before the descriptor is closed
  */
 export function watchReadable(fd: Fd, listener: () => void, options: { readonly unref?: boolean } = {}): Disposable {
-  const handle = koffi.node.poll(fd.number, { readable: true, disconnect: true }, listener);
+  const handle = pollEvents(fd, { readable: true, disconnect: true }, listener);
   if (options.unref) handle.unref();
   handles.add(handle);
   return {

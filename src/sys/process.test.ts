@@ -152,3 +152,15 @@ test('errors have a kind, a code and the words of the kernel', () => {
   assert.equal(hasCode(new Error('EINVAL'), 'EINVAL'), false);
   assert.throws(() => setThreadName('sixteen-bytes-xx'), { kind: 'invalid' });
 });
+
+test('the end of a process carries on what waits for it, in a program where nothing else happens', () => {
+  // A process that is no child of the program: no SIGCHLD wakes it. The first poll of a process works by accident, the second did not.
+  const code = `import(${url('./process.ts')}).then(async (m) => {
+    setTimeout(() => process.exit(9), 20_000);
+    for (const pid of process.argv.slice(1)) await m.pidExit(m.openPid(Number(pid)));
+    process.exit(0);
+  });`;
+  const children = ['0.5', '1'].map((seconds) => spawn('sleep', [seconds]));
+  const pids = children.map(({ pid }) => String(pid));
+  assert.equal(spawnSync(process.execPath, ['-e', code, ...pids]).status, 0);
+});
