@@ -38,7 +38,14 @@ test('a container comes, runs, ends and goes without a trace', async () => {
   assert.deepEqual(await leftovers(world), NOTHING);
   assert.deepEqual(bench.actions(), ['container create', 'container start', 'container die', 'container destroy']);
   const die = bench.events.find(({ action }) => action === 'die');
-  assert.deepEqual(die?.attributes, { from: 'image', mine: '1', exitCode: '3', execDuration: '0', image: 'busybox', name: 'web' });
+  assert.deepEqual(die?.attributes, {
+    from: 'image',
+    mine: '1',
+    exitCode: '3',
+    execDuration: '0',
+    image: 'busybox',
+    name: 'web',
+  });
 });
 
 test('--rm: gone when it has ended, and whoever waits for that is told the exit code', async () => {
@@ -167,7 +174,10 @@ test('pause: frozen and told, woken by what ends it', async () => {
   await containers.pause('web');
   assert.equal(containers.get('web').state.status, 'paused');
   await assert.rejects(containers.pause('web'), { message: `Container ${id} is already paused` });
-  await assert.rejects(containers.start('web'), { kind: 'conflict', message: 'cannot start a paused container, try unpause instead' });
+  await assert.rejects(containers.start('web'), {
+    kind: 'conflict',
+    message: 'cannot start a paused container, try unpause instead',
+  });
   await assert.rejects(containers.remove('web', { force: false, volumes: false }), {
     message:
       'cannot remove container "web": container is paused: unpause and then stop the container before removing or force remove',
@@ -190,7 +200,10 @@ test('names: one holder, also against sandboxes; rename reaches the network', as
   await assert.rejects(containers.create(spec({ name: 'bare' })), { kind: 'conflict', message: /"\/bare" is already in use/ });
   await assert.rejects(containers.create(spec({ name: 'x y' })), { kind: 'invalid', message: /Invalid container name \(x y\)/ });
   await containers.start('web');
-  await assert.rejects(containers.rename('web', 'bare'), { kind: 'conflict', message: /^Error when allocating new name: Conflict/ });
+  await assert.rejects(containers.rename('web', 'bare'), {
+    kind: 'conflict',
+    message: /^Error when allocating new name: Conflict/,
+  });
   await assert.rejects(containers.rename('web', 'web'), { kind: 'invalid' });
   await containers.rename('web', 'www');
   assert.equal(containers.get('www').id, id);
@@ -254,10 +267,17 @@ test('update: limits reach the process, and are checked', async () => {
   const { containers } = bench;
   await containers.create(spec({ name: 'web' }));
   await containers.start('web');
-  await containers.update('web', { Memory: 64 << 20, MemorySwap: 128 << 20, RestartPolicy: { Name: 'always', MaximumRetryCount: 0 } });
+  await containers.update('web', {
+    Memory: 64 << 20,
+    MemorySwap: 128 << 20,
+    RestartPolicy: { Name: 'always', MaximumRetryCount: 0 },
+  });
   assert.deepEqual(world.runtime.updates, [{ Memory: 64 << 20, MemorySwap: 128 << 20 }]);
   assert.equal(containers.get('web').hostConfig.RestartPolicy.Name, 'always');
-  await assert.rejects(containers.update('web', { Memory: 1000 }), { kind: 'invalid', message: 'Minimum memory limit allowed is 6MB' });
+  await assert.rejects(containers.update('web', { Memory: 1000 }), {
+    kind: 'invalid',
+    message: 'Minimum memory limit allowed is 6MB',
+  });
 });
 
 test('prune: what does not run and is accepted', async () => {

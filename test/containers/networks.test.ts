@@ -25,7 +25,12 @@ test('several networks with everything that can be said of an attachment; the sa
   const view = (): unknown =>
     engine.sandboxes
       .get(id)
-      .endpoints.map(({ interfaceName, requested, aliases, gatewayPriority }) => [interfaceName, requested, aliases, gatewayPriority]);
+      .endpoints.map(({ interfaceName, requested, aliases, gatewayPriority }) => [
+        interfaceName,
+        requested,
+        aliases,
+        gatewayPriority,
+      ]);
   await containers.start('web');
   const first = view();
   assert.deepEqual(first, [
@@ -103,9 +108,8 @@ test('on the host network: no namespace, the host files in a copy, no other netw
   using world = newWorld();
   await using bench = await start(world);
   const { containers } = bench;
-  const { id } = (
-    await containers.create(spec({ name: 'web', host: { NetworkMode: 'host', ExtraHosts: ['db:10.0.0.9'] } }))
-  ).container;
+  const { id } = (await containers.create(spec({ name: 'web', host: { NetworkMode: 'host', ExtraHosts: ['db:10.0.0.9'] } })))
+    .container;
   await containers.start('web');
   const request = world.runtime.containers.get(id)?.request;
   assert.equal(request?.netns, null);

@@ -17,7 +17,10 @@ const REFUSALS: readonly Refusal[] = [
     asked: { host: { NetworkMode: 'container:' } },
     message: 'Invalid network mode: invalid container format container:<name|id>',
   },
-  { asked: { config: { Hostname: 'x' }, host: { NetworkMode: 'container:a' } }, message: 'conflicting options: hostname and the network mode' },
+  {
+    asked: { config: { Hostname: 'x' }, host: { NetworkMode: 'container:a' } },
+    message: 'conflicting options: hostname and the network mode',
+  },
   { asked: { host: { NetworkMode: 'container:a', Dns: ['1.1.1.1'] } }, message: 'conflicting options: dns and the network mode' },
   {
     asked: { host: { NetworkMode: 'container:a', ExtraHosts: ['a:1.1.1.1'] } },
@@ -70,7 +73,10 @@ const REFUSALS: readonly Refusal[] = [
   { asked: { host: { ExtraHosts: ['nothing'] } }, message: 'bad format for add-host: "nothing"' },
   { asked: { host: { ExtraHosts: ['a:b'] } }, message: 'invalid IP address in add-host: "b"' },
   { asked: { host: { PidMode: 'x' } }, message: 'invalid PID mode: x' },
-  { asked: { host: { LogConfig: { Type: 'syslog2', Config: {} } } }, message: "logger: no log driver named 'syslog2' is registered" },
+  {
+    asked: { host: { LogConfig: { Type: 'syslog2', Config: {} } } },
+    message: "logger: no log driver named 'syslog2' is registered",
+  },
   { asked: { config: { WorkingDir: 'x' } }, message: "the working directory 'x' is invalid, it needs to be an absolute path" },
   { asked: { config: { Env: ['=x'] } }, message: 'invalid environment variable: =x' },
   { asked: { config: { StopSignal: 'SIGNOPE' } }, message: 'Invalid signal: SIGNOPE' },

@@ -1,5 +1,5 @@
 /** The service of containers on a fake runtime, fake roots and images, and the real engine with the fake kernel and the memory store. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -195,7 +195,7 @@ export class FakeRuntime implements Runtime {
     return { stdin: new PassThrough(), stdout, stderr, close: () => void stdout.destroy() };
   };
 
-  readonly resize = async (): Promise<void> => {};
+  readonly resize: Runtime['resize'] = async () => {};
 
   readonly exec = async (request: ExecRequest): Promise<ProcessRef> => {
     const failure = this.failing.get('exec');
@@ -304,6 +304,7 @@ export interface World extends engineSetup.World, Disposable {
 export function newWorld(): World {
   const world = engineSetup.newWorld();
   const directory = mkdtempSync(join(tmpdir(), 'moor-containers-'));
+  mkdirSync(join(directory, 'root'));
   return {
     ...world,
     directory,
