@@ -53,7 +53,13 @@ export interface Images {
   /** @throws conflict when a container uses it (`inUse` says so) and neither force nor another tag remains. */
   readonly remove: (
     reference: string,
-    options: { readonly force: boolean; readonly noPrune: boolean; readonly inUse: (imageId: string) => string | null },
+    options: {
+      readonly force: boolean;
+      readonly noPrune: boolean;
+      readonly inUse: (imageId: string) => string | null;
+      /** A running container: it keeps the image against force, too. */
+      readonly running?: (imageId: string) => string | null;
+    },
   ) => Promise<readonly { readonly untagged?: string; readonly deleted?: string }[]>;
   readonly prune: (options: {
     readonly all: boolean;

@@ -1,6 +1,6 @@
 /** `POST /containers/ID/attach`: a container's streams on the request's own connection. */
 import type { Duplex, Readable } from 'node:stream';
-import { conflict, unsupported } from '../../base/errors.ts';
+import { unsupported } from '../../base/errors.ts';
 import type { Container } from '../../model/container.ts';
 import { queryBoolean, queryText } from '../query.ts';
 import type { Call, DockerDeps, DockerRoute } from '../route.ts';
@@ -26,9 +26,7 @@ async function attach(deps: DockerDeps, call: Call): Promise<unknown> {
   const { query } = call;
   const container = containerOf(deps, call.parameter('id'), 'attach to');
   const detachKeys = parseDetachKeys(queryText(query, 'detachKeys'));
-  const { config, state, id } = container;
-  if (state.status === 'paused') throw conflict(`container ${id} is paused, unpause the container before attach`);
-  if (state.status === 'restarting') throw conflict(`container ${id} is restarting, wait until the container is running`);
+  const { config, id } = container;
   const wanted = {
     stdin: queryBoolean(query, 'stdin'),
     stdout: queryBoolean(query, 'stdout'),

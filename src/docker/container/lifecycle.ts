@@ -32,13 +32,13 @@ async function start(deps: DockerDeps, call: Call): Promise<unknown> {
   const { id } = containerOf(deps, call.parameter('id'), 'start');
   if (queryText(call.query, 'checkpoint') !== '')
     throw unsupported('Cannot start from a checkpoint: checkpoints are not supported by Moorline');
-  if (deps.containers.get(id).state.status === 'running') return call.reply.code(304).send();
+  let started: boolean;
   try {
-    await deps.containers.start(id);
+    started = await deps.containers.start(id);
   } catch (error) {
     throw asDockerRefusal(error);
   }
-  return done(call);
+  return started ? done(call) : call.reply.code(304).send();
 }
 
 /** Docker's `t` and `signal`. */
@@ -75,9 +75,9 @@ async function kill(deps: DockerDeps, call: Call): Promise<unknown> {
   try {
     await deps.containers.kill(containerOf(deps, name, 'kill').id, queryText(call.query, 'signal') || 'SIGKILL');
   } catch (error) {
-    // Docker says twice what could not be done.
-    if (!(error instanceof MoorError)) throw error;
-    throw new MoorError(error.kind, `cannot kill container: ${name}: ${error.message}`, { cause: error });
+    const prefix = 'cannot kill container: ';
+    if (!(error instanceof MoorError) || error.message.startsWith(prefix)) throw error;
+    throw new MoorError(error.kind, `${prefix}${name}: ${error.message}`, { cause: error });
   }
   return done(call);
 }

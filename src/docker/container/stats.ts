@@ -1,5 +1,4 @@
 /** `GET /containers/ID/stats`: counters of a container, once or every second. */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Container } from '../../model/container.ts';
 import { queryBoolean, queryText } from '../query.ts';
@@ -74,7 +73,6 @@ async function shape({ containers, clock }: DockerDeps, id: string, before: Samp
       memory_stats: {},
     };
   }
-  const networks = live['networks'] ?? (await interfaces(container));
   return {
     ...head,
     read: new Date(clock.now()).toISOString(),
@@ -83,41 +81,5 @@ async function shape({ containers, clock }: DockerDeps, id: string, before: Samp
     storage_stats: {},
     ...live,
     precpu_stats: before?.['cpu_stats'] ?? NO_CPU,
-    ...(networks === null ? {} : { networks }),
   };
-}
-
-/** Counters of the interfaces in a container's stack, by proc_net_dev(5) of its process; null on the host's stack, as in Docker. */
-async function interfaces({ state, hostConfig }: Container): Promise<Readonly<Record<string, Sample>> | null> {
-  if (state.process === null || hostConfig.NetworkMode === 'host') return null;
-  const text = await readFile(`/proc/${state.process.pid}/net/dev`, 'utf8').catch(() => '');
-  return parseInterfaces(text);
-}
-
-/** Two lines of headings, then `name: received bytes packets errs drop fifo frame compressed multicast, sent bytes packets errs drop ...`. */
-export function parseInterfaces(text: string): Readonly<Record<string, Sample>> {
-  const rows = text.split('\n').flatMap((row) => {
-    const match = /^\s*([^\s:]+):\s*(.*)$/.exec(row);
-    return match ? [[match[1] ?? '', (match[2] ?? '').split(/\s+/).map(Number)] as const] : [];
-  });
-  return Object.fromEntries(
-    rows
-      .filter(([name]) => name !== 'lo')
-      .map(([name, counters]) => {
-        const at = (index: number): number => counters[index] ?? 0;
-        return [
-          name,
-          {
-            rx_bytes: at(0),
-            rx_packets: at(1),
-            rx_errors: at(2),
-            rx_dropped: at(3),
-            tx_bytes: at(8),
-            tx_packets: at(9),
-            tx_errors: at(10),
-            tx_dropped: at(11),
-          },
-        ];
-      }),
-  );
 }

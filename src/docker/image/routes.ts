@@ -41,13 +41,17 @@ async function tag(deps: DockerDeps, { query, reply, parameter }: Call): Promise
   return reply.code(201).send();
 }
 
-/** Which container keeps an image, for the words of a refusal; running ones first, as they keep it against force too. */
-function usedBy({ containers }: DockerDeps): (imageId: string) => string | null {
-  return (imageId) => {
-    const users = containers.list().filter((container) => container.imageId === imageId);
-    return (users.find(({ state }) => state.process !== null) ?? users[0])?.id ?? null;
-  };
-}
+/** Which container keeps an image, for the words of a refusal. */
+const usedBy =
+  ({ containers }: DockerDeps): ((imageId: string) => string | null) =>
+  (imageId) =>
+    containers.list().find((container) => container.imageId === imageId)?.id ?? null;
+
+/** A running one keeps it against force, too. */
+const runningOn =
+  ({ containers }: DockerDeps): ((imageId: string) => string | null) =>
+  (imageId) =>
+    containers.list().find((container) => container.imageId === imageId && container.state.process !== null)?.id ?? null;
 
 async function remove(deps: DockerDeps, { query, parameter }: Call): Promise<unknown> {
   const name = parameter('name').trim();
@@ -57,6 +61,7 @@ async function remove(deps: DockerDeps, { query, parameter }: Call): Promise<unk
     force: queryBoolean(query, 'force'),
     noPrune: queryBoolean(query, 'noprune'),
     inUse: usedBy(deps),
+    running: runningOn(deps),
   });
   tellRemovals(deps, removed, id);
   return removed.map(asDeleteItem);
