@@ -29,9 +29,10 @@ test('when to start again', async () => {
   assert.equal(shouldRestart(of('on-failure'), 1), true);
   assert.equal(shouldRestart(of('on-failure', { restartCount: 2 }, 3), 1), true);
   assert.equal(shouldRestart(of('on-failure', { restartCount: 3 }, 3), 1), false);
-  assert.equal(shouldStartWithDaemon(of('always', { stoppedByUser: true })), true);
-  assert.equal(shouldStartWithDaemon(of('unless-stopped', { stoppedByUser: true })), false);
-  assert.equal(shouldStartWithDaemon(of('unless-stopped')), true);
+  const ended = { state: { ...base.state, status: 'exited' } } as const;
+  assert.equal(shouldStartWithDaemon(of('always', { stoppedByUser: true, ...ended })), true);
+  assert.equal(shouldStartWithDaemon(of('unless-stopped', { stoppedByUser: true, ...ended })), false);
+  assert.equal(shouldStartWithDaemon(of('unless-stopped', ended)), true);
   let delay = 0;
   const delays = Array.from({ length: 12 }, () => (delay = nextDelay(delay, 50, TIMES)));
   assert.deepEqual(delays.slice(0, 4), [100, 200, 400, 800]);

@@ -26,7 +26,7 @@ export async function createContainer(ctx: Context, spec: ContainerSpec): Promis
   const merged = mergeConfig(spec.config, image.config);
   checkConfig(merged, spec.hostConfig);
   const mode = checkNetworkMode({ ...spec, config: merged });
-  if (mode.type === 'container') ctx.registry.find(mode.reference);
+  const hostConfig = completed(spec.hostConfig, mode.type === 'container' ? ctx.registry.find(mode.reference).container : null);
   const wanted = wantedMounts(merged, spec.hostConfig);
   const networks = networksOf(mode, spec);
   const id = newId();
@@ -43,7 +43,7 @@ export async function createContainer(ctx: Context, spec: ContainerSpec): Promis
       created: isoNow(ctx),
       imageId: image.id,
       config,
-      hostConfig: completed(spec.hostConfig),
+      hostConfig,
       networks,
       mounts,
       state: CREATED,
@@ -109,12 +109,15 @@ const hostnameOf = (mode: NetworkMode, { Hostname }: ContainerConfig): { readonl
 /** bytes; Docker's default size of /dev/shm */
 const SHM_SIZE = 64 * 1024 * 1024;
 
-/** Defaults as Docker's daemon fills them in, so that inspect shows them. */
-function completed(host: HostConfig): HostConfig {
+/**
+ * Defaults as Docker's daemon fills them in, so that inspect shows them.
+ * @param peer whose network it joins: by id from now on, because names change hands
+ */
+function completed(host: HostConfig, peer: Container | null): HostConfig {
   const { RestartPolicy, LogConfig } = host;
   return {
     ...host,
-    NetworkMode: host.NetworkMode === '' ? 'default' : host.NetworkMode,
+    NetworkMode: peer !== null ? `container:${peer.id}` : host.NetworkMode === '' ? 'default' : host.NetworkMode,
     IpcMode: host.IpcMode === '' ? 'private' : host.IpcMode,
     ShmSize: host.ShmSize === 0 ? SHM_SIZE : host.ShmSize,
     // As much swap as memory, as Docker counts it: the sum of both.

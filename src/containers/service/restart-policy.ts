@@ -20,9 +20,10 @@ export function shouldRestart(
   }
 }
 
-/** At the daemon's start: `always` is started although the user had stopped it, `unless-stopped` is not. */
+/** At the daemon's start: `always` is started although the user had stopped it, `unless-stopped` is not; what never ran is left alone. */
 export function shouldStartWithDaemon(container: Container): boolean {
   const { hostConfig, stoppedByUser, state } = container;
+  if (state.status === 'created') return false;
   if (hostConfig.RestartPolicy.Name === 'always') return true;
   return !stoppedByUser && shouldRestart(container, state.exitCode);
 }

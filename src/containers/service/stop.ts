@@ -78,8 +78,8 @@ export async function killContainer(ctx: Context, reference: string, text: strin
   const signal = parseSignal(text === '' ? 'SIGKILL' : text);
   const live = ctx.registry.find(reference);
   const { id, name, config } = live.container;
-  // A signal that is to end it calls restarts off; without a stop signal of its own Docker takes any for one.
-  const ends = signal === SIGKILL || config.StopSignal === undefined || parseSignal(config.StopSignal) === signal;
+  // A signal that is to end it calls restarts off. (Docker takes any signal for one unless StopSignal is set; a reload by HUP is none.)
+  const ends = signal === SIGKILL || parseSignal(config.StopSignal ?? 'SIGTERM') === signal;
   {
     using _lock = await ctx.locks.hold(id);
     if (live.pause === null && !isUp(live.container.state)) {
