@@ -14,7 +14,8 @@ const save = async ({ images }: TestImages, references: readonly string[], path:
   pipeline(await images.save(references), createWriteStream(path));
 const skopeo = (...args: readonly string[]): string =>
   execFileSync('skopeo', ['--insecure-policy', ...args], { encoding: 'utf8' });
-const blobs = (path: string): readonly string[] => JSON.parse(skopeo('inspect', path)).Layers as readonly string[];
+const blobs = (path: string): readonly string[] =>
+  (JSON.parse(skopeo('inspect', path)) as { readonly Layers: readonly string[] }).Layers;
 
 test("docker's archive: plain, gzip and zstd give the same image, with progress", async () => {
   using dir = scratch();

@@ -60,7 +60,7 @@ export async function pull(ports: PullPorts, text: string, options: PullOptions)
     progress({ id: shortDigest(digest), status: layers.has(stored.chain[index] ?? '') ? 'Already exists' : 'Pulling fs layer' });
   }
   const wanted = [...new Map(missing.map((blob) => [blob.digest, blob])).values()];
-  const request = { imageDigest: served.imageDigest, wanted, all: wanted.length === blobs.length, workspace: workspace.path };
+  const request = { imageDigest: served.imageDigest, wanted, all: missing.length === blobs.length, workspace: workspace.path };
   const files = await fetchBlobs(skopeo, request, progress);
   const plan: ImagePlan = { stored, references: [reference], layers: blobs.map(({ digest }) => files.get(digest) ?? null) };
   const byDigest = { ...reference, tag: null, digest: served.digest };

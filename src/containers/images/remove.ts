@@ -34,14 +34,14 @@ export async function remove(stores: Stores, text: string, options: RemoveOption
   const given = nameOf(stores, stored, text);
   if (given === null) {
     checkId(stored, isSingle(references), options);
-    return takeAway(stores, stored, { untag: references, drop: user === null });
+    return await takeAway(stores, stored, { untag: references, drop: user === null });
   }
   if (!options.force && user !== null && isSingle(references)) {
     const who = `container ${shortName(user)} is using its referenced image ${hexOf(stored.id).slice(0, 12)}`;
     throw conflict(`conflict: unable to remove repository reference "${text}" (must force) - ${who}`);
   }
   const untag = withDigests(given, references);
-  return takeAway(stores, stored, { untag, drop: untag.length === references.length && user === null });
+  return await takeAway(stores, stored, { untag, drop: untag.length === references.length && user === null });
 }
 
 /** Unused images without a name, or with `all` those with names, too. */

@@ -1,7 +1,7 @@
 /** skopeo, the way to a registry: what it is asked, and what its errors mean in Docker's words. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MoorError, notFound } from '../../base/errors.ts';
+import { invalid, MoorError, notFound } from '../../base/errors.ts';
 import type { RegistryAuth } from '../../contracts/containers.ts';
 import { fillsDisk } from './files.ts';
 import { run } from './process.ts';
@@ -106,6 +106,11 @@ const MEANINGS: readonly (readonly [pattern: RegExp, error: (reference: Referenc
         `pull access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login': denied: requested access to the resource is denied`,
       ),
   ],
+  [
+    /does not match expected|Digest did not match/,
+    (reference, why) => invalid(`Cannot pull ${familiarText(reference)}: wrong digest: ${why}`),
+  ],
+  [/reading .*blob.*404 \(Not Found\)/, () => notFound('unknown blob')],
   [/no space left on device/, () => new MoorError('exhausted', 'Cannot write image data: no space left on device')],
   [
     /connection refused|no such host|i\/o timeout|network is unreachable|no route to host/,
