@@ -69,7 +69,10 @@ export interface Images {
     readonly deleted: readonly { readonly untagged?: string; readonly deleted?: string }[];
     readonly reclaimed: number;
   }>;
-  /** Directories of the unpacked layers, top first, ready as overlayfs `lowerdir`; held until `release`. */
+  /**
+   * Directories of the unpacked layers, top first, ready as overlayfs `lowerdir`. They stay as long as the image does, and `remove` and
+   * `prune` leave an image that is `inUse` alone, whatever the force. @throws unavailable when one is missing on disk
+   */
   readonly lower: (imageId: string) => readonly string[];
 }
 

@@ -126,7 +126,10 @@ export class Catalogue {
     }
   }
 
-  /** On disk when it resolves. */
+  /**
+   * On disk when it resolves. What goes is gone from memory at once, before anything is waited for: who has just seen that an image is not in
+   * use can take it away without somebody starting to use it meanwhile.
+   */
   async commit({ add = [], drop = [], tag = [], untag = [] }: CatalogueChange): Promise<void> {
     const writes = new Map<string, Write>();
     const put = (write: Write): void => void writes.set(write.key, write);
@@ -134,14 +137,20 @@ export class Catalogue {
     for (const reference of untag) put({ type: 'delete', key: `tag/${fullText(reference)}` });
     for (const { reference, id } of tag) put({ type: 'put', key: `tag/${fullText(reference)}`, value: id });
     for (const id of drop) put({ type: 'delete', key: `image/${id}` });
-    if (writes.size > 0) await this.#store.commit([...writes.values()]);
-    for (const image of add) this.#images.set(image.id, image);
+    const before = { images: new Map(this.#images), names: new Map(this.#names) };
     for (const reference of untag) this.#names.delete(fullText(reference));
-    for (const { reference, id } of tag) this.#names.set(fullText(reference), { reference, id });
-    for (const id of drop) {
-      this.#images.delete(id);
-      await rm(this.#config(id), { force: true });
+    for (const id of drop) this.#images.delete(id);
+    try {
+      if (writes.size > 0) await this.#store.commit([...writes.values()]);
+    } catch (error) {
+      // The lock on names is held: nobody else has changed them.
+      for (const [id, image] of before.images) this.#images.set(id, image);
+      for (const [name, value] of before.names) this.#names.set(name, value);
+      throw error;
     }
+    for (const image of add) this.#images.set(image.id, image);
+    for (const { reference, id } of tag) this.#names.set(fullText(reference), { reference, id });
+    for (const id of drop) await rm(this.#config(id), { force: true });
   }
 
   /** A prefix of the hexadecimal id, with or without `sha256:`. Docker calls an ambiguous one no image, too. */

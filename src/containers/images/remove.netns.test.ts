@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { imageArchive } from '../../../test/support/images.ts';
 import { openImages, scratch, type TestImages, writeTar } from './images.testing.ts';
@@ -120,4 +121,25 @@ test('prune takes what has no name, or what is not used', async () => {
   assert.equal(deleted.length, 4);
   assert.equal(reclaimed, 2);
   assert.deepEqual(await leftovers(), []);
+});
+
+test('what is going cannot be taken into use any more, and is back when the store fails', async () => {
+  using dir = scratch();
+  const { images, id, store } = await setup(dir.folder, 'a:1');
+  const removing = images.remove('a:1', {
+    ...free,
+    inUse: () => {
+      // Runs after the last look at who uses it.
+      queueMicrotask(() => assert.throws(() => images.lower(id), { kind: 'not-found' }));
+      return null;
+    },
+  });
+  await removing;
+  assert.equal((await store.list('')).entries.length, 0);
+  mkdirSync(dir.path('again'));
+  const again = await setup(dir.path('again'), 'a:1');
+  await again.store[Symbol.asyncDispose]();
+  await assert.rejects(again.images.remove('a:1', free), { kind: 'unavailable' });
+  assert.deepEqual(again.images.get('a:1').tags, ['a:1']);
+  assert.equal(again.images.lower(again.id).length, 2);
 });

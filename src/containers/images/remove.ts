@@ -13,6 +13,7 @@ export interface Removed {
 
 export interface RemoveOptions {
   readonly force: boolean;
+  /** Our images have no parents, so that there is nothing more to prune. */
   readonly noPrune: boolean;
   /** A container, running or not, that was made from the image. */
   readonly inUse: (imageId: string) => string | null;
