@@ -169,7 +169,11 @@ function formatV6(value: bigint): string {
     if (end - i > best.length) best = { start: i, length: end - i };
     i = end === i ? i + 1 : end;
   }
-  const hex = (from: number, to: number): string => groups.slice(from, to).map((g) => g.toString(16)).join(':');
+  const hex = (from: number, to: number): string =>
+    groups
+      .slice(from, to)
+      .map((g) => g.toString(16))
+      .join(':');
   // RFC 5952 section 5: IPv4-mapped addresses show their IPv4 part.
   if (value >> 32n === 0xffffn) return `::ffff:${formatIp(4, value & 0xffffffffn)}`;
   return best.start < 0 ? hex(0, 8) : `${hex(0, best.start)}::${hex(best.start + best.length, 8)}`;

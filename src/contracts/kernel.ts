@@ -122,4 +122,3 @@ export interface Kernel extends AsyncDisposable {
   readonly observe: (netns: readonly Netns[]) => Promise<void>;
   readonly forget: (netns: readonly Netns[]) => Promise<void>;
 }
-

@@ -13,7 +13,8 @@ const NAME_MAX = 253;
 /** @throws invalid with Docker's text. */
 export function checkNetworkName(name: string): string {
   if (name.trim() === '') throw invalid('invalid network name: name is empty');
-  if (name.length > NAME_MAX) throw invalid(`invalid network name: ${shown(name)}: ${name.length} characters, at most ${NAME_MAX} are allowed`);
+  if (name.length > NAME_MAX)
+    throw invalid(`invalid network name: ${shown(name)}: ${name.length} characters, at most ${NAME_MAX} are allowed`);
   if (!NAME.test(name)) {
     throw invalid(`invalid network name "${shown(name)}": only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`);
   }
@@ -30,7 +31,10 @@ export function checkSandboxName(name: string): string {
 
 /** @throws invalid unless the text is a host name: labels of letters, digits, `-` and `_`, 64 bytes at most (HOST_NAME_MAX). */
 export function checkHostname(name: string): string {
-  if (name.length > 64 || !/^[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?)*$/.test(name)) {
+  if (
+    name.length > 64 ||
+    !/^[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?)*$/.test(name)
+  ) {
     throw invalid(`invalid hostname: ${shown(name)}`);
   }
   return name;

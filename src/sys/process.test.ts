@@ -30,8 +30,16 @@ test('a program takes the place of this one: same process, arguments, environmen
   ]);
   assert.equal(stderr, '');
   assert.equal(status, 5);
-  const zero = '0000000000000000';
-  assert.deepEqual(stdout.split('\n'), ['x  y|a b=c', `SigBlk:\t${zero}`, `SigIgn:\t${zero}`, `SigCgt:\t${zero}`, '']);
+  const [words, ...masks] = stdout.trimEnd().split('\n');
+  assert.equal(words, 'x  y|a b=c');
+  // Signals 32 and 33 are the C library's: what posix_spawn(3) starts, as make does with everything, has them ignored for good.
+  const own = 0b11n << 31n;
+  const shown = masks.map((line) => line.split(':\t')).map(([name, mask]) => [name, BigInt(`0x${mask}`) & ~own]);
+  assert.deepEqual(shown, [
+    ['SigBlk', 0n],
+    ['SigIgn', 0n],
+    ['SigCgt', 0n],
+  ]);
 });
 
 test('standard streams are blocking again, and nothing that we opened is inherited', () => {

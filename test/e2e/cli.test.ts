@@ -31,7 +31,7 @@ const json = async <T>(...args: readonly string[]): Promise<T> => JSON.parse(awa
 const script = (text: string): Promise<RunResult> =>
   daemon.inside('timeout', '60', 'bash', '-c', `PATH='${dirname(MOOR)}':$PATH\n${text}`);
 
-/** Everything of the daemon's network namespace that moor could change, without counters and lifetimes. */
+/** Everything of the daemon's network namespace that moor could change, without lifetimes and what a device finds out by itself. */
 async function kernelState(): Promise<string> {
   const { stdout } = await script(
     'ip -j link; ip -j address; ip -j route show table all; ip -j -6 route show table all; nft -j -s list ruleset; ls -R "$0"; sysctl -a 2>/dev/null | grep -E "forward|disable_ipv6"'.replace(
@@ -39,7 +39,9 @@ async function kernelState(): Promise<string> {
       `'${daemon.directory}/exec'`,
     ),
   );
-  return stdout.replaceAll(/"(valid_life_time|preferred_life_time|handle)": ?\d+,?/g, '');
+  return stdout
+    .replaceAll(/"(valid_life_time|preferred_life_time|handle)": ?\d+,?/g, '')
+    .replaceAll(/"(NO-CARRIER|LOWER_UP|linkdown)",?|"operstate":"\w+",?/g, '');
 }
 
 /** Waits until a condition holds; generous, as the machine may be busy. */

@@ -138,13 +138,13 @@ export const LAYERS: readonly Layer[] = [
   {
     folder: 'cli',
     imports: ['base', 'model', 'contracts'],
-    packages: ['commander'],
+    packages: [],
     why: 'talks HTTP to the daemon, so it must not need what the daemon is made of (and starts fast)',
   },
   {
     folder: 'main',
     imports: 'all',
-    packages: ['fastify', 'pino', 'commander'],
+    packages: ['fastify', 'pino'],
     why: 'the composition root joins everything, and nothing may depend on how it does',
   },
 ];
