@@ -1,4 +1,5 @@
 /** Moorline as a contestant: `bin/moord` from the bundle, in namespaces of its own. */
+import { mkdtempSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { type Attacher, dockerApi, stackName } from './contestant.ts';
@@ -16,7 +17,8 @@ const WIDTH = 8;
 /** @param home what a new sandbox is attached to: the default network, as Docker's containers are, or nothing */
 export async function startMoorline(home: 'default-network' | 'nothing'): Promise<Moorline> {
   await using stack = new AsyncDisposableStack();
-  const daemon = stack.use(await startDaemon());
+  // On the run's /run, a tmpfs: where both daemons keep such files by default. Data is on disk, in the daemon's folder.
+  const daemon = stack.use(await startDaemon({ args: ['--exec-root', mkdtempSync('/run/moor-')] }));
   const client = stack.use(new Client(daemon.socket));
   let made = 0;
   const stacks = async (n: number): Promise<void> => {
