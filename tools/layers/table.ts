@@ -150,7 +150,14 @@ export const LAYERS: readonly Layer[] = [
 ];
 
 /** What a pure layer may take from Node. `node:net` for isIP; none of these touches a file, a process or a device by itself. */
-export const PURE_BUILTINS: readonly string[] = ['node:assert', 'node:buffer', 'node:crypto', 'node:net', 'node:stream', 'node:util'];
+export const PURE_BUILTINS: readonly string[] = [
+  'node:assert',
+  'node:buffer',
+  'node:crypto',
+  'node:net',
+  'node:stream',
+  'node:util',
+];
 
 /** Nobody imports it. */
 export const COMPOSITION_ROOT = 'main';
