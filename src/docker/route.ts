@@ -30,6 +30,9 @@ export interface SystemFacts {
   readonly id: string;
   readonly debug: boolean;
   readonly networkDrivers: readonly string[];
+  readonly cgroupVersion: 1 | 2;
+  /** Programs that containers are made with, as found on this machine; none when nothing runs containers. */
+  readonly programs: readonly { readonly name: string; readonly version: string }[];
   readonly addressPools: readonly { readonly base: string; readonly size: number }[];
 }
 

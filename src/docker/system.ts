@@ -1,9 +1,10 @@
 /** `/_ping`, `/version`, `/info` */
+import { bareSandboxes } from './container/view.ts';
 import type { DockerDeps, DockerRoute, Call, SystemFacts } from './route.ts';
 
 export const SYSTEM_ROUTES: readonly DockerRoute[] = [
   { method: 'GET', path: '/_ping', summary: 'is the daemon there; headers tell the API version', handle: ping },
-  { method: 'HEAD', path: '/_ping', summary: 'the same without a body', handle: ping },
+  { method: 'HEAD', path: '/_ping', since: '1.40', summary: 'the same without a body', handle: ping },
   {
     method: 'GET',
     path: '/version',
@@ -31,7 +32,10 @@ function version(facts: SystemFacts): unknown {
   };
   return {
     Platform: { Name: 'Moorline' },
-    Components: [{ Name: 'Engine', Version: facts.version, Details: details }],
+    Components: [
+      { Name: 'Engine', Version: facts.version, Details: details },
+      ...facts.programs.map(({ name, version: number }) => ({ Name: name, Version: number, Details: {} })),
+    ],
     Version: facts.version,
     ApiVersion: facts.apiVersion,
     MinAPIVersion: facts.minApiVersion,
@@ -48,38 +52,41 @@ function goArchitecture(machine: string): string {
   return machine === 'x86_64' ? 'amd64' : machine === 'aarch64' ? 'arm64' : machine;
 }
 
-async function info({ engine, processes, clock, system }: DockerDeps): Promise<unknown> {
+async function info(deps: DockerDeps): Promise<unknown> {
+  const { engine, clock, system } = deps;
   const facts = system();
   const status = await engine.status();
-  const sandboxes = engine.sandboxes.list();
-  const running = sandboxes.filter(({ process }) => process !== null && processes.alive(process)).length;
+  const counts = countContainers(deps);
+  // cgroup v2 has no way to switch the killer off.
+  const v1 = facts.cgroupVersion === 1;
   return {
     ID: facts.id,
-    Containers: sandboxes.length,
-    ContainersRunning: running,
-    ContainersPaused: 0,
-    ContainersStopped: sandboxes.length - running,
-    Images: 0,
-    Driver: 'none',
+    Containers: counts.all,
+    ContainersRunning: counts.running,
+    ContainersPaused: counts.paused,
+    ContainersStopped: counts.all - counts.running - counts.paused,
+    Images: deps.images.list().length,
+    Driver: 'overlay2',
     DriverStatus: [],
-    Plugins: { Volume: null, Network: facts.networkDrivers, Authorization: null, Log: null },
-    MemoryLimit: false,
-    SwapLimit: false,
-    CpuCfsPeriod: false,
-    CpuCfsQuota: false,
-    CPUShares: false,
-    CPUSet: false,
-    PidsLimit: false,
+    Plugins: { Volume: ['local'], Network: facts.networkDrivers, Authorization: null, Log: ['json-file', 'local'] },
+    MemoryLimit: true,
+    SwapLimit: true,
+    CpuCfsPeriod: true,
+    CpuCfsQuota: true,
+    CPUShares: true,
+    CPUSet: true,
+    PidsLimit: true,
     IPv4Forwarding: status.facts.sysctls['net/ipv4/ip_forward'] === '1',
     BridgeNfIptables: status.facts.bridgeNf === true,
     BridgeNfIp6tables: status.facts.bridgeNf === true,
     Debug: facts.debug,
     NFd: 0,
-    OomKillDisable: false,
+    OomKillDisable: v1,
     NGoroutines: 0,
     SystemTime: new Date(clock.now()).toISOString(),
-    LoggingDriver: 'none',
-    CgroupDriver: 'none',
+    LoggingDriver: 'json-file',
+    CgroupDriver: 'cgroupfs',
+    CgroupVersion: String(facts.cgroupVersion),
     NEventsListener: 0,
     KernelVersion: facts.kernelVersion,
     OperatingSystem: facts.operatingSystem,
@@ -99,20 +106,35 @@ async function info({ engine, processes, clock, system }: DockerDeps): Promise<u
     Labels: [],
     ExperimentalBuild: false,
     ServerVersion: facts.version,
-    Runtimes: {},
-    DefaultRuntime: '',
+    Runtimes: { runc: { path: 'runc' } },
+    DefaultRuntime: 'runc',
     Swarm: { NodeID: '', NodeAddr: '', LocalNodeState: 'inactive', ControlAvailable: false, Error: '', RemoteManagers: null },
     LiveRestoreEnabled: true,
     Isolation: '',
     InitBinary: '',
     ContainerdCommit: { ID: '' },
-    RuncCommit: { ID: '' },
+    RuncCommit: { ID: facts.programs.find(({ name }) => name === 'runc')?.version ?? '' },
     InitCommit: { ID: '' },
-    SecurityOptions: [],
+    SecurityOptions: ['name=seccomp,profile=builtin'],
     ...(facts.addressPools.length === 0
       ? {}
       : { DefaultAddressPools: facts.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
     CDISpecDirs: [],
     Warnings: status.warnings.length === 0 ? null : status.warnings,
+  };
+}
+
+/** Containers and bare sandboxes, as the list shows them. */
+function countContainers(deps: DockerDeps): { readonly all: number; readonly running: number; readonly paused: number } {
+  const containers = deps.containers.list();
+  const bare = bareSandboxes(deps);
+  const { alive } = deps.processes;
+  const states = containers.map(({ state }) => state.status);
+  return {
+    all: containers.length + bare.length,
+    running:
+      states.filter((status) => status === 'running' || status === 'restarting').length +
+      bare.filter(({ process }) => process !== null && alive(process)).length,
+    paused: states.filter((status) => status === 'paused').length,
   };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDuration, parseTimestamp } from './time.ts';
+import { parseDuration, parseMoment, parseTimestamp } from './time.ts';
 
 const NOW = Date.parse('2026-11-30T12:00:00Z');
 
@@ -41,4 +41,13 @@ test('points in time', () => {
       text,
     );
   }
+});
+
+test('moments keep their nanoseconds', () => {
+  const now = Date.UTC(2026, 10, 30, 12);
+  assert.equal(parseMoment('1700000000.000000001', now), '2023-11-14T22:13:20.000000001Z');
+  assert.equal(parseMoment('1700000000', now), '2023-11-14T22:13:20.000000000Z');
+  assert.equal(parseMoment('2026-11-30T12:00:00.123456789+02:00', now), '2026-11-30T10:00:00.123456789Z');
+  assert.equal(parseMoment('90s', now), '2026-11-30T11:58:30.000000000Z');
+  assert.throws(() => parseMoment('soon', now), { message: 'failed to parse value as time or duration: "soon"' });
 });

@@ -10,11 +10,14 @@ interface Made {
   readonly Warnings: readonly string[];
 }
 
-async function create(api: ContainerApi, name: string, body: object = {}, version = '/v1.51'): Promise<Made> {
-  const answer = await api.call('POST', `${version}/containers/create?name=${name}`, { Image: 'busybox', ...body });
-  assert.equal(answer.status, 201, answer.text);
-  return answer.json() as Made;
-}
+const createIn =
+  (version: string) =>
+  async (api: ContainerApi, name: string, body: object = {}): Promise<Made> => {
+    const answer = await api.call('POST', `/v${version}/containers/create?name=${name}`, { Image: 'busybox', ...body });
+    assert.equal(answer.status, 201, answer.text);
+    return answer.json() as Made;
+  };
+const create = createIn('1.51');
 
 async function run(api: ContainerApi, name: string, body: object = {}): Promise<Made> {
   const made = await create(api, name, body);
@@ -217,15 +220,12 @@ test('create: what is wrong, in use, missing, or not built', async () => {
 test('create: what older API versions say differently', async () => {
   await using api = await startContainerApi();
   await api.call('POST', '/networks/create', { Name: 'neta' });
-  const mac = await create(api, 'mac', { MacAddress: '02:42:ac:11:00:09' }, '/v1.43');
+  const mac = await createIn('1.43')(api, 'mac', { MacAddress: '02:42:ac:11:00:09' });
   assert.deepEqual(mac.Warnings, []);
-  await create(api, 'listed', { NetworkingConfig: { EndpointsConfig: { neta: {} } } }, '/v1.40');
-  const sysctl = await create(
-    api,
-    'sysctl',
-    { HostConfig: { Sysctls: { 'net.ipv4.conf.eth0.forwarding': '1', 'net.core.somaxconn': '9' } } },
-    '/v1.45',
-  );
+  await createIn('1.40')(api, 'listed', { NetworkingConfig: { EndpointsConfig: { neta: {} } } });
+  const sysctl = await createIn('1.45')(api, 'sysctl', {
+    HostConfig: { Sysctls: { 'net.ipv4.conf.eth0.forwarding': '1', 'net.core.somaxconn': '9' } },
+  });
   assert.deepEqual(sysctl.Warnings, [
     'Migrated sysctl "net.ipv4.conf.eth0.forwarding" to DriverOpts{"com.docker.network.endpoint.sysctls":"net.ipv4.conf.IFNAME.forwarding=1"}.',
   ]);

@@ -52,6 +52,8 @@ export const SYSTEM: SystemFacts = {
   id: '00000000-0000-4000-8000-000000000000',
   debug: false,
   networkDrivers: ['bridge', 'host', 'null'],
+  cgroupVersion: 1,
+  programs: [{ name: 'runc', version: '1.1.5' }],
   addressPools: [],
 };
 

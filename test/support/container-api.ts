@@ -50,6 +50,9 @@ export class PlayedRuntime extends FakeRuntime {
   });
 }
 
+/** An object body is sent as JSON, a string as it is. */
+type CallRequest = readonly [method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>];
+
 export interface ContainerApi extends AsyncDisposable {
   readonly bench: Bench;
   readonly runtime: PlayedRuntime;
@@ -60,7 +63,7 @@ export interface ContainerApi extends AsyncDisposable {
   /** The last query that logs were read with. */
   readonly logQueries: LogQuery[];
   readonly written: { readonly path: string; readonly data: string }[];
-  readonly call: (method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Promise<Answer>;
+  readonly call: (...request: CallRequest) => Promise<Answer>;
   /** A bare connection, for what is not HTTP any more after the head. */
   readonly open: (request: string) => Promise<RawConnection>;
   readonly stop: () => void;
@@ -137,7 +140,6 @@ async function textOf(stream: Readable): Promise<string> {
   return text;
 }
 
-/** @param body an object is sent as JSON, a string as it is */
 export async function startContainerApi(): Promise<ContainerApi> {
   await using stack = new AsyncDisposableStack();
   const base = newWorld();
@@ -213,7 +215,7 @@ export async function startContainerApi(): Promise<ContainerApi> {
     log,
     logQueries,
     written,
-    call: (method, path, body, headers) => send({ socket, method, path, body, ...(headers ? { headers } : {}) }),
+    call: (...[method, path, body, headers]) => send({ socket, method, path, body, ...(headers ? { headers } : {}) }),
     open: (request) => openRaw(socket, request),
     stop: () => stopping.abort(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -1,5 +1,5 @@
 /** What `GET /version` and `GET /info` say about this daemon and machine. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, hostname, machine, release, totalmem } from 'node:os';
 import { MAX_API_VERSION, MIN_API_VERSION, versionText } from '../../api/version.ts';
 import type { SystemFacts } from '../../docker/route.ts';
@@ -9,6 +9,7 @@ export interface SystemOptions {
   readonly dataRoot: string;
   readonly networkDrivers: readonly string[];
   readonly addressPools: readonly { readonly base: string; readonly size: number }[];
+  readonly programs?: SystemFacts['programs'];
   readonly debug: () => boolean;
 }
 
@@ -32,6 +33,9 @@ export function systemFacts(options: SystemOptions): () => SystemFacts {
     id,
     debug: options.debug(),
     networkDrivers: options.networkDrivers,
+    // cgroups(7): this file is in the root of the unified hierarchy only.
+    cgroupVersion: existsSync('/sys/fs/cgroup/cgroup.controllers') ? 2 : 1,
+    programs: options.programs ?? [],
     addressPools: options.addressPools,
   });
 }
