@@ -41,8 +41,14 @@ export const libc = {
     ...args: [fd: number, data: Uint8Array, size: number, flags: number]
   ) => number,
   shutdown: library.func('int shutdown(int fd, int how)') as (fd: number, how: number) => number,
-  openat2: library.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'const char *', 'void *', 'int64_t']) as (
-    ...args: [number: number, directory: number, path: string, how: Uint8Array, size: number]
+  openat2: library.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'const void *', 'void *', 'int64_t']) as (
+    ...args: [number: number, directory: number, path: Uint8Array, how: Uint8Array, size: number]
+  ) => number,
+  lgetxattr: library.func('int64_t lgetxattr(const void *path, const char *name, void *value, size_t size)') as (
+    ...args: [path: Uint8Array, name: string, value: Uint8Array, size: number]
+  ) => number,
+  lsetxattr: library.func('int lsetxattr(const void *path, const char *name, const void *value, size_t size, int flags)') as (
+    ...args: [path: Uint8Array, name: string, value: Uint8Array, size: number, flags: number]
   ) => number,
   send: library.func('int64_t send(int fd, const void *data, size_t size, int flags)') as (
     ...args: [fd: number, data: Uint8Array, size: number, flags: number]
