@@ -15,6 +15,12 @@ conntrack the tests' second opinion on connections
 tcpdump the tests' second opinion on packets
 iputils-ping ping, for the demo and the tests
 procps ps and pgrep, for the tests
+conmon watches a container and keeps its log while the daemon is away
+runc starts containers
+skopeo pulls images from registries
+busybox-static the image that the tests make
+docker-registry a registry on this machine, for the tests of pulling
+python3 runs docker-compose and Docker's Python SDK, for the tests
 gcc compiles what the tests ask the C headers
 libc6-dev the C headers, compared with the tables in src/wire
 linux-libc-dev the kernel's headers, likewise

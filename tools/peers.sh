@@ -4,6 +4,7 @@
 #
 #   PATH=$PWD/.cache/peers/usr/bin:$PWD/.cache/peers/usr/sbin:$PATH
 #   LD_LIBRARY_PATH=$PWD/.cache/peers/usr/lib/x86_64-linux-gnu:$PWD/.cache/peers/lib/x86_64-linux-gnu
+#   PYTHONPATH=$PWD/.cache/peers/usr/lib/python3/dist-packages:$PWD/.cache/peers/usr/lib/python3.11 /usr/bin/python3 .cache/peers/usr/bin/docker-compose
 #   usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc   usr/lib/cni/bridge   usr/lib/podman/netavark
 set -eu
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
@@ -11,10 +12,15 @@ peers=$root/.cache/peers
 
 # The libraries are those that a bare Debian lacks.
 packages='docker.io containerd runc tini containernetworking-plugins netavark aardvark-dns libdevmapper1.02.1 libseccomp2'
+# docker-compose and Docker's Python SDK, with all that they import; Debian's python3 itself is installed.
+packages="$packages docker-compose python3-docker python3-attr python3-cached-property python3-certifi python3-chardet
+  python3-charset-normalizer python3-distro python3-distutils python3-dockerpty python3-docopt python3-dotenv python3-idna
+  python3-jsonschema python3-lib2to3 python3-packaging python3-pkg-resources python3-pyrsistent python3-requests python3-six
+  python3-texttable python3-urllib3 python3-websocket python3-yaml"
 
 if [ "$(cat "$peers/stamp" 2>/dev/null)" = "$packages" ]; then exit 0; fi
 
-echo "peers: $packages: unpacked into .cache/peers for tests and benchmarks, not installed"
+echo "peers: $(echo $packages): unpacked into .cache/peers for tests and benchmarks, not installed"
 fresh=$root/.cache/peers.$$
 mkdir -p "$fresh/deb"
 trap 'rm -rf "$fresh"' EXIT
@@ -45,6 +51,8 @@ done
 "$fresh/usr/sbin/runc" --version | head -n 1
 "$fresh/usr/lib/podman/netavark" --version
 [ -x "$fresh/usr/lib/cni/bridge" ]
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$fresh/usr/lib/python3/dist-packages:$fresh/usr/lib/python3.11" \
+  /usr/bin/python3 "$fresh/usr/bin/docker-compose" --version
 
 rm -f "$log"
 printf '%s\n' "$packages" >"$fresh/stamp"
