@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { parseIfAddress } from '../base/ip.ts';
+import { parseIfAddress, parseIp, parsePrefix } from '../base/ip.ts';
 import { type Change, HOST } from '../contracts/change.ts';
 import type { KernelEvent } from '../contracts/kernel.ts';
 import { type Machine, applyList } from './apply.ts';
@@ -92,6 +92,30 @@ for (const forceProgram of [false, true]) {
     assert.deepEqual(it.news(), []);
   });
 }
+
+test('a route that goes another way is news, and so is the end of ours after one of another metric came and went', () => {
+  using it = setup();
+  const via = (last: number): Change => ({
+    kind: 'route',
+    op: 'add',
+    netns: HOST,
+    route: { destination: parsePrefix('198.51.100.0/24'), via: parseIp(`192.0.2.${last}`), device: 'tb0' },
+  });
+  it.apply([BRIDGE, ADDRESS, via(7)]);
+  assert.deepEqual(it.news(), []);
+  const told = [{ type: 'route', netns: HOST, device: 'tb0' }];
+  ip('route', 'replace', '198.51.100.0/24', 'via', '192.0.2.8');
+  assert.deepEqual(it.news(), told);
+  it.apply([undo(via(8)), via(7)]);
+  assert.deepEqual(it.news(), []);
+  ip('route', 'add', '198.51.100.0/24', 'via', '192.0.2.9', 'metric', '100');
+  assert.deepEqual(it.news(), told);
+  ip('route', 'del', '198.51.100.0/24', 'via', '192.0.2.9', 'metric', '100');
+  assert.deepEqual(it.news(), told);
+  ip('route', 'del', '198.51.100.0/24', 'via', '192.0.2.7');
+  assert.deepEqual(it.news(), told);
+  ip('link', 'del', 'tb0');
+});
 
 test('what somebody undoes is news, although it is our own change and its echo has not been read', () => {
   using it = setup();

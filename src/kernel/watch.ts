@@ -175,6 +175,6 @@ function eventKey(event: RouteEvent): string {
     case 'neighbour':
       return `${where} ${event.address}`;
     case 'route':
-      return `${where} ${event.table} ${event.destination}`;
+      return `${where} ${event.table} ${event.destination} ${event.metric}`;
   }
 }

@@ -23,6 +23,7 @@ interface LinkMark {
 interface RouteMark {
   readonly index: number;
   readonly destination: Prefix;
+  readonly via: IpAddress | null;
   /** RTPROT_KERNEL: it came with an address, and goes with it. */
   readonly kernel: boolean;
 }
@@ -30,6 +31,8 @@ interface RouteMark {
 const RTPROT_KERNEL = 2;
 const RT_TABLE_LOCAL = 255;
 const RT_TABLE_MAIN = 254;
+/** IP6_RT_PRIO_USER: what the kernel gives an IPv6 route that names no metric. */
+const METRIC6 = 1024;
 
 /** fe80::/10: the kernel makes and removes them with the link. */
 const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab]/.test(address);
@@ -60,12 +63,11 @@ export class Watched {
     for (const { index, address } of route.collect(dumpAddresses()))
       this.#addresses.set(addressKey(index, addressOf(address)), index);
     for (const family of [4, 6] as const) {
-      for (const { device = 0, destination, table, protocol } of route.collect(dumpRoutes(family))) {
-        this.#routes.set(routeKey(table, destination, device), {
-          index: device,
-          destination,
-          kernel: protocol === RTPROT_KERNEL,
-        });
+      for (const { device: index = 0, destination, table, metric = 0, via = null, protocol } of route.collect(
+        dumpRoutes(family),
+      )) {
+        const kernel = protocol === RTPROT_KERNEL;
+        this.#routes.set(routeKey({ table, destination, metric, index }), { index, destination, via, kernel });
       }
     }
   }
@@ -111,14 +113,16 @@ export class Watched {
     return isLinkLocal(address) ? null : { type: 'address', netns: this.netns, device: this.#name(index) };
   }
 
-  #compareRoute({ index, destination, table, protocol, gone }: RouteEvent & { readonly type: 'route' }): KernelEvent | null {
+  #compareRoute(event: RouteEvent & { readonly type: 'route' }): KernelEvent | null {
+    const { index, destination, table, via, protocol, gone } = event;
     if (table === RT_TABLE_LOCAL) return null;
-    const key = routeKey(table, destination, index);
-    const known = this.#routes.has(key);
-    if (known !== gone) return null;
+    const key = routeKey(event);
+    const known = this.#routes.get(key);
+    // A route that is replaced is told as a new one; that the old one went is not.
+    if (gone ? known === undefined : known?.via === via) return null;
     const kernel = protocol === RTPROT_KERNEL;
     if (gone) this.#routes.delete(key);
-    else this.#routes.set(key, { index, destination, kernel });
+    else this.#routes.set(key, { index, destination, via, kernel });
     // The kernel's own additions follow from an address, whose notification came as well.
     return kernel && !gone ? null : { type: 'route', netns: this.netns, device: this.#name(index) };
   }
@@ -157,11 +161,12 @@ export class Watched {
         break;
       }
       case 'route': {
-        const { device, destination, table = RT_TABLE_MAIN, type = 'unicast' } = change.route;
+        const { device, destination, table = RT_TABLE_MAIN, type = 'unicast', via = null } = change.route;
         const index = device === undefined || type !== 'unicast' ? 0 : space.indexOf(device);
         if (index === null) break;
-        const key = routeKey(table, destination, index);
-        if (change.op === 'add') this.#routes.set(key, { index, destination, kernel: false });
+        const metric = change.route.metric ?? (familyOf(destination) === 6 ? METRIC6 : 0);
+        const key = routeKey({ table, destination, metric, index });
+        if (change.op === 'add') this.#routes.set(key, { index, destination, via, kernel: false });
         else this.#routes.delete(key);
         break;
       }
@@ -214,4 +219,12 @@ export class Watched {
 }
 
 const addressKey = (index: number, address: IpAddress): string => `${index} ${address}`;
-const routeKey = (table: number, destination: string, index: number): string => `${table} ${destination} ${index}`;
+/** Where a route stands: at most one is there. */
+const routeKey = ({ table, destination, metric, index }: Place): string => `${table} ${destination} ${metric} ${index}`;
+
+interface Place {
+  readonly table: number;
+  readonly destination: Prefix;
+  readonly metric: number;
+  readonly index: number;
+}

@@ -37,7 +37,15 @@ export type RouteEvent =
       readonly port: boolean;
     })
   | (Origin & { readonly type: 'address'; readonly address: IpAddress })
-  | (Origin & { readonly type: 'route'; readonly destination: Prefix; readonly table: number; readonly protocol: number })
+  | (Origin & {
+      readonly type: 'route';
+      readonly destination: Prefix;
+      readonly table: number;
+      readonly metric: number;
+      /** null: on the link. */
+      readonly via: IpAddress | null;
+      readonly protocol: number;
+    })
   | (Origin & { readonly type: 'neighbour'; readonly address: IpAddress | null });
 
 export type NftFamilyName = 'inet' | 'ip' | 'ip6' | 'arp' | 'bridge' | 'netdev';
@@ -197,8 +205,9 @@ function routeEvent(message: Received, nsid: number | null): RouteEvent | undefi
     case rtnetlinkH.RTM_DELROUTE: {
       const route = decodeRoute(message);
       if (!route) return undefined;
-      const { destination, table, protocol, device: index = 0 } = route;
-      return { type: 'route', nsid, gone: message.type === rtnetlinkH.RTM_DELROUTE, index, destination, table, protocol };
+      const { destination, table, metric = 0, via = null, protocol, device: index = 0 } = route;
+      const gone = message.type === rtnetlinkH.RTM_DELROUTE;
+      return { type: 'route', nsid, gone, index, destination, table, metric, via, protocol };
     }
     case rtnetlinkH.RTM_NEWNEIGH:
     case rtnetlinkH.RTM_DELNEIGH: {
