@@ -54,9 +54,11 @@ export async function launch(ctx: Context, live: Live): Promise<void> {
   const undo = new Undo();
   try {
     const { process, run } = await makeProcess(ctx, live, undo);
+    // Before: a command may have ended by the time that we are told that it runs.
+    const startedAt = isoNow(ctx);
     await ctx.runtime.start(live.container.id);
     const health = { health: watchHealth(ctx, live, run) };
-    setState(live, { ...STARTED, ...health, status: 'running', process, startedAt: isoNow(ctx) });
+    setState(live, { ...STARTED, ...health, status: 'running', process, startedAt });
     await save(ctx, live);
     mountEvents(ctx, live.container, 'mount');
     containerEvent(ctx, live.container, 'start');

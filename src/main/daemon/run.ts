@@ -1,6 +1,7 @@
 /** The running daemon: everything composed, started in order, and stopped in the opposite one. */
 import { mkdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { takeSocket } from '../../api/hijack.ts';
 import { registerMoor } from '../../api/moor.ts';
 import { createServer } from '../../api/server.ts';
 import { apiVersionOf } from '../../api/version.ts';
@@ -17,6 +18,7 @@ import { createKernel } from '../../kernel/kernel.ts';
 import { tableName } from '../../model/instance.ts';
 import { openSqliteStore } from '../../store/sqlite/store.ts';
 import type { DaemonConfig } from './config.ts';
+import { openContainers, withContainers } from './containers.ts';
 import { engineConfig, instanceOf } from './engine-config.ts';
 import { listen } from './listen.ts';
 import { takePidfile } from './pidfile.ts';
@@ -66,10 +68,19 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
     }),
   );
 
+  const { dataRoot, execRoot } = config;
+  const { containers, images, rootFiles, programs } = stack.use(
+    await openContainers({ dataRoot, execRoot, engine, store, logger }),
+  );
+
   const stopping = new AbortController();
   const app = createServer({ logger, version });
   registerDocker(app, {
     engine,
+    containers,
+    images,
+    rootFiles,
+    takeSocket,
     processes,
     clock: systemClock,
     system: systemFacts({
@@ -77,13 +88,14 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       dataRoot: config.dataRoot,
       networkDrivers: drivers.map(({ type }) => type),
       addressPools: config.addressPools ?? [],
+      programs,
       debug,
     }),
     apiVersion: apiVersionOf,
     stopping: stopping.signal,
   });
   registerMoor(app, {
-    engine,
+    engine: withContainers(engine, containers),
     describe,
     daemon: { version, pid: process.pid, dataRoot: config.dataRoot, execRoot: config.execRoot, instance: config.instance },
   });
