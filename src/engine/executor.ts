@@ -94,12 +94,18 @@ export class Executor {
     return failed;
   }
 
-  /** Undoes what was changed, newest first. @param applied unknown (undefined) undoes everything. @returns what remained. */
+  /**
+   * Undoes what was changed, newest first.
+   * @param applied unknown (undefined) undoes everything; then what is not there at all had not been made yet.
+   * @returns what remained.
+   */
   async undo(changes: readonly Change[], applied: readonly Applied[] | undefined): Promise<Failure[]> {
     const undo = inversePlan(changes, applied);
     if (undo.length === 0) return [];
     try {
-      const left = failures(undo, await this.#kernel.apply(undo, { keepGoing: true }));
+      const left = failures(undo, await this.#kernel.apply(undo, { keepGoing: true })).filter(
+        ({ error }) => applied !== undefined || error.kind !== 'not-found',
+      );
       for (const { change, error } of left) this.#logger.error({ change, error }, `could not undo: ${describe(change)}`);
       return left;
     } catch (error) {

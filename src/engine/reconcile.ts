@@ -242,16 +242,13 @@ export class Reconciler {
   #tell(repaired: readonly Repaired[], failed: readonly Unrepaired[]): void {
     const { clock, logger, events } = this.#ctx;
     const now = clock.now();
-    for (const { owner, where, what, why } of repaired) {
-      // Before the first pass is through, most of it is what a boot took away, or a first start has to make: nobody's doing.
-      if (!this.#open) {
-        logger.info({ owner, what, why }, `set up ${what} in ${where}: ${why}`);
-        continue;
+    for (const lines of Map.groupBy(repaired, ({ owner }) => owner).values()) this.#say(lines);
+    if (this.#open) {
+      for (const { owner, where, what, why } of repaired) {
+        this.repairs.push({ time: now, what: `${what} in ${where}`, why });
+        if (this.repairs.length > KEPT) this.repairs.shift();
+        events.emit({ type: 'daemon', action: 'repair', actorId: owner, attributes: { name: where, what, why }, time: now });
       }
-      logger.warn({ owner, what, why }, `restored ${what} in ${where}: ${why}`);
-      this.repairs.push({ time: now, what: `${what} in ${where}`, why });
-      if (this.repairs.length > KEPT) this.repairs.shift();
-      events.emit({ type: 'daemon', action: 'repair', actorId: owner, attributes: { name: where, what, why }, time: now });
     }
     for (const { owner, where, what, why, error } of failed)
       logger.error({ owner, what, why, error }, `could not restore ${what} in ${where}: ${error}`);
@@ -264,6 +261,19 @@ export class Reconciler {
       if (wait === null) continue;
       logger.warn({ owner, wait }, `something keeps changing ${where}: next repair in ${wait / 1000} s at the earliest`);
     }
+  }
+
+  /** One line for what was repaired of one owner. A link that went took its addresses and routes with it: it comes first. */
+  #say(lines: readonly Repaired[]): void {
+    const lead = lines.find(({ what }) => what.startsWith('link ')) ?? lines[0];
+    if (lead === undefined) return;
+    const { owner, where, what, why } = lead;
+    const others = lines.filter((line) => line !== lead).map((line) => line.what);
+    const fields = { owner, what, why, ...(others.length > 0 ? { also: others.join(', ') } : {}) };
+    const { logger } = this.#ctx;
+    if (this.#open) logger.warn(fields, `restored ${what} in ${where}: ${why}`);
+    // Before the first pass is through, most of it is what a boot took away, or a first start has to make: nobody's doing.
+    else logger.info(fields, `set up ${what} in ${where}: ${why}`);
   }
 
   /** Whose repairs are counted together: those of the table are nobody's in particular. */

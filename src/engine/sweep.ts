@@ -24,17 +24,33 @@ export async function orphans(ctx: Context, seen: PassResult): Promise<Change[]>
 /** Rows that cannot be read still own their kernel state: their ids are in their keys. */
 const unreadableIds = (ctx: Context): string[] => ctx.unreadable.map(({ key }) => key.slice(key.indexOf('/') + 1));
 
-function orphanLinks(ctx: Context, { host }: PassResult): Change[] {
+function orphanLinks(ctx: Context, { host, desired }: PassResult): Change[] {
   const unreadable = unreadableIds(ctx);
+  const names = wantedNames(desired);
   return (host?.links ?? []).flatMap((link): Change[] => {
     const owner = parseOwnerAlias(link.alias);
     if (owner === null || owner.instance !== ctx.config.instance.id) return [];
-    if (ctx.registry.knows(owner.owner) || unreadable.includes(owner.owner)) return [];
+    const known = ctx.registry.knows(owner.owner) || unreadable.includes(owner.owner);
+    // Somebody gave it another name, and it was made anew: the two would have one address.
+    const renamed = (names.get(link.alias) ?? link.name) !== link.name;
+    if (known && !renamed) return [];
     return [
       { kind: 'link', op: 'remove', netns: HOST, link: { name: link.name, kind: kindOf(link), up: link.up, alias: link.alias } },
     ];
   });
 }
+
+/** Names on the host by mark, of those links that were looked at. */
+const wantedNames = (desired: readonly Desired[]): ReadonlyMap<string, string> =>
+  new Map(
+    desired.flatMap(({ changes }) =>
+      changes.flatMap((change) =>
+        change.kind === 'link' && change.op === 'add' && change.netns === HOST && change.link.alias !== undefined
+          ? [[change.link.alias, change.link.name] as const]
+          : [],
+      ),
+    ),
+  );
 
 /** Enough of a kind to name the link for removal. */
 function kindOf(link: LinkState): LinkKind {

@@ -114,6 +114,7 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
         if (name === 'connect' || name.startsWith('create')) {
           if (after === null) assert.ok(same(found, before) || isMore(found, before), `point ${at}`);
         }
+        assert.deepEqual(next.logger.messages('error'), [], `point ${at}`);
         assert.deepEqual(await next.engine.reconcile(), [], `not converged at once (point ${at})`);
         // A machine that starts with these rows alone, and with no kernel state at all, comes to the same state.
         // (Not after a reset: IPv6 forwarding stays on, and then the host is a router by its own wish.)
