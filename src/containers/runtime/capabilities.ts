@@ -25,19 +25,20 @@ export interface CapabilityRequest {
 }
 
 /**
- * @param last number of the last capability that this kernel knows (/proc/sys/kernel/cap_last_cap)
+ * @param available bits of what the daemon itself may hand on (CapBnd of /proc/self/status): "all" is no more than that
  * @returns `CAP_X` names
  * @throws invalid, with Docker's text, for a name that is none
  */
-export function capabilities({ privileged, add, drop }: CapabilityRequest, last: number): readonly string[] {
-  const known = ALL.slice(0, last + 1);
+export function capabilities({ privileged, add, drop }: CapabilityRequest, available: bigint): readonly string[] {
+  const known = ALL.filter((_, number) => (available >> BigInt(number)) & 1n);
   const added = add.map((name) => normal(name, 'CapAdd'));
   const dropped = drop.map((name) => normal(name, 'CapDrop'));
   if (privileged) return known;
   const kept = (names: readonly string[]): readonly string[] => names.filter((name) => !dropped.includes(name));
   if (added.includes('ALL')) return kept(known);
-  const base = dropped.includes('ALL') ? [] : kept(DEFAULT);
-  return [...new Set([...base, ...added])].filter((name) => known.includes(name));
+  const base = dropped.includes('ALL') ? [] : kept(DEFAULT).filter((name) => known.includes(name));
+  // One that was asked for by name is never left out in silence: the runtime refuses what cannot be had.
+  return [...new Set([...base, ...added])];
 }
 
 function normal(name: string, where: string): string {

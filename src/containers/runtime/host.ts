@@ -15,7 +15,8 @@ export interface Host {
   readonly swapAccounting: boolean;
   readonly architecture: string;
   readonly kernel: string;
-  readonly lastCapability: number;
+  /** Bits of the capabilities that the daemon may hand on. */
+  readonly capabilities: bigint;
   readonly recursiveReadOnly: boolean;
   /** Absolute paths. */
   readonly conmon: string;
@@ -38,7 +39,7 @@ export function lookAtHost(): Host {
     swapAccounting: cgroup === 2 || existsSync(join(CGROUP_ROOT, 'memory/memory.memsw.limit_in_bytes')),
     architecture: ARCHITECTURES[arch()] ?? arch(),
     kernel,
-    lastCapability: Number(readFileSync('/proc/sys/kernel/cap_last_cap', 'utf8')),
+    capabilities: BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`),
     recursiveReadOnly: atLeast(kernel, '5.12'),
     conmon: need('conmon', ['conmon']),
     // crun refuses hosts where both cgroup versions are in use; runc runs on all.

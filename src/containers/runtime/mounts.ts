@@ -25,7 +25,9 @@ export function mounts(request: StartRequest, facts: MountFacts): readonly OciMo
   const users = [...request.mounts.map((mount) => mountPoint(mount, request, facts)), ...temporary(request)];
   const taken = new Set(users.map(({ destination }) => clean(destination)));
   const free = ({ destination }: OciMount): boolean =>
-    !taken.has(destination) && !(taken.has('/dev') && destination.startsWith('/dev/'));
+    !(hostConfig.IpcMode === 'none' && destination === '/dev/shm') &&
+    !taken.has(destination) &&
+    !(taken.has('/dev') && destination.startsWith('/dev/'));
   const files = Object.entries(request.files).map(([target, source]) => bind(source, target, ['rbind', 'rprivate']));
   const init = facts.init === null ? [] : [bind(facts.init, INIT_TARGET, ['bind', 'ro'])];
   const wanted = [...defaults(request, facts), ...files, ...init].filter(free);
@@ -68,9 +70,7 @@ function defaults(request: StartRequest, { cgroup, shm }: MountFacts): readonly 
       source: 'cgroup',
       options: [...plain, 'ro', ...(cgroup === 1 ? ['relatime'] : [])],
     },
-    hostIpc
-      ? bind('/dev/mqueue', '/dev/mqueue', ['rbind', 'rprivate'])
-      : { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: plain },
+    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: plain },
     shared === null
       ? { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: [...plain, 'mode=1777', `size=${size}`] }
       : bind(shared, '/dev/shm', ['rbind', 'rprivate']),

@@ -11,8 +11,8 @@ import { type SecurityOptions, securityOptions } from './security.ts';
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export interface ProcessFacts {
-  /** /proc/sys/kernel/cap_last_cap */
-  readonly lastCapability: number;
+  /** Bits of the capabilities that the daemon may hand on. */
+  readonly capabilities: bigint;
   readonly user: OciUser;
 }
 
@@ -77,10 +77,10 @@ function environment(
 
 function rights(
   hostConfig: HostConfig,
-  { lastCapability, user }: ProcessFacts,
+  { capabilities: available, user }: ProcessFacts,
   { privileged, security }: { readonly privileged: boolean; readonly security: SecurityOptions },
 ): Pick<OciProcess, 'user' | 'capabilities' | 'rlimits' | 'noNewPrivileges'> {
-  const allowed = capabilities({ privileged, add: hostConfig.CapAdd, drop: hostConfig.CapDrop }, lastCapability);
+  const allowed = capabilities({ privileged, add: hostConfig.CapAdd, drop: hostConfig.CapDrop }, available);
   const limits = rlimits(hostConfig.Ulimits);
   return {
     user,

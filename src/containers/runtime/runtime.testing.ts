@@ -149,6 +149,8 @@ export interface Lab extends AsyncDisposable {
   readonly directory: string;
   readonly root: string;
   readonly runtime: Runtime & Disposable;
+  /** Of all containers that were asked for. */
+  readonly ids: readonly Id[];
   readonly request: (command: readonly string[], asked?: Asked) => StartRequest;
   /** Creates, attaches, starts, waits and removes. */
   readonly run: (command: readonly string[], asked?: Asked & { readonly input?: string }) => Promise<Outcome>;
@@ -175,11 +177,17 @@ export async function lab(): Promise<Lab> {
     execRoot: join(directory, 'run'),
     logger: silentLogger,
   });
-  const request: Lab['request'] = (command, asked) => startRequest(command, { root, ...asked });
+  const ids: Id[] = [];
+  const request: Lab['request'] = (command, asked) => {
+    const made = startRequest(command, { root, ...asked });
+    ids.push(made.container.id);
+    return made;
+  };
   return {
     directory,
     root,
     runtime,
+    ids,
     request,
     async run(command, asked) {
       const asking = request(command, asked);

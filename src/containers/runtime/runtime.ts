@@ -218,7 +218,7 @@ export function createRuntime({ dataRoot, execRoot, logger }: RuntimeOptions): P
     const user = request.user
       ? lookUpUser(request.user, container.hostConfig.GroupAdd, readAccounts(root))
       : started.process.user;
-    const process = execProcess(request, started.process, { lastCapability: host().lastCapability, user });
+    const process = execProcess(request, started.process, { capabilities: host().capabilities, user });
     mkdirSync(paths.exitDirectory, { recursive: true, mode: 0o700 });
     writeState(paths, { tty: request.tty, stdin: request.stdin, once: true, process });
     const spec = join(paths.directory, 'process.json');

@@ -39,7 +39,7 @@ export function ociSpec(request: StartRequest, facts: SpecFacts): OciSpec {
   const { id, config, hostConfig } = request.container;
   const { Privileged: privileged } = hostConfig;
   const security = securityOptions(hostConfig.SecurityOpt);
-  const allowed = capabilities({ privileged, add: hostConfig.CapAdd, drop: hostConfig.CapDrop }, facts.lastCapability);
+  const allowed = capabilities({ privileged, add: hostConfig.CapAdd, drop: hostConfig.CapDrop }, facts.capabilities);
   const open = privileged || security.systemPaths;
   const propagation = rootPropagation(request.mounts);
   const ownName = hostConfig.UTSMode !== 'host';
