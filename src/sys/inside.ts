@@ -17,15 +17,15 @@ export type PathBytes = string | Buffer;
  * openat2(2) with RESOLVE_IN_ROOT. Links such as those of /proc/PID/fd are refused.
  * @param root an open directory
  * @param path absolute or relative, both from `root`
- * @param flags O_* of `fcntlH`; O_CLOEXEC is added
- * @param mode of a file that O_CREAT makes
+ * @param flags O_* of `fcntlH`; O_CLOEXEC is added. What O_CREAT makes is for its owner alone, mode 600
  * @throws by errno: not-found, invalid (ENOTDIR, ELOOP), forbidden
  */
-export function openInside(root: Fd, path: PathBytes, flags: number, mode = 0): Fd {
+export function openInside(root: Fd, path: PathBytes, flags: number): Fd {
   const how = new Uint8Array(OPEN_HOW);
   const view = new DataView(how.buffer);
   view.setBigUint64(0, BigInt(flags | fcntlH.O_CLOEXEC), true);
-  view.setBigUint64(8, BigInt(mode), true);
+  // The kernel refuses a mode without O_CREAT.
+  view.setBigUint64(8, flags & fcntlH.O_CREAT ? 0o600n : 0n, true);
   view.setBigUint64(16, BigInt(openat2H.RESOLVE_IN_ROOT | openat2H.RESOLVE_NO_MAGICLINKS), true);
   const shown = path.toString();
   const operation = `open ${shown} in ${root.what}`;

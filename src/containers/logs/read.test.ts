@@ -39,9 +39,9 @@ function log(content?: string): Log {
 const at = (second: number, rest: string): string =>
   `2026-11-30T10:00:${String(second).padStart(2, '0')}.500000000+00:00 ${rest}`;
 const next = async (lines: AsyncGenerator<LogEntry>): Promise<string> => {
-  const { value, done } = await lines.next();
-  assert.ok(!done, 'the log has ended');
-  return Buffer.from((value as LogEntry).data).toString();
+  const result = await lines.next();
+  assert.ok(!result.done, 'the log has ended');
+  return Buffer.from(result.value.data).toString();
 };
 
 describe('a line', () => {

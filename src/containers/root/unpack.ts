@@ -77,7 +77,7 @@ async function make(where: Where, entry: Entry, body: AsyncIterable<Buffer>): Pr
       return;
     }
     case 'file': {
-      using file = openInside(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      using file = openInside(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
       for await (const chunk of body) {
         for (let done = 0; done < chunk.length; ) done += writeSync(file.number, chunk, done);
       }

@@ -60,7 +60,7 @@ export async function startMonitor(options: MonitorOptions): Promise<number> {
   const stdio: readonly (Readable | Writable | null | undefined)[] = child.stdio;
   const complaint = text(stdio[2] as Readable);
   const sync = text(stdio[SYNC] as Readable, true);
-  let failure: unknown = null;
+  let failure: Error | null = null;
   if (exec) {
     const start = stdio[START] as Writable;
     start.on('error', () => {}); // conmon ended: that is told by the other pipe
@@ -70,7 +70,7 @@ export async function startMonitor(options: MonitorOptions): Promise<number> {
       // Without an answer it has failed, and says why below.
       if (attach !== '') exec.ready();
     } catch (error) {
-      failure = error;
+      failure = error instanceof Error ? error : new Error(String(error));
     }
     start.end(attach !== '' ? '1' : '');
   }
