@@ -266,6 +266,8 @@ export interface Containers extends AsyncDisposable {
       readonly options?: Readonly<Record<string, string>>;
     }) => Promise<Volume>;
     readonly remove: (name: string, options: { readonly force: boolean }) => Promise<void>;
+    /** bytes; -1 when they cannot be counted */
+    readonly size: (name: string) => Promise<number>;
     readonly prune: (
       accepts: (volume: Volume) => boolean,
     ) => Promise<{ readonly names: readonly string[]; readonly reclaimed: number }>;

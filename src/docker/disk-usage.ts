@@ -11,6 +11,14 @@ import { volumeShape, volumeUses } from './volumes.ts';
 
 export const DISK_USAGE_ROUTES: readonly DockerRoute[] = [
   { method: 'GET', path: '/system/df', since: '1.25', summary: 'disk space of images, containers and volumes', handle: usage },
+  // Nothing is built here, so that there is nothing to remove: `docker system prune` asks all the same.
+  {
+    method: 'POST',
+    path: '/build/prune',
+    since: '1.31',
+    summary: 'remove the build cache, which is always empty',
+    handle: async () => ({ CachesDeleted: null, SpaceReclaimed: 0 }),
+  },
 ];
 
 const TYPES = ['container', 'image', 'volume', 'build-cache'];
@@ -50,10 +58,12 @@ async function usage(deps: DockerDeps, { request, query }: Call): Promise<unknow
       : {}),
     ...(wants('volume')
       ? {
-          // -1: not computed.
-          Volumes: containers.volumes
-            .list()
-            .map((volume) => ({ ...volumeShape(volume), UsageData: { RefCount: uses.get(volume.name) ?? 0, Size: -1 } })),
+          Volumes: await Promise.all(
+            containers.volumes.list().map(async (volume) => ({
+              ...volumeShape(volume),
+              UsageData: { RefCount: uses.get(volume.name) ?? 0, Size: await containers.volumes.size(volume.name) },
+            })),
+          ),
         }
       : {}),
     ...(wants('build-cache') ? { BuildCache: [], BuilderSize: 0 } : {}),

@@ -23,7 +23,7 @@ export const UNSUPPORTED: readonly Area[] = [
       'DELETE /containers/:id/checkpoints/:checkpoint',
     ],
   },
-  { what: 'building images', paths: ['POST /build', 'POST /build/prune', 'POST /build/cancel', 'POST /session', 'POST /grpc'] },
+  { what: 'building images', paths: ['POST /build', 'POST /build/cancel', 'POST /session', 'POST /grpc'] },
   { what: 'pushing images', paths: ['POST /images/:name+/push'] },
   { what: 'searching images', paths: ['GET /images/search'] },
   { what: 'looking at images in a registry', paths: ['GET /distribution/:name+/json'] },

@@ -25,6 +25,7 @@ export function volumeOperations(ctx: Context): Containers['volumes'] {
     get: (name) => ctx.volumes.get(name),
     create: (spec) => createVolume(ctx, spec),
     remove: (name, options) => removeVolume(ctx, name, options),
+    size: (name) => directorySize(ctx.volumes.get(name).mountpoint),
     prune: (accepts) => pruneVolumes(ctx, accepts),
   };
 }

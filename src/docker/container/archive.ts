@@ -85,7 +85,18 @@ async function exportRoot(deps: DockerDeps, call: Call): Promise<unknown> {
   }
 }
 
+/** Files that are mounted over the root's: empty ones are made to mount them on, which is no change of the container's. */
+const MOUNTED = ['/etc/hostname', '/etc/hosts', '/etc/resolv.conf'];
+
 async function changes(deps: DockerDeps, { parameter }: Call): Promise<unknown> {
   const { id, imageId } = containerOf(deps, parameter('id'), 'show the changes of');
-  return deps.rootFiles.changes(id, deps.images.lower(imageId));
+  const all = await deps.rootFiles.changes(id, deps.images.lower(imageId));
+  const own = all.filter(({ Path, Kind }) => Kind !== ADDED || !MOUNTED.includes(Path));
+  const made = own.length < all.length;
+  // Their folder has changed by them alone, unless something else in it has.
+  const shown = own.filter(({ Path }) => !made || Path !== '/etc' || own.some((other) => other.Path.startsWith('/etc/')));
+  return shown.length === 0 ? null : shown;
 }
+
+/** Docker's kinds of change: 0 modified, 1 added, 2 deleted. */
+const ADDED = 1;
