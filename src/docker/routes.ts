@@ -1,7 +1,6 @@
 /** Docker's Engine API on a fastify instance. */
 import type { FastifyInstance } from 'fastify';
 import { notFound } from '../base/errors.ts';
-import { noContainers } from './absent.ts';
 import { CONTAINER_ROUTES } from './container/routes.ts';
 import { DISK_USAGE_ROUTES } from './disk-usage.ts';
 import { EVENT_ROUTES } from './events.ts';
@@ -28,10 +27,7 @@ export const DOCKER_ROUTES: readonly DockerRoute[] = [
 
 type Answer = Pick<DockerRoute, 'method' | 'path' | 'handle'>;
 
-type Networking = Omit<DockerDeps, 'containers' | 'images' | 'rootFiles' | 'takeSocket'>;
-
-export function registerDocker(app: FastifyInstance, given: DockerDeps | Networking): void {
-  const deps: DockerDeps = { ...noContainers(), ...given };
+export function registerDocker(app: FastifyInstance, deps: DockerDeps): void {
   const refusals = UNSUPPORTED.flatMap((area) =>
     area.paths.map((entry): Answer & Pick<DockerRoute, 'body'> => {
       const [method = '', path = ''] = entry.split(' ');

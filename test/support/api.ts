@@ -18,6 +18,7 @@ import { parseFlags } from '../../src/main/daemon/flags.ts';
 import { loadConfig } from '../../src/main/daemon/config.ts';
 import { engineConfig, instanceOf } from '../../src/main/daemon/engine-config.ts';
 import { createMemoryStore } from '../../src/store/memory/store.ts';
+import { noContainers } from './absent.ts';
 import type { Answer } from './daemon.ts';
 
 /** 2026-11-30T12:00:00Z; the clock moves a second at each look, so that nothing is made at the same time as another. */
@@ -87,7 +88,15 @@ export async function startApi(...flags: readonly string[]): Promise<TestApi> {
   );
   const stopping = new AbortController();
   const app = createServer({ logger: silentLogger, version: SYSTEM.version });
-  registerDocker(app, { engine, processes, clock, system: () => SYSTEM, apiVersion: apiVersionOf, stopping: stopping.signal });
+  registerDocker(app, {
+    ...noContainers(),
+    engine,
+    processes,
+    clock,
+    system: () => SYSTEM,
+    apiVersion: apiVersionOf,
+    stopping: stopping.signal,
+  });
   registerMoor(app, {
     engine,
     describe,

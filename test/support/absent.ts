@@ -1,12 +1,12 @@
-/** Containers where there is no service of them: there are none, and none can be made. */
-import { notFound, unsupported } from '../base/errors.ts';
-import type { DockerDeps } from './route.ts';
+/** Containers for tests of the door that are about networks and sandboxes alone: there are none, and none can be made. */
+import { notFound, unsupported } from '../../src/base/errors.ts';
+import type { DockerDeps } from '../../src/docker/route.ts';
 
 type Absent = Pick<DockerDeps, 'containers' | 'images' | 'rootFiles' | 'takeSocket'>;
 
 export function noContainers(): Absent {
   const refuse = (): never => {
-    throw unsupported('running containers from images is not supported by Moorline yet');
+    throw unsupported('there is no service of containers in this test');
   };
   const missing =
     (what: string) =>
