@@ -10,8 +10,8 @@ export const cli: Part = async ({ sizes, moorline, docker }) => {
   const turn =
     (program: string, host: string): Turn<Steps> =>
     async () => ({
-      version: timed(program, ['-H', host, 'version']),
-      list: timed(program, ['-H', host, 'network', 'ls']),
+      version: [timed(program, ['-H', host, 'version'])],
+      list: [timed(program, ['-H', host, 'network', 'ls'])],
     });
   const turns = {
     moorline: turn(`${ROOT}/bin/moor`, (await moorline()).daemon.host),

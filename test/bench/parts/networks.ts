@@ -2,7 +2,7 @@
 import type { Client } from '../http.ts';
 import { startMoorline } from '../moorline.ts';
 import { type Row, type Summary, summarise } from '../result.ts';
-import { interleave, numbers, type Turn } from '../rounds.ts';
+import { inRow, interleave, numbers, type Turn } from '../rounds.ts';
 import type { Part } from '../world.ts';
 
 /** Docker's default pools hold 31 networks, and its default network has the first. */
@@ -11,19 +11,27 @@ const LISTS = 5;
 
 const spec = (name: string): object => ({ Name: name, Driver: 'bridge' });
 
+type Steps = 'create' | 'firstCreate' | 'remove' | 'firstRemove';
+
 export const networks: Part = async ({ sizes, moorline, docker }) => {
   const turn =
-    (client: Client): Turn<'create' | 'remove'> =>
+    (client: Client): Turn<Steps> =>
     async () => {
-      const { ms: create } = await client.call('POST', '/networks/create', spec('once'));
-      const { ms: remove } = await client.call('DELETE', '/networks/once');
-      return { create, remove };
+      const create = await inRow(sizes.inRow, async (k) => (await client.call('POST', '/networks/create', spec(`row${k}`))).ms);
+      const remove = await inRow(sizes.inRow, async (k) => (await client.call('DELETE', `/networks/row${k}`)).ms);
+      return { create, firstCreate: create.slice(0, 1), remove, firstRemove: remove.slice(0, 1) };
     };
   const turns = { moorline: turn((await moorline()).client), docker: turn((await docker()).client) };
-  const { create, remove } = await interleave(turns, { ...sizes, steps: ['create', 'remove'] });
+  const { create, firstCreate, remove, firstRemove } = await interleave<Steps, keyof typeof turns>(turns, {
+    ...sizes,
+    steps: ['create', 'firstCreate', 'remove', 'firstRemove'],
+  });
+  const note = `${sizes.inRow} in a row, each timed`;
   return [
-    { part: 'networks', what: 'create a bridge network', unit: 'ms', budget: 3, values: create },
-    { part: 'networks', what: 'remove it', unit: 'ms', budget: 20, values: remove },
+    { part: 'networks', what: 'create a bridge network', unit: 'ms', budget: 3, values: create, note },
+    { part: 'networks', what: '- the first after a pause', unit: 'ms', values: firstCreate },
+    { part: 'networks', what: 'remove it', unit: 'ms', budget: 20, values: remove, note },
+    { part: 'networks', what: '- the first of them', unit: 'ms', values: firstRemove },
   ];
 };
 

@@ -1,9 +1,12 @@
 /** The k-th endpoint of one network: what it costs to attach it when k - 1 are there. */
 import type { Attacher } from '../contestant.ts';
 import type { Contestant, Row, Summary } from '../result.ts';
-import { contestants, interleave, type Turn } from '../rounds.ts';
+import { contestants, inRow, interleave, type Turn } from '../rounds.ts';
 import { startMoorline } from '../moorline.ts';
 import { BIG, type Part } from '../world.ts';
+
+/** Times in a row that the k-th endpoint comes and goes. */
+const IN_ROW = 3;
 
 type Steps = 'attach' | 'detach';
 
@@ -40,7 +43,15 @@ export const scale: Part = async ({ sizes, attachers, crowded, fill, say }) => {
 
 const turn =
   (attacher: Attacher, k: number): Turn<Steps> =>
-  async () => ({ attach: await attacher.connect(BIG, k), detach: await attacher.disconnect(BIG, k) });
+  async () => {
+    const detach: number[] = [];
+    const attach = await inRow(IN_ROW, async () => {
+      const ms = await attacher.connect(BIG, k);
+      detach.push(await attacher.disconnect(BIG, k));
+      return ms;
+    });
+    return { attach, detach };
+  };
 
 function over(what: string, values: Readonly<Partial<Record<Who, Summary>>>, budget: number | undefined): Row {
   const { first, moorline } = values;
