@@ -111,6 +111,8 @@ test('a stopped container shows what it will ask for; its end has a code and a t
   assert.equal(live?.['neta']?.IPAddress, '10.7.0.9');
   assert.equal(live?.['netb']?.MacAddress, '02:42:0a:00:00:01');
   assert.deepEqual(live?.['neta']?.Aliases, ['db']);
+  const old = (await api.call('GET', '/v1.41/containers/box/json')).json() as ContainerInspectResponse;
+  assert.deepEqual(old.NetworkSettings?.Networks?.['neta']?.Aliases, ['db', Id.slice(0, 12)]);
   const wait = api.call('POST', '/containers/box/wait');
   api.runtime.end(api.bench.containers.get(Id).id, 7);
   assert.deepEqual(((await wait).json() as ContainerWaitResponse).StatusCode, 7);
@@ -193,7 +195,8 @@ test('create: what is wrong, in use, missing, or not built', async () => {
       /^VolumeOptions must not be specified on mount type "bind"$/,
     ],
     [{ Image: 'busybox', HostConfig: { RestartPolicy: { Name: 'often' } } }, 'a', 400, /unknown policy 'often'/],
-    [{ Image: 'busybox', HostConfig: { NetworkMode: 'nonet' } }, 'a', 404, /^network nonet not found$/],
+    [{ Image: 'busybox', HostConfig: { NetworkMode: 'nonet' } }, 'a', 400, /^network nonet not found$/],
+    [{ Image: 'busybox', HostConfig: { NetworkMode: 'container:nope' } }, 'a', 400, /^No such container: nope$/],
     [{ Image: 'busybox', ExposedPorts: { '99999/tcp': {} } }, 'a', 400, /^Invalid port: "99999\/tcp"$/],
     [{ Image: 'busybox', Cmd: 3 }, 'a', 400, /^invalid JSON: Cmd: expected array, got number$/],
     [{ Image: 'busybox', HostConfig: { Sysctls: { 'net.ipv4.conf.eth0.forwarding': '1' } } }, 'a', 400, /driver option/],

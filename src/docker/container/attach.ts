@@ -1,6 +1,5 @@
 /** `POST /containers/ID/attach`: a container's streams on the request's own connection. */
 import type { Duplex, Readable } from 'node:stream';
-import { unsupported } from '../../base/errors.ts';
 import type { Container } from '../../model/container.ts';
 import { queryBoolean, queryText } from '../query.ts';
 import type { Call, DockerDeps, DockerRoute } from '../route.ts';
@@ -36,7 +35,10 @@ async function attach(deps: DockerDeps, call: Call): Promise<unknown> {
   const streams = live ? await deps.containers.attach(id) : null;
 
   const { socket, input } = openRaw(deps, call, !config.Tty);
-  if (queryBoolean(query, 'logs')) await replay(deps, { container, socket, wanted });
+  if (queryBoolean(query, 'logs')) {
+    // There is no answer any more that could tell of a failure.
+    await replay(deps, { container, socket, wanted }).catch(() => socket.destroy());
+  }
   if (streams === null) {
     socket.end();
     return undefined;
@@ -88,7 +90,6 @@ interface Replay {
 
 /** What the container has written so far. */
 async function replay({ containers, stopping }: DockerDeps, { container, socket, wanted }: Replay): Promise<void> {
-  if (container.hostConfig.LogConfig.Type === 'none') throw unsupported('configured logging driver does not support reading');
   const query = { follow: false, tail: 'all', since: null, until: null } as const;
   for await (const { stream, data } of containers.logs(container.id, query, stopping)) {
     if (socket.destroyed) return;

@@ -1,5 +1,5 @@
 /** `POST /containers/create`: the three parts of its body as one specification, with the rules that join them. */
-import { invalid } from '../../base/errors.ts';
+import { invalid, MoorError } from '../../base/errors.ts';
 import type { ContainerSpec } from '../../contracts/containers.ts';
 import type { EndpointSpec } from '../../model/sandbox.ts';
 import { type JsonObject, readBody } from '../body.ts';
@@ -16,9 +16,23 @@ export async function create({ containers, apiVersion }: DockerDeps, { request, 
     platform: queryText(query, 'platform'),
     minor: apiVersion(request.raw).minor,
   });
-  const result = await containers.create(spec);
+  let result: Awaited<ReturnType<typeof containers.create>>;
+  try {
+    result = await containers.create(spec);
+  } catch (error) {
+    throw asImageOrInvalid(error);
+  }
   reply.code(201);
   return { Id: result.container.id, Warnings: [...result.warnings, ...warnings] };
+}
+
+/**
+ * To clients 404 means here that the image is not there: they pull it and ask again. Networks and containers that are missing are found
+ * out by Docker at the start only.
+ */
+function asImageOrInvalid(error: unknown): unknown {
+  if (!(error instanceof MoorError) || error.kind !== 'not-found' || error.message.startsWith('No such image')) return error;
+  return new MoorError('invalid', error.message, { cause: error });
 }
 
 export interface CreateOptions {

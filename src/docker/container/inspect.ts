@@ -1,4 +1,5 @@
 /** `docker inspect` of a container, in the order of Docker's fields. */
+import type { ContainerConfig } from '../../model/container.ts';
 import { stateShape } from './status.ts';
 import { commandOf, exposedPorts, mountShape, type Sizes } from './summary.ts';
 import type { ContainerView } from './view.ts';
@@ -47,8 +48,36 @@ export function containerInspect(view: ContainerView, sizes?: Sizes): Readonly<R
     GraphDriver: { Data: null, Name: 'overlay2' },
     ...(sizes === undefined ? {} : { SizeRw: sizes.writable, SizeRootFs: sizes.total }),
     Mounts: container.mounts.filter(({ type }) => type !== 'tmpfs' || isMountRequest(view)).map(mountShape),
-    Config: config,
+    Config: configShape(config),
     NetworkSettings: networkSettings(view, sandbox),
+  };
+}
+
+/** In Docker's order, which `docker inspect` prints; what is not set is left out where Go's omitempty does so. */
+function configShape(config: ContainerConfig): Readonly<Record<string, unknown>> {
+  const { ExposedPorts, Healthcheck, StopSignal, StopTimeout } = config;
+  return {
+    Hostname: config.Hostname,
+    Domainname: config.Domainname,
+    User: config.User,
+    AttachStdin: config.AttachStdin,
+    AttachStdout: config.AttachStdout,
+    AttachStderr: config.AttachStderr,
+    ...(ExposedPorts === undefined ? {} : { ExposedPorts }),
+    Tty: config.Tty,
+    OpenStdin: config.OpenStdin,
+    StdinOnce: config.StdinOnce,
+    Env: config.Env,
+    Cmd: config.Cmd,
+    ...(Healthcheck === undefined ? {} : { Healthcheck }),
+    Image: config.Image,
+    Volumes: config.Volumes,
+    WorkingDir: config.WorkingDir,
+    Entrypoint: config.Entrypoint,
+    OnBuild: null,
+    Labels: config.Labels,
+    ...(StopSignal === undefined ? {} : { StopSignal }),
+    ...(StopTimeout === undefined || StopTimeout === null ? {} : { StopTimeout }),
   };
 }
 

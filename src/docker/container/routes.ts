@@ -10,7 +10,7 @@ import { list, sizesOf } from './list.ts';
 import { LOG_ROUTES } from './logs.ts';
 import { sandboxInspect } from './sandbox-shape.ts';
 import { STATS_ROUTES } from './stats.ts';
-import { containerOrSandbox, sandboxView, viewOf } from './view.ts';
+import { containerOrSandbox, type ContainerView, sandboxView, viewOf } from './view.ts';
 
 export const CONTAINER_ROUTES: readonly DockerRoute[] = [
   { method: 'GET', path: '/containers/json', summary: 'list, with filters', handle: list },
@@ -23,9 +23,22 @@ export const CONTAINER_ROUTES: readonly DockerRoute[] = [
   ...ARCHIVE_ROUTES,
 ];
 
-async function inspect(deps: DockerDeps, { query, parameter }: Call): Promise<unknown> {
+async function inspect(deps: DockerDeps, { request, query, parameter }: Call): Promise<unknown> {
   const target = containerOrSandbox(deps, parameter('id'));
   if ('sandbox' in target) return sandboxInspect(sandboxView(deps, target.sandbox));
   const { container } = target;
-  return containerInspect(viewOf(deps, container), queryBoolean(query, 'size') ? await sizesOf(deps, container) : undefined);
+  const view = viewOf(deps, container);
+  const shown = deps.apiVersion(request.raw).minor < 45 ? withIdAlias(view) : view;
+  return containerInspect(shown, queryBoolean(query, 'size') ? await sizesOf(deps, container) : undefined);
+}
+
+/** Before API 1.45 the short id was among the aliases on a network of the user's: docker-compose 1 attaches again what lacks it. */
+function withIdAlias(view: ContainerView): ContainerView {
+  const { id, hostConfig } = view.container;
+  if (['bridge', 'default', 'host', 'none'].includes(hostConfig.NetworkMode)) return view;
+  const networks = Object.entries(view.networks).map(([name, settings]) => {
+    const aliases = (settings['Aliases'] ?? []) as readonly string[];
+    return [name, { ...settings, Aliases: [...new Set([...aliases, id.slice(0, 12)])] }];
+  });
+  return { ...view, networks: Object.fromEntries(networks) as ContainerView['networks'] };
 }

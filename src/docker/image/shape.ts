@@ -11,14 +11,14 @@ export function imageSummary(
   image: Image,
   { minor, containers, shared }: ImageShapeOptions & { readonly containers: number; readonly shared: number },
 ): Readonly<Record<string, unknown>> {
-  const nameless = minor < 43 && image.tags.length === 0;
+  const nameless = minor < 43 && image.tags.length + image.digests.length === 0;
   return {
     Containers: containers,
     Created: secondsOf(image.created),
     Id: image.id,
     Labels: image.config.Labels ?? null,
     ParentId: '',
-    RepoDigests: image.digests.length === 0 && minor < 43 ? ['<none>@<none>'] : image.digests,
+    RepoDigests: nameless ? ['<none>@<none>'] : image.digests,
     RepoTags: nameless ? ['<none>:<none>'] : image.tags,
     SharedSize: shared,
     Size: image.size,
