@@ -399,7 +399,7 @@ describe('connections', () => {
     const socket = connect(daemon.socket);
     let text = '';
     socket.setEncoding('utf8').on('data', (part: string) => (text += part));
-    for (const part of [post('/moor/networks', [`Content-Length: ${body.length}`]), ...body]) {
+    for (const part of [post('/moor/networks', [`Content-Length: ${body.length}`]), ...body.split('')]) {
       socket.write(part);
       await sleep(1);
     }

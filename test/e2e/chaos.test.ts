@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { ping } from '../support/pinger.ts';
 import { createRandom, seedOfRun } from '../support/random.ts';
+import { say } from '../support/say.ts';
 import { claims, faults } from '../support/truth.ts';
 import { Client } from './chaos-client.ts';
 
@@ -42,7 +43,7 @@ async function make(daemon: TestDaemon, path: string, body: unknown): Promise<vo
 test('killed fifty times in the middle of 200 operations: every start converges, nothing acknowledged is lost', async (t) => {
   const seed = seedOfRun();
   t.diagnostic(`MOOR_TEST_SEED=${seed}`);
-  console.error(`MOOR_TEST_SEED=${seed}`);
+  say(`MOOR_TEST_SEED=${seed}`);
   const random = createRandom(seed);
   await using daemon = await startDaemon({ start: false });
   await using _world = await makeWorld(daemon);
@@ -85,8 +86,8 @@ test('killed fifty times in the middle of 200 operations: every start converges,
     const log = daemon.log().slice(logged);
     assert.doesNotMatch(log, / (ERROR|FATAL) /, what);
   }
-  console.error(`packets answered: ${await beside.finish()} to the neighbour, ${await outside.finish()} to the world`);
-  console.error(JSON.stringify(clients.map(({ counts }) => counts)));
+  say(`packets answered: ${await beside.finish()} to the neighbour, ${await outside.finish()} to the world`);
+  say(JSON.stringify(clients.map(({ counts }) => counts)));
 
   for (const client of clients) await client.clean();
   assert.deepEqual(await faults(daemon, { foreign: [UPLINK] }), []);

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { until } from '../support/snapshot.ts';
+import { say } from '../support/say.ts';
 import { faults, hostLinks, mountedPins } from '../support/truth.ts';
 
 const CYCLES = 500;
@@ -16,23 +17,25 @@ const AT_ONCE = 4;
 /** Bytes by which the resident set may be larger in the end: a leak of 40 KiB in each cycle would show. */
 const GROWTH = 16 * 1024 * 1024;
 
-async function ask(daemon: TestDaemon, method: string, path: string, body?: unknown): Promise<void> {
+/** @param what method and path */
+async function ask(daemon: TestDaemon, what: string, body?: unknown): Promise<void> {
+  const [method = '', path = ''] = what.split(' ');
   const { status, text } = await daemon.request(method, path, body);
-  assert.ok(status < 300, `${method} ${path}: ${status} ${text}`);
+  assert.ok(status < 300, `${what}: ${status} ${text}`);
 }
 
 /** A network comes, a sandbox that stays is attached to it and taken off, another sandbox lives on it, and it goes. */
 async function cycle(daemon: TestDaemon, i: number): Promise<void> {
   const lane = i % AT_ONCE;
   const name = `n${lane}`;
-  await ask(daemon, 'POST', '/moor/networks', { name, ipv6: i % 3 === 0, internal: i % 5 === 0 });
-  await ask(daemon, 'POST', `/moor/networks/${name}/connect`, { sandbox: `stays${lane}` });
+  await ask(daemon, 'POST /moor/networks', { name, ipv6: i % 3 === 0, internal: i % 5 === 0 });
+  await ask(daemon, `POST /moor/networks/${name}/connect`, { sandbox: `stays${lane}` });
   if (i % 4 === 0) {
-    await ask(daemon, 'POST', '/moor/sandboxes', { name: `goes${lane}`, networks: [{ network: name }] });
-    await ask(daemon, 'DELETE', `/moor/sandboxes/goes${lane}`);
+    await ask(daemon, 'POST /moor/sandboxes', { name: `goes${lane}`, networks: [{ network: name }] });
+    await ask(daemon, `DELETE /moor/sandboxes/goes${lane}`);
   }
-  await ask(daemon, 'POST', `/moor/networks/${name}/disconnect`, { sandbox: `stays${lane}` });
-  await ask(daemon, 'DELETE', `/moor/networks/${name}`);
+  await ask(daemon, `POST /moor/networks/${name}/disconnect`, { sandbox: `stays${lane}` });
+  await ask(daemon, `DELETE /moor/networks/${name}`);
 }
 
 async function cycles(daemon: TestDaemon, count: number): Promise<void> {
@@ -85,14 +88,14 @@ const resident = (daemon: TestDaemon): number =>
 
 test(`${CYCLES} cycles leave nothing behind`, async () => {
   await using daemon = await startDaemon();
-  for (let lane = 0; lane < AT_ONCE; lane++) await ask(daemon, 'POST', '/moor/sandboxes', { name: `stays${lane}` });
+  for (let lane = 0; lane < AT_ONCE; lane++) await ask(daemon, 'POST /moor/sandboxes', { name: `stays${lane}` });
   await cycles(daemon, WARM_UP);
   const before = await use(daemon);
   const memory = resident(daemon);
   await cycles(daemon, CYCLES);
   assert.deepEqual(await use(daemon), before);
   const growth = resident(daemon) - memory;
-  console.error(`resident: ${Math.round(memory / 1024)} KiB, and ${Math.round(growth / 1024)} KiB more after ${CYCLES} cycles`);
+  say(`resident: ${Math.round(memory / 1024)} KiB, and ${Math.round(growth / 1024)} KiB more after ${CYCLES} cycles`);
   assert.ok(growth < GROWTH, `${growth} bytes more`);
   assert.deepEqual(await faults(daemon), []);
   assert.doesNotMatch(daemon.log(), / (WARN|ERROR) /);

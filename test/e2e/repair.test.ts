@@ -6,6 +6,7 @@ import type { Network } from '../../src/model/network.ts';
 import type { Endpoint, Sandbox } from '../../src/model/sandbox.ts';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { until } from '../support/snapshot.ts';
+import { say } from '../support/say.ts';
 import { faults } from '../support/truth.ts';
 
 let daemon: TestDaemon;
@@ -214,7 +215,7 @@ for (const [what, { by, lines, looked = false }] of Object.entries(DRIFT)) {
       assert.deepEqual(await faults(daemon, FOREIGN), [], said().join('\n'));
       assert.deepEqual(said(), lines.map(fill));
     }
-    console.error(`${what}: ${Math.round(performance.now() - started)} ms`);
+    say(`${what}: ${Math.round(performance.now() - started)} ms`);
     assert.equal(said().length, lines.length, said().join('\n'));
     for (const [pin, to] of [
       [here.two.pin, here.one.ip],

@@ -9,6 +9,7 @@ import type { Network } from '../../src/model/network.ts';
 import type { Sandbox } from '../../src/model/sandbox.ts';
 import { run, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { createRandom, seedOfRun } from '../support/random.ts';
+import { say } from '../support/say.ts';
 import { claims, elements, faults, hostLinks, mountedPins } from '../support/truth.ts';
 
 /** Ports of a bridge (BR_MAX_PORTS less port 0, net/bridge/br_private.h). */
@@ -26,7 +27,7 @@ const LIMITS = [
 
 const seed = seedOfRun();
 const random = createRandom(seed);
-console.error(`MOOR_TEST_SEED=${seed}`);
+say(`MOOR_TEST_SEED=${seed}`);
 
 /** Runs a command in the machine's own namespace. */
 const outer = (...command: readonly string[]): ReturnType<typeof run> =>
@@ -67,7 +68,7 @@ async function each(count: number, work: (i: number) => Promise<void>): Promise<
 async function timed(what: string, work: () => Promise<void>): Promise<void> {
   const started = performance.now();
   await work();
-  console.error(`${what}: ${Math.round(performance.now() - started)} ms`);
+  say(`${what}: ${Math.round(performance.now() - started)} ms`);
 }
 
 async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
@@ -207,7 +208,7 @@ async function rulesComeBack(): Promise<void> {
   }
   assert.deepEqual(now, before);
   monitor.kill('SIGKILL');
-  console.error(`rules of ${NETWORKS} networks were away for ${Math.round(back - gone)} ms`);
+  say(`rules of ${NETWORKS} networks were away for ${Math.round(back - gone)} ms`);
   const lines = daemon.log().slice(logged).trim().split('\n');
   assert.equal(lines.length, 1, lines.join('\n'));
   assert.match(lines[0] ?? '', /WARN  restored table inet moor and \d+ elements in the host: it was deleted/);
