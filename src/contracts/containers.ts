@@ -250,7 +250,11 @@ export interface Containers extends AsyncDisposable {
   readonly stats: (reference: string) => Promise<Readonly<Record<string, unknown>>>;
   readonly execCreate: (reference: string, request: Omit<ExecRequest, 'id' | 'container'>) => Promise<Id>;
   readonly execGet: (id: string) => ExecState;
-  readonly execStart: (id: string) => Promise<Streams>;
+  /**
+   * @param admitted called when nothing stands against it any more, right before it is started: a client that is answered then does not
+   * find output in one packet with the answer. @returns streams that end when the exit code is known
+   */
+  readonly execStart: (id: string, admitted?: () => void) => Promise<Streams>;
   readonly execResize: (id: string, size: { readonly rows: number; readonly columns: number }) => Promise<void>;
   /** Live or, for a stopped container, in its record; Docker's connect and disconnect. */
   readonly connect: (network: string, reference: string, endpoint: EndpointSpec) => Promise<void>;

@@ -1,5 +1,6 @@
 /** Further processes in a container: create, start, resize, inspect. */
 import { invalid, MoorError } from '../base/errors.ts';
+import type { Duplex } from 'node:stream';
 import type { Streams } from '../contracts/containers.ts';
 import { type JsonObject, readBody } from './body.ts';
 import { openRaw } from './container/attach.ts';
@@ -60,19 +61,22 @@ async function start(deps: DockerDeps, call: Call): Promise<unknown> {
   const detach = body.boolean('Detach') ?? false;
   const tty = body.boolean('Tty') ?? false;
   const { request: exec } = deps.containers.execGet(parameter('id'));
+  const raw: { opened: ReturnType<typeof openRaw> | null } = { opened: null };
+  const open = (): ReturnType<typeof openRaw> => (raw.opened ??= openRaw(deps, call, !tty));
   let streams: Streams;
   try {
-    streams = await deps.containers.execStart(exec.id);
+    // The head goes before the start, as in Docker: docker-py loses what comes in one packet with it.
+    streams = await deps.containers.execStart(exec.id, () => void (detach || open()));
   } catch (error) {
-    if (detach || isRefused(error)) throw error;
-    return sayInStream(deps, call, { error, tty });
+    if (raw.opened === null && (detach || isRefused(error))) throw error;
+    return sayInStream(open().socket, { error, tty });
   }
   if (size !== null) await deps.containers.execResize(exec.id, size);
   if (detach) {
     streams.close();
     return reply.code(200).send();
   }
-  const { socket } = openRaw(deps, call, !tty);
+  const { socket } = open();
   await converse(socket, streams, {
     stdout: true,
     stderr: true,
@@ -92,12 +96,7 @@ const isRefused = (error: unknown): boolean =>
  * A command that cannot be run is told in its output, as in Docker: clients read the exit code of an exec that they are
  * connected to, not the status of its start.
  */
-function sayInStream(
-  deps: DockerDeps,
-  call: Call,
-  { error, tty }: { readonly error: unknown; readonly tty: boolean },
-): undefined {
-  const { socket } = openRaw(deps, call, !tty);
+function sayInStream(socket: Duplex, { error, tty }: { readonly error: unknown; readonly tty: boolean }): undefined {
   const text = Buffer.from(`${error instanceof Error ? error.message : String(error)}\r\n`);
   socket.end(tty ? text : frame('stdout', text));
   socket.resume();

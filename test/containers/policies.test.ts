@@ -175,10 +175,13 @@ test('exec: prepared, started once, its code told', async () => {
   });
   const chunks: string[] = [];
   streams.stdout.on('data', (chunk: Buffer) => chunks.push(chunk.toString()));
+  // A client asks for the exit code when the output has ended.
+  const atEnd: (number | null)[] = [];
+  streams.stdout.once('end', () => atEnd.push(containers.execGet(exec).exitCode));
   world.runtime.endExec(exec, 4, 'listed');
   await eventually(() => {
     assert.deepEqual([containers.execGet(exec).running, containers.execGet(exec).exitCode], [false, 4]);
-    assert.deepEqual(chunks, ['listed']);
+    assert.deepEqual([chunks, atEnd], [['listed'], [4]]);
   });
   await assert.rejects(containers.execStart(exec), { kind: 'conflict', message: `Error: Exec command ${exec} has already run` });
   assert.deepEqual(bench.actions().slice(-3), [

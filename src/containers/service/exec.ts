@@ -1,4 +1,6 @@
 /** `docker exec`: another process in a running container. */
+import { type Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { conflict, invalid } from '../../base/errors.ts';
 import { type Id, newId } from '../../base/ids.ts';
 import type { ExecRequest, ExecState, Streams } from '../../contracts/containers.ts';
@@ -33,7 +35,7 @@ export function execState(ctx: Context, id: string): ExecState {
 }
 
 /** @throws conflict with Docker's texts when it was started before; what the runtime says, then the exit code says so too */
-export async function startExec(ctx: Context, id: string): Promise<Streams> {
+export async function startExec(ctx: Context, id: string, admitted: () => void = () => {}): Promise<Streams> {
   const exec = ctx.execs.get(id);
   if (exec.state === 'ended') throw conflict(`Error: Exec command ${exec.request.id} has already run`);
   if (exec.state !== 'created') throw conflict(`Error: Exec command ${exec.request.id} is already running`);
@@ -44,13 +46,13 @@ export async function startExec(ctx: Context, id: string): Promise<Streams> {
     throw conflict(`Container ${container.name} is paused, unpause the container before exec`);
   }
   exec.state = 'starting';
+  admitted();
   try {
     exec.process = await ctx.runtime.exec({ ...exec.request, container: live.container });
     exec.state = 'running';
     const streams = await ctx.runtime.attach(container.id, exec.request.id);
     tell(ctx, exec, 'exec_start');
-    watchExec(ctx, exec);
-    return streams;
+    return endingWith(streams, watchExec(ctx, exec));
   } catch (cause) {
     const { exitCode, error } = startFailure(cause);
     ctx.execs.finish(exec, exitCode);
@@ -58,7 +60,33 @@ export async function startExec(ctx: Context, id: string): Promise<Streams> {
   }
 }
 
-function watchExec(ctx: Context, exec: Exec): void {
+/** How long the end of the output is held back for that of the process, in milliseconds: one that goes on without output is not waited for. */
+const HELD_BACK = 1000;
+
+/** Streams that end after the process: clients ask for its exit code as soon as the output has ended. */
+function endingWith(streams: Streams, done: Promise<void>): Streams {
+  const held = (source: Readable): Readable => {
+    const through = new Transform({
+      transform: (chunk: Buffer, _encoding, pass) => pass(null, chunk),
+      flush: (pass) => {
+        const timer = Promise.withResolvers<void>();
+        const waiting = setTimeout(timer.resolve, HELD_BACK);
+        void Promise.race([done, timer.promise]).then(() => {
+          clearTimeout(waiting);
+          pass();
+        });
+      },
+    });
+    // A client that goes closes the source under it, which is no error of anybody.
+    through.on('error', () => {});
+    pipeline(source, through).catch(() => {});
+    return through;
+  };
+  return { ...streams, stdout: held(streams.stdout), stderr: held(streams.stderr) };
+}
+
+/** @returns settled when the end was noted, whatever it was */
+function watchExec(ctx: Context, exec: Exec): Promise<void> {
   const { id, container } = exec.request;
   const done = ctx.runtime.execExited(container.id, id, ctx.stopping).then(
     ({ code }) => {
@@ -72,6 +100,7 @@ function watchExec(ctx: Context, exec: Exec): void {
     },
   );
   ctx.later(`wait for exec ${id}`, done);
+  return done.catch(() => {});
 }
 
 /** Docker's action says the command. */

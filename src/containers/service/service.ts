@@ -75,7 +75,7 @@ export async function createContainers(deps: ServiceDeps): Promise<Containers> {
     stats: (reference) => containerStats(ctx, reference),
     execCreate: (reference, request) => createExec(ctx, reference, request),
     execGet: (id) => execState(ctx, id),
-    execStart: (id) => startExec(ctx, id),
+    execStart: (id, admitted) => startExec(ctx, id, admitted),
     execResize: async (id, size) => {
       const { request } = ctx.execs.get(id);
       await ctx.runtime.resize(request.container.id, size, request.id);
