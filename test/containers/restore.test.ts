@@ -106,12 +106,20 @@ test('what nobody knows of is swept, a damaged row is left alone', async () => {
   assert.ok(bench.logger.messages('error').some((line) => line.includes('has schema 9')));
 });
 
-/** A store that stops working for good at its n-th commit: what the dying daemon does afterwards changes nothing on disk. */
-function dying(store: Store, after: number, carriesOut: boolean): { readonly store: Store; readonly died: () => boolean } {
+interface Fault {
+  /** Commits that work before it. */
+  readonly after: number;
+  /** The one that fails reaches the disk all the same. */
+  readonly carriesOut: boolean;
+  /** Every later one fails as well: what a killed daemon would still do changes nothing on disk. */
+  readonly forGood: boolean;
+}
+
+function failing(store: Store, { after, carriesOut, forGood }: Fault): { readonly store: Store; readonly died: () => boolean } {
   let [left, dead] = [after, false];
   const commit: Store['commit'] = async (writes) => {
-    if (dead) throw new Error('killed');
-    if (left-- > 0) return store.commit(writes);
+    if (dead && forGood) throw new Error('killed');
+    if (dead || left-- > 0) return store.commit(writes);
     dead = true;
     if (carriesOut) await store.commit(writes);
     throw new Error('killed');
@@ -143,7 +151,7 @@ test('killed at each write of a life: the next daemon has it whole or not at all
       let died: boolean;
       const failed: unknown[] = [];
       {
-        const { store, died: hasDied } = dying(world.store, after, carriesOut);
+        const { store, died: hasDied } = failing(world.store, { after, carriesOut, forGood: true });
         await using bench = await start(world, { store: () => store });
         for (const step of LIFE) await step(bench).catch((error: unknown) => failed.push(error));
         died = hasDied();
@@ -164,5 +172,26 @@ test('killed at each write of a life: the next daemon has it whole or not at all
       assert.deepEqual(await leftovers(world), NOTHING, where);
       if (!died) break;
     }
+  }
+});
+
+/** The write that fails may be one of these. */
+const twice = (step: () => Promise<void>): Promise<void> => step().catch(step);
+
+test('a full disk at each write of a life: refused or done, and the same daemon goes on', async () => {
+  for (let after = 0; ; after++) {
+    using world = newWorld();
+    const { store, died } = failing(world.store, { after, carriesOut: false, forGood: false });
+    const where = `commit ${after}`;
+    await using bench = await start(world, { store: () => store });
+    const { containers } = bench;
+    for (const step of LIFE) await step(bench).catch(() => {});
+    for (const { id, state } of containers.list()) {
+      assert.equal(world.runtime.containers.has(id), state.status === 'running', where);
+      await twice(() => containers.remove(id, { force: true, volumes: true }));
+    }
+    for (const { name } of containers.volumes.list()) await twice(() => containers.volumes.remove(name, { force: false }));
+    assert.deepEqual(await leftovers(world), NOTHING, where);
+    if (!died()) break;
   }
 });

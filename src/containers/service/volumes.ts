@@ -118,13 +118,19 @@ export async function copyUp(root: string, { destination, source }: MountPoint):
 export async function removeVolume(ctx: Context, name: string, { force }: { readonly force: boolean }): Promise<void> {
   using _lock = await ctx.locks.hold(`volume ${name}`);
   if (force && ctx.volumes.lookup(name) === undefined) return;
-  ctx.volumes.get(name);
+  const volume = ctx.volumes.get(name);
   const users = ctx.volumes.users(name);
   if (users.length > 0) throw conflict(`remove ${name}: volume is in use - [${users.join(', ')}]`);
   // In one synchronous stretch with the look above: from here on a new container makes a new one.
   ctx.volumes.remove(name);
-  await removeDirectory(ctx, name);
-  await ctx.store.commit([deleteVolume(name)]);
+  try {
+    await removeDirectory(ctx, name);
+    await ctx.store.commit([deleteVolume(name)]);
+  } catch (error) {
+    // Its row is there: it can be removed once more.
+    ctx.volumes.add(volume);
+    throw error;
+  }
   volumeEvent(ctx, name, 'destroy');
 }
 
