@@ -3,6 +3,7 @@ import { lstatSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { mountH } from './constants.ts';
+import type { Fd } from './fd.ts';
 import { hasCode, kernelError } from './errors.ts';
 import { check, libc } from './libc.ts';
 
@@ -19,6 +20,12 @@ export function mountFileSystem(type: string, target: string, options: string): 
   // The kernel would cut them without a word.
   if (Buffer.byteLength(options) >= OPTIONS_LIMIT) throw kernelError(operation(), constants.errno.ENAMETOOLONG);
   check(libc.mount(type, target, type, 0, options), operation);
+}
+
+/** Shows a directory at another place too. @param target an open directory @throws by errno */
+export function bindOver(source: string, target: Fd): void {
+  const flags = mountH.MS_BIND | mountH.MS_REC;
+  check(libc.mount(source, `/proc/self/fd/${target.number}`, null, flags, null), () => `mount --rbind ${source} ${target.what}`);
 }
 
 /** Unmounts what is there, also while it is in use, and whatever is mounted below it. @returns false when nothing was mounted */

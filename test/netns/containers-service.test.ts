@@ -1,6 +1,6 @@
 /** The service of containers with the real kernel, conmon and runc. The truth comes from inside the containers and from `ip`. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Containers } from '../../src/contracts/containers.ts';
 import type { HostConfig } from '../../src/model/container.ts';
@@ -115,4 +115,29 @@ test('twenty at once, and hundreds in a row, leave nothing', async () => {
   assert.deepEqual(traces(made), NO_TRACES);
   assert.ok(fds() <= before, 'no descriptor stays open');
   assert.deepEqual(containers.list(), []);
+});
+
+test('archive calls reach volumes, whether the container runs or not; other parts of the host never', async () => {
+  await using made = await instanceFor('cp');
+  await using one = await service(made);
+  const { containers } = one;
+  const { container } = await containers.create(sleeper({ name: 'web', host: { Binds: ['data:/srv/data'] } }));
+  const volume = container.mounts[0]?.source ?? '';
+  const put = async (name: string): Promise<void> => {
+    const { root, done } = await containers.root('web');
+    try {
+      writeFileSync(`${root}/srv/data/${name}`, 'x');
+    } finally {
+      await done();
+      await done();
+    }
+  };
+  await put('stopped');
+  await containers.start('web');
+  await put('running');
+  assert.deepEqual((await exec(containers, 'web', 'ls', '/srv/data')).trim().split('\n'), ['running', 'stopped']);
+  assert.deepEqual(readdirSync(volume).toSorted(), ['running', 'stopped']);
+  await containers.remove('web', { force: true, volumes: true });
+  assert.deepEqual(readdirSync(volume).toSorted(), ['running', 'stopped'], 'a named volume outlives the container');
+  assert.deepEqual(traces(made), NO_TRACES);
 });

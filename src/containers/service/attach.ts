@@ -5,6 +5,7 @@ import type { Context } from './context.ts';
 import { containerEvent } from './events.ts';
 import { LateStreams } from './late-streams.ts';
 import { isUp } from './registry.ts';
+import { mountVolumes } from './stopped-root.ts';
 
 /** Of a container that does not run yet: streams that come alive when it is started, as `docker run` wants them. */
 export async function attachContainer(ctx: Context, reference: string): Promise<Streams> {
@@ -48,13 +49,14 @@ export async function resizeContainer(
   containerEvent(ctx, live.container, ['resize', { height: String(size.rows), width: String(size.columns) }]);
 }
 
-/** For archive calls. A running container is seen as it sees itself, with its volumes; a stopped one as its layers are. */
+/** For archive calls. A running container is seen as it sees itself, a stopped one as it will. */
 export async function containerRoot(
   ctx: Context,
   reference: string,
 ): Promise<{ readonly root: string; readonly done: () => Promise<void> }> {
-  const { id, imageId, state } = ctx.registry.find(reference).container;
+  const { id, imageId, state, mounts } = ctx.registry.find(reference).container;
   if (isUp(state) && state.process !== null) return { root: `/proc/${state.process.pid}/root`, done: async () => {} };
+  const alone = ctx.roots.users(id) === 0;
   const root = await ctx.roots.hold(id, ctx.images.lower(imageId));
   let held = true;
   const done = async (): Promise<void> => {
@@ -62,5 +64,11 @@ export async function containerRoot(
     held = false;
     await ctx.roots.release(id);
   };
+  try {
+    if (alone) mountVolumes(root, mounts);
+  } catch (error) {
+    await done();
+    throw error;
+  }
   return { root, done };
 }

@@ -20,6 +20,11 @@ export class Roots {
     return root;
   }
 
+  /** How many hold it. */
+  users(id: Id): number {
+    return this.#users.get(id) ?? 0;
+  }
+
   /** A root that an earlier daemon mounted, for a container that runs. */
   adopt(id: Id): void {
     this.#users.set(id, (this.#users.get(id) ?? 0) + 1);
