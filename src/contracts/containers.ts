@@ -174,6 +174,8 @@ export interface Runtime {
   /** Starts another process; attach with its id. */
   readonly exec: (request: ExecRequest) => Promise<ProcessRef>;
   readonly execExited: (container: Id, exec: Id, signal: AbortSignal) => Promise<ExitStatus>;
+  /** Removes what is kept of an exec that has ended; who is attached still gets all of its output. Idempotent. */
+  readonly removeExec: (container: Id, exec: Id) => Promise<void>;
   /** cgroup counters in the shape of Docker's stats (without networks). */
   readonly stats: (container: Id) => Promise<Readonly<Record<string, unknown>>>;
   /** Host pids in the container. */

@@ -125,6 +125,7 @@ test('health: a probe runs in the container, its result is told, and it ends wit
   assert.equal(containers.get('web').state.health?.status, 'starting');
   await eventually(() => assert.equal(containers.get('web').state.health?.status, 'healthy'));
   assert.equal(containers.get('web').state.health?.log[0]?.output, 'said');
+  await eventually(() => assert.ok(world.runtime.execs.size <= 1, 'a probe that has ended leaves nothing'));
   code = 1;
   await eventually(() => assert.equal(containers.get('web').state.health?.status, 'unhealthy'));
   assert.deepEqual(asked[0], ['/bin/sh', '-c', 'test -e /ok']);

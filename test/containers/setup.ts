@@ -215,6 +215,7 @@ export class FakeRuntime implements Runtime {
     return found === undefined ? Promise.reject(notFound(`no exec ${exec}`)) : untilAborted(found.done, signal);
   };
 
+  readonly removeExec = async (_id: Id, exec: Id): Promise<void> => void this.execs.delete(exec);
   readonly stats = async (): Promise<Readonly<Record<string, unknown>>> => ({});
   readonly processes = async (): Promise<readonly number[]> => [process.pid];
   readonly known = async (): Promise<readonly Id[]> => [...this.containers.keys()];

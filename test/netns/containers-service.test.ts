@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { Containers } from '../../src/contracts/containers.ts';
 import type { HostConfig } from '../../src/model/container.ts';
 import { eventually, spec, type SpecOptions } from '../containers/setup.ts';
-import { instanceFor, NEVER, NO_TRACES, output, service, traces } from './containers-lab.ts';
+import { instanceFor, names, NEVER, NO_TRACES, output, service, traces } from './containers-lab.ts';
 import { at, HERE } from './packets.ts';
 
 const sh = (script: string, options: SpecOptions = {}): ReturnType<typeof spec> =>
@@ -90,6 +90,8 @@ test('a NIC comes and goes in a live container, with its name and its sysctls', 
   assert.match(await exec(containers, 'web', 'ip', 'route'), /default via 172\./);
   assert.doesNotMatch(await exec(containers, 'web', 'cat', '/etc/hosts'), /10\.77\.0\.7/);
   assert.deepEqual(await engine.reconcile(), []);
+  const kept = `${made.execRoot}/containers/${containers.get('web').id}/exec`;
+  await eventually(() => assert.deepEqual(names(kept), [], 'an exec that has ended leaves nothing'));
 });
 
 test('twenty at once, and hundreds in a row, leave nothing', async () => {

@@ -189,6 +189,12 @@ export function createRuntime({ dataRoot, execRoot, logger }: RuntimeOptions): P
 
     execExited: (container, exec, signal) => processEnd(places.exec(container, exec), logger, signal),
 
+    async removeExec(container, exec) {
+      const paths = places.exec(container, exec);
+      await endMonitor(paths);
+      rmSync(paths.directory, { recursive: true, force: true });
+    },
+
     async stats(container) {
       return readStats(cgroupPlace(host(), container));
     },

@@ -85,22 +85,24 @@ function endingWith(streams: Streams, done: Promise<void>): Streams {
   return { ...streams, stdout: held(streams.stdout), stderr: held(streams.stderr) };
 }
 
-/** @returns settled when the end was noted, whatever it was */
-function watchExec(ctx: Context, exec: Exec): Promise<void> {
+/** Exit code of an exec that went with its container, by SIGKILL. */
+const KILLED = 137;
+
+/** @returns resolved when the end was noted, or the daemon ends */
+async function watchExec(ctx: Context, exec: Exec): Promise<void> {
   const { id, container } = exec.request;
-  const done = ctx.runtime.execExited(container.id, id, ctx.stopping).then(
-    ({ code }) => {
-      if (ctx.stopping.aborted) return;
-      ctx.execs.finish(exec, code);
-      const live = ctx.registry.get(container.id);
-      if (live !== undefined) containerEvent(ctx, live.container, ['exec_die', { execID: id, exitCode: String(code) }]);
-    },
-    (error: unknown) => {
-      if (!ctx.stopping.aborted) throw error;
-    },
-  );
-  ctx.later(`wait for exec ${id}`, done);
-  return done.catch(() => {});
+  let code: number;
+  try {
+    ({ code } = await ctx.runtime.execExited(container.id, id, ctx.stopping));
+  } catch (error) {
+    if (!ctx.stopping.aborted) ctx.logger.debug({ err: error, exec: id }, 'an exec ended with its container');
+    code = KILLED;
+  }
+  if (ctx.stopping.aborted) return;
+  ctx.execs.finish(exec, code);
+  const live = ctx.registry.get(container.id);
+  if (live !== undefined) containerEvent(ctx, live.container, ['exec_die', { execID: id, exitCode: String(code) }]);
+  ctx.later(`forget exec ${id}`, ctx.runtime.removeExec(container.id, id));
 }
 
 /** Docker's action says the command. */

@@ -140,6 +140,7 @@ async function probe(ctx: Context, live: Live, { config, command }: Check): Prom
       return { exitCode: NO_STATUS, output: `Health check exceeded timeout (${timeout / 1000}s)` };
     } finally {
       streams.close();
+      ctx.later('forget a probe', ctx.runtime.removeExec(container.id, request.id));
     }
   } catch (error) {
     return { exitCode: NO_STATUS, output: errorData(error).message };
