@@ -1,5 +1,6 @@
 /** Containers from start to end, with the real conmon and runc. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { all, collect, lab, never, until } from './runtime.testing.ts';
 
@@ -55,6 +56,14 @@ describe('a container', () => {
     await at.runtime.execExited(id, quick.id, never);
     assert.equal(await all((await at.runtime.attach(id, quick.id)).stdout), 'quick\n');
     await at.runtime.remove(id);
+  });
+
+  const noInit = existsSync('/usr/bin/tini-static') ? false : 'tini-static is not installed';
+  test('may have an init that reaps what others leave', { skip: noInit }, async () => {
+    const script = 'sh -c "sleep 0.01 & exit"; sleep 0.2; cat /proc/1/cmdline | tr "\\0" " "; ps -o stat | grep -c Z; exit 3';
+    const { code, out } = await at.run(['sh', '-c', script], { host: { Init: true } });
+    assert.equal(code, 3);
+    assert.match(out, /^\/sbin\/docker-init -- sh -c .*\n?0\n$/s);
   });
 
   test('that cannot start says why, as Docker does, and leaves nothing', async () => {
