@@ -82,7 +82,9 @@ for (const forceProgram of [false, true]) {
     assert.deepEqual(it.news()[0], { type: 'link', netns: HOST, name: 'tb0', gone: false });
     ip('link', 'set', 'tb0', 'up');
     it.news();
-    ip('link', 'set', 'tb0', 'mtu', '1400'); // not what a reconciler needs to hear at once
+    ip('link', 'set', 'tb0', 'mtu', '1400');
+    assert.deepEqual(it.news(), [{ type: 'link', netns: HOST, name: 'tb0', gone: false }]);
+    it.apply([{ kind: 'link-set', netns: HOST, name: 'tb0', value: { mtu: 1450 }, old: { mtu: 1400 } }]);
     assert.deepEqual(it.news(), []);
     ip('route', 'add', 'blackhole', '198.51.100.0/24');
     assert.deepEqual(it.news(), [{ type: 'route', netns: HOST, device: '' }]);
@@ -153,10 +155,10 @@ test('lost notifications: everything is read anew, and the next one is understoo
 test('what is told of the other end of a pair after its removal is no news', () => {
   using spaces = new Spaces();
   const watched = new Watched('/run/netns/x');
-  const told = { type: 'link', nsid: 1, index: 4711, name: 'eth0', master: 0, alias: '', port: false } as const;
+  const told = { type: 'link', nsid: 1, index: 4711, name: 'eth0', master: 0, alias: '', mtu: 1500, port: false } as const;
   spaces.host.bear('eth0', told.index);
-  watched.absorbPeer('add', 'eth0', spaces.host);
-  watched.absorbPeer('remove', 'eth0', null);
+  watched.absorbPeer('add', { name: 'eth0' }, spaces.host);
+  watched.absorbPeer('remove', { name: 'eth0' }, null);
   assert.equal(watched.compare({ ...told, gone: false, up: false }), null, 'it goes down');
   assert.equal(watched.compare({ ...told, gone: true, up: false }), null, 'it goes');
   const news = watched.compare({ ...told, gone: false, up: true });

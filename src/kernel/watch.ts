@@ -106,9 +106,9 @@ export class Watch implements Disposable {
       if (space !== null) watched.absorb(change, space);
     }
     if (change.kind !== 'link' || change.link.kind.type !== 'veth') return;
-    const { netns, name } = change.link.kind.peer;
-    const peer = this.#watched(netns);
-    if (peer) peer.absorbPeer(change.op, name, change.op === 'add' ? spaces.tryGet(netns) : null);
+    const { peer } = change.link.kind;
+    const there = this.#watched(peer.netns);
+    if (there) there.absorbPeer(change.op, peer, change.op === 'add' ? spaces.tryGet(peer.netns) : null);
   }
 
   #watched(netns: Netns): Watched | undefined {

@@ -18,6 +18,8 @@ interface LinkMark {
   /** Index, 0 = none. */
   readonly master: number;
   readonly alias: string;
+  /** Bytes; 0 = not known yet, what is told first is right. */
+  readonly mtu: number;
 }
 
 interface RouteMark {
@@ -58,8 +60,8 @@ export class Watched {
     this.#addresses.clear();
     this.#routes.clear();
     this.#leaving.clear();
-    for (const { index, name, up, master, alias } of route.collect(dumpLinks()))
-      this.#links.set(index, { name, up, master, alias });
+    for (const { index, name, up, master, alias, mtu } of route.collect(dumpLinks()))
+      this.#links.set(index, { name, up, master, alias, mtu });
     for (const { index, address } of route.collect(dumpAddresses()))
       this.#addresses.set(addressKey(index, addressOf(address)), index);
     for (const family of [4, 6] as const) {
@@ -86,7 +88,8 @@ export class Watched {
     }
   }
 
-  #compareLink({ index, name, up, master, alias, gone, port }: RouteEvent & { readonly type: 'link' }): KernelEvent | null {
+  #compareLink(event: RouteEvent & { readonly type: 'link' }): KernelEvent | null {
+    const { index, name, up, master, alias, mtu, gone, port } = event;
     // A port's own notification comes as well.
     if (port) return null;
     if (this.#leaving.has(index)) {
@@ -99,8 +102,9 @@ export class Watched {
       this.#removeLink(index);
       return { type: 'link', netns: this.netns, name, gone: true };
     }
-    if (old?.name === name && old.up === up && old.master === master && old.alias === alias) return null;
-    this.#links.set(index, { name, up, master, alias });
+    this.#links.set(index, { name, up, master, alias, mtu });
+    const sameMtu = old?.mtu === 0 || old?.mtu === mtu;
+    if (old?.name === name && old.up === up && old.master === master && old.alias === alias && sameMtu) return null;
     return { type: 'link', netns: this.netns, name, gone: false };
   }
 
@@ -176,22 +180,22 @@ export class Watched {
   }
 
   /** The other end of a pair that was made or removed from another namespace. */
-  absorbPeer(op: 'add' | 'remove', name: string, space: Space | null): void {
-    if (op === 'remove') this.#removeByName(name);
-    else if (space !== null) this.#addLink(name, { alias: '' }, space);
+  absorbPeer(op: 'add' | 'remove', peer: { readonly name: string; readonly mtu?: number }, space: Space | null): void {
+    if (op === 'remove') this.#removeByName(peer.name);
+    else if (space !== null) this.#addLink(peer.name, { ...peer, alias: '' }, space);
   }
 
-  #addLink(name: string, value: { readonly up?: boolean; readonly master?: string; readonly alias: string }, space: Space): void {
+  #addLink(name: string, value: LinkAttributes & { readonly alias: string }, space: Space): void {
     const index = space.indexOf(name);
     if (index === null) return;
     this.#leaving.delete(index);
     const master = value.master ? (space.indexOf(value.master) ?? 0) : 0;
-    this.#links.set(index, { name, up: value.up ?? false, master, alias: value.alias });
+    this.#links.set(index, { name, up: value.up ?? false, master, alias: value.alias, mtu: value.mtu ?? 0 });
   }
 
   #setLink(index: number, { old, value }: { readonly old: LinkMark; readonly value: LinkAttributes }, space: Space): void {
     const master = value.master === undefined ? old.master : value.master === '' ? 0 : (space.indexOf(value.master) ?? 0);
-    this.#links.set(index, { ...old, up: value.up ?? old.up, master });
+    this.#links.set(index, { ...old, up: value.up ?? old.up, master, mtu: value.mtu ?? old.mtu });
     if (value.up !== false) return;
     // The kernel drops routes and IPv6 addresses of a link that goes down.
     this.#forgetRoutes((route) => route.index === index);

@@ -33,6 +33,8 @@ export type RouteEvent =
       readonly master: number;
       readonly up: boolean;
       readonly alias: string;
+      /** bytes */
+      readonly mtu: number;
       /** AF_BRIDGE: it joined, left (`gone`) or changed as a port; the link itself may live on. */
       readonly port: boolean;
     })
@@ -191,6 +193,7 @@ function routeEvent(message: Received, nsid: number | null): RouteEvent | undefi
         master: attributes.master ?? 0,
         up: (header.flags & ifH.IFF_UP) !== 0,
         alias: attributes.alias ?? '',
+        mtu: attributes.mtu ?? 0,
         port: header.family === familyH.AF_BRIDGE,
       };
     }
