@@ -57,7 +57,9 @@ export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
       { schema: { body: connectBody } },
       async (request) => {
         const { sandbox, endpoint } = request.body;
-        return outcome(await engine.networks.connect(request.params.ref, sandbox, endpoint ?? {}, options(request)));
+        return outcome(
+          await engine.networks.connect(request.params.ref, { sandbox, endpoint: endpoint ?? {} }, options(request)),
+        );
       },
     );
     moor.post<Reference & { Body: { readonly sandbox: string; readonly force?: boolean } }>(

@@ -44,7 +44,11 @@ export interface NetworkDriver {
   /** The network itself, without endpoints. Removal is the inverse. */
   readonly planNetwork: (network: Network, host: HostFacts) => readonly Change[];
   /** One endpoint: links, addresses, elements; all but the sandbox's default route. Removal is the inverse. */
-  readonly planJoin: (network: Network, endpoint: Endpoint, netns: Netns, host: HostFacts) => JoinPlan;
+  readonly planJoin: (
+    network: Network,
+    join: { readonly endpoint: Endpoint; readonly netns: Netns },
+    host: HostFacts,
+  ) => JoinPlan;
   /** Interface name prefix inside the sandbox (`eth`), '' when the driver makes no interface. */
   readonly interfacePrefix: (network: Network) => string;
   /** Whether the host end of an endpoint needs a name of ours (a veth pair). */

@@ -73,8 +73,7 @@ export interface NetworkOperations {
   readonly prune: (filter: PruneFilter, options?: OperationOptions) => Promise<Outcome<PruneResult>>;
   readonly connect: (
     network: string,
-    sandbox: string,
-    spec: EndpointSpec,
+    attachment: { readonly sandbox: string; readonly endpoint: EndpointSpec },
     options?: OperationOptions,
   ) => Promise<Outcome<Endpoint>>;
   /** @param sandbox with `force`, also one whose namespace is gone. */

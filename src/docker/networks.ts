@@ -110,7 +110,7 @@ async function connect(deps: DockerDeps, { request, reply, parameter }: Call): P
   try {
     const target = containerOrSandbox(deps, name);
     if ('container' in target) await deps.containers.connect(network, target.container.id, spec);
-    else await deps.engine.networks.connect(network, target.sandbox.id, spec);
+    else await deps.engine.networks.connect(network, { sandbox: target.sandbox.id, endpoint: spec });
   } catch (error) {
     throw asDockerRefusal(error);
   }

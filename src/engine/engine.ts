@@ -120,7 +120,8 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       create: (spec, options) => operation(() => createNetwork(ctx, spec, options)),
       remove: (reference, options) => operation(() => removeNetwork(ctx, reference, options)),
       prune: (filter, options) => operation(() => pruneNetworks(ctx, filter, options)),
-      connect: (network, sandbox, spec, options) => operation(() => connect(ctx, { network, sandbox, spec }, options)),
+      connect: (network, { sandbox, endpoint }, options) =>
+        operation(() => connect(ctx, { network, sandbox, spec: endpoint }, options)),
       disconnect: (network, sandbox, options) => operation(() => disconnect(ctx, { network, sandbox }, options)),
     },
     sandboxes: {

@@ -59,7 +59,7 @@ function join(
     return null;
   }
   const netns = netnsOf(sandbox);
-  const plan = driverOf(ctx, network.driver).planJoin(network, endpoint, netns, facts);
+  const plan = driverOf(ctx, network.driver).planJoin(network, { endpoint, netns }, facts);
   return { endpoint, network, plan: { ...plan, changes: [...plan.changes, ...sysctlChanges(endpoint, netns)] } };
 }
 

@@ -70,7 +70,7 @@ test('connect and disconnect while it runs, and what of it is still so after a r
     ['192.168.7.10/24'],
   );
   // Through the engine's own door the record follows as well.
-  await engine.networks.connect('bridge', 'web', {});
+  await engine.networks.connect('bridge', { sandbox: 'web', endpoint: {} });
   await containers.stop('web', { timeout: 0 });
   assert.deepEqual(
     containers.get('web').networks.map(({ network }) => network),

@@ -75,7 +75,7 @@ const OPERATIONS: Record<string, (bench: Bench) => Promise<unknown>> = {
     await engine.networks.disconnect('dual', 'two');
     await engine.networks.remove('dual');
   },
-  connect: ({ engine }) => engine.networks.connect('dual', 'web', {}),
+  connect: ({ engine }) => engine.networks.connect('dual', { sandbox: 'web', endpoint: {} }),
   disconnect: ({ engine }) => engine.networks.disconnect('net', 'two'),
   'create sandbox': ({ engine }) => engine.sandboxes.create({ name: 'new', networks: [{ network: 'net' }, { network: 'dual' }] }),
   'remove sandbox': ({ engine }) => engine.sandboxes.remove('two'),

@@ -29,7 +29,7 @@ type Operation = (bench: Bench, options?: OperationOptions) => Promise<Outcome<u
 const MAKING: Record<string, Operation> = {
   'create network': ({ engine }, options) => engine.networks.create({ name: 'new', ipv6: true }, options),
   'create internal network': ({ engine }, options) => engine.networks.create({ name: 'new', internal: true }, options),
-  connect: ({ engine }, options) => engine.networks.connect('dual', 'web', {}, options),
+  connect: ({ engine }, options) => engine.networks.connect('dual', { sandbox: 'web', endpoint: {} }, options),
   'create sandbox': ({ engine }, options) =>
     engine.sandboxes.create({ name: 'new', networks: [{ network: 'net' }, { network: 'dual' }] }, options),
 };
@@ -62,7 +62,7 @@ test('what was only tried, or undone, takes no address', async () => {
   const tried = (await engine.sandboxes.create(second, { dryRun: true })).value;
   kernel.failWhen = (change) => change.kind === 'route';
   await assert.rejects(engine.sandboxes.create(second));
-  await assert.rejects(engine.networks.connect('dual', 'web', { gatewayPriority: 1 }));
+  await assert.rejects(engine.networks.connect('dual', { sandbox: 'web', endpoint: { gatewayPriority: 1 } }));
   kernel.failWhen = undefined;
   const { endpoints } = (await engine.sandboxes.create(second)).value;
   assert.deepEqual(
@@ -87,11 +87,11 @@ const UNMAKING: Record<string, { readonly run: Operation; readonly prepare?: (be
   'remove network': { run: ({ engine }, options) => engine.networks.remove('dual', options) },
   disconnect: {
     run: ({ engine }, options) => engine.networks.disconnect('dual', 'web', options),
-    prepare: ({ engine }) => engine.networks.connect('dual', 'web', {}),
+    prepare: ({ engine }) => engine.networks.connect('dual', { sandbox: 'web', endpoint: {} }),
   },
   'remove sandbox': {
     run: ({ engine }, options) => engine.sandboxes.remove('web', options),
-    prepare: ({ engine }) => engine.networks.connect('dual', 'web', {}),
+    prepare: ({ engine }) => engine.networks.connect('dual', { sandbox: 'web', endpoint: {} }),
   },
 };
 

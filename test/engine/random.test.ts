@@ -89,7 +89,7 @@ async function perform(bench: Bench, one: Step): Promise<void> {
       await engine.sandboxes.remove(one.sandbox);
       break;
     case 'connect':
-      await engine.networks.connect(one.network, one.sandbox, {});
+      await engine.networks.connect(one.network, { sandbox: one.sandbox, endpoint: {} });
       break;
     case 'disconnect':
       await engine.networks.disconnect(one.network, one.sandbox);

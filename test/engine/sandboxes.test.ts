@@ -77,19 +77,19 @@ test('without networks it is the default one; `none` and `host` stand alone', as
   await engine.networks.create({ name: 'net' });
   const invalid = (message: string): { kind: string; message: string } => ({ kind: 'invalid', message });
   await assert.rejects(
-    engine.networks.connect('net', 'bare', {}),
+    engine.networks.connect('net', { sandbox: 'bare', endpoint: {} }),
     invalid('container cannot be connected to multiple networks with one of the networks in private (none) mode'),
   );
   await assert.rejects(
-    engine.networks.connect('none', plain.name, {}),
+    engine.networks.connect('none', { sandbox: plain.name, endpoint: {} }),
     invalid('container cannot be connected to multiple networks with one of the networks in private (none) mode'),
   );
   await assert.rejects(
-    engine.networks.connect('net', 'hosted', {}),
+    engine.networks.connect('net', { sandbox: 'hosted', endpoint: {} }),
     invalid('container sharing network namespace with another container or host cannot be connected to any other network'),
   );
   await assert.rejects(
-    engine.networks.connect('host', plain.name, {}),
+    engine.networks.connect('host', { sandbox: plain.name, endpoint: {} }),
     invalid('cannot connect container to host network - container must be created in host network mode'),
   );
   await assert.rejects(
@@ -115,21 +115,25 @@ test('connect and disconnect move the default route, and the hosts file follows'
   const via = (): (string | undefined)[] => defaults(bench, 'ss').map((route) => route.via);
   const before = kernelState(kernel);
   assert.deepEqual(via(), ['10.2.0.1']);
-  const joined = (await engine.networks.connect('a', 'ss', {})).value;
+  const joined = (await engine.networks.connect('a', { sandbox: 'ss', endpoint: {} })).value;
   assert.equal(joined.interfaceName, 'eth1');
   assert.deepEqual(via(), ['10.1.0.1'], 'the first by network name');
   assert.match(hosts(), /\n10\.2\.0\.2\t.*\n10\.1\.0\.2\t/);
-  await engine.networks.connect('inside', 'ss', {});
+  await engine.networks.connect('inside', { sandbox: 'ss', endpoint: {} });
   assert.deepEqual(via(), ['10.1.0.1'], 'an internal network offers no way out');
   await engine.networks.disconnect('inside', 'ss');
   await engine.networks.disconnect('a', 'ss');
   assert.deepEqual(kernelState(kernel), before);
 
-  await engine.networks.connect('a', 'ss', { gatewayPriority: -1, interfaceName: 'lan' });
+  await engine.networks.connect('a', { sandbox: 'ss', endpoint: { gatewayPriority: -1, interfaceName: 'lan' } });
   assert.deepEqual(via(), ['10.2.0.1'], 'the priority comes before the name');
   await engine.networks.disconnect('b', 'ss');
   assert.deepEqual(via(), ['10.1.0.1']);
-  assert.equal((await engine.networks.connect('b', 'ss', {})).value.interfaceName, 'eth0', 'the lowest free number');
+  assert.equal(
+    (await engine.networks.connect('b', { sandbox: 'ss', endpoint: {} })).value.interfaceName,
+    'eth0',
+    'the lowest free number',
+  );
   await engine.networks.disconnect('a', 'ss');
   await engine.networks.disconnect('b', 'ss');
   assert.deepEqual(via(), []);
@@ -151,46 +155,46 @@ test("what cannot be connected is refused with Docker's texts, and nothing has c
     await assert.rejects(work, { kind, message });
   };
   await refused(
-    engine.networks.connect('fixed', 'two', { ipv4: '192.168.7.10' }),
+    engine.networks.connect('fixed', { sandbox: 'two', endpoint: { ipv4: '192.168.7.10' } }),
     'conflict',
     'Address already in use: 192.168.7.10 is held by sandbox one',
   );
   await refused(
-    engine.networks.connect('fixed', 'two', { ipv4: '192.168.8.1' }),
+    engine.networks.connect('fixed', { sandbox: 'two', endpoint: { ipv4: '192.168.8.1' } }),
     'invalid',
     'invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 192.168.8.1',
   );
   await refused(
-    engine.networks.connect('auto', 'two', { ipv4: '172.18.0.9' }),
+    engine.networks.connect('auto', { sandbox: 'two', endpoint: { ipv4: '172.18.0.9' } }),
     'invalid',
     'invalid endpoint settings:\nuser specified IP address is supported only when connecting to networks with user configured subnets',
   );
   await refused(
-    engine.networks.connect('bridge', 'two', { ipv4: '172.17.0.9', aliases: ['x'] }),
+    engine.networks.connect('bridge', { sandbox: 'two', endpoint: { ipv4: '172.17.0.9', aliases: ['x'] } }),
     'invalid',
     'invalid endpoint settings:\n* user specified IP address is supported on user defined networks only\n' +
       '* network-scoped alias is supported only for containers in user defined networks\n' +
       '* user specified IP address is supported only when connecting to networks with user configured subnets',
   );
   await refused(
-    engine.networks.connect('fixed', 'one', {}),
+    engine.networks.connect('fixed', { sandbox: 'one', endpoint: {} }),
     'forbidden',
     'endpoint with name one already exists in network fixed',
   );
-  await refused(engine.networks.connect('nope', 'one', {}), 'not-found', 'network nope not found');
-  await refused(engine.networks.connect('fixed', 'nope', {}), 'not-found', 'No such container: nope');
+  await refused(engine.networks.connect('nope', { sandbox: 'one', endpoint: {} }), 'not-found', 'network nope not found');
+  await refused(engine.networks.connect('fixed', { sandbox: 'nope', endpoint: {} }), 'not-found', 'No such container: nope');
   await refused(
-    engine.networks.connect('other', 'one', { interfaceName: 'eth0' }),
+    engine.networks.connect('other', { sandbox: 'one', endpoint: { interfaceName: 'eth0' } }),
     'conflict',
     'Cannot connect one to network other: interface name eth0 is in use in the sandbox',
   );
   await refused(
-    engine.networks.connect('other', 'one', { mac: '02:00:00:00:00:01' }),
+    engine.networks.connect('other', { sandbox: 'one', endpoint: { mac: '02:00:00:00:00:01' } }),
     'conflict',
     'Cannot connect one to network other: MAC address 02:00:00:00:00:01 is in use in the sandbox',
   );
   await refused(
-    engine.networks.connect('other', 'one', { ipv6: '1.2.3.4' }),
+    engine.networks.connect('other', { sandbox: 'one', endpoint: { ipv6: '1.2.3.4' } }),
     'invalid',
     'invalid endpoint settings:\ninvalid IPv6 address: 1.2.3.4',
   );
@@ -247,12 +251,14 @@ test('twenty connects at once get twenty addresses and interfaces', async () => 
   const { engine } = bench;
   await engine.networks.create({ name: 'net', pools: [{ subnet: '10.0.0.0/24' }] });
   for (let i = 0; i < 20; i++) await engine.sandboxes.create({ name: `s${i}`, networks: [] });
-  const made = await Promise.all(Array.from({ length: 20 }, (_, i) => engine.networks.connect('net', `s${i}`, {})));
+  const made = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => engine.networks.connect('net', { sandbox: `s${i}`, endpoint: {} })),
+  );
   assert.equal(new Set(made.map(({ value }) => value.ipv4)).size, 20);
   // The same sandbox twice at once: one wins.
   const twice = await Promise.allSettled([
-    engine.networks.connect('bridge', 's0', {}),
-    engine.networks.connect('bridge', 's0', {}),
+    engine.networks.connect('bridge', { sandbox: 's0', endpoint: {} }),
+    engine.networks.connect('bridge', { sandbox: 's0', endpoint: {} }),
   ]);
   assert.deepEqual(twice.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
   // Everything apart again while the network is asked to go: it goes only when it is empty.

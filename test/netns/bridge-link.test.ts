@@ -84,7 +84,7 @@ test('a plan that was applied changes nothing a second time', async () => {
   const again = [
     ...(lab.driver.planHost?.(await lab.facts()) ?? []),
     ...lab.driver.planNetwork(net, await lab.facts()),
-    ...lab.driver.planJoin(net, a.endpoint, a.place, await lab.facts()).changes,
+    ...lab.driver.planJoin(net, { endpoint: a.endpoint, netns: a.place }, await lab.facts()).changes,
   ];
   for (const change of again) assert.deepEqual(await lab.apply([change]), [{ state: 'already' }], describe(change));
 });

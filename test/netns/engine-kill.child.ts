@@ -57,7 +57,7 @@ async function worker(n: number): Promise<void> {
         await attempt(['-sandbox', sandbox], () => engine.sandboxes.remove(sandbox));
         break;
       case 6:
-        await attempt(['connect', network, sandbox], () => engine.networks.connect(network, sandbox, {}));
+        await attempt(['connect', network, sandbox], () => engine.networks.connect(network, { sandbox, endpoint: {} }));
         break;
       default:
         await attempt(['disconnect', network, sandbox], () => engine.networks.disconnect(network, sandbox));

@@ -59,14 +59,14 @@ test('networks and sandboxes on the real kernel: packets pass, and nothing is to
   });
   await engine.sandboxes.create({ name: 'bb', networks: [{ network: 'net' }] });
   await engine.sandboxes.create({ name: 'cc', networks: [] });
-  await engine.networks.connect('other', 'cc', {});
+  await engine.networks.connect('other', { sandbox: 'cc', endpoint: {} });
   assert.equal(await pings(inside(engine, 'bb'), '192.168.7.10'), true);
   assert.equal(await pings(inside(engine, 'bb'), '192.168.7.1'), true);
   assert.equal(await pings(inside(engine, 'cc'), '192.168.7.10'), false);
   const six = engine.sandboxes.get('aa').endpoints[0]?.ipv6?.split('/')[0] ?? '';
   assert.equal(await pings(inside(engine, 'bb'), six), true);
   assert.deepEqual(await engine.reconcile(), [], 'the plans and the dumps agree');
-  await engine.networks.connect('net', 'cc', { gatewayPriority: 5 });
+  await engine.networks.connect('net', { sandbox: 'cc', endpoint: { gatewayPriority: 5 } });
   assert.match(await at(inside(engine, 'cc'), 'ip', 'route'), /default via 192\.168\.7\.1 dev eth1/);
   await engine.networks.disconnect('net', 'cc');
   assert.deepEqual(await engine.reconcile(), []);

@@ -37,7 +37,7 @@ const hostLink = (changes: readonly Change[]): string =>
 const newSandbox = (): Promise<unknown> =>
   lab.engine.sandboxes.create({ name: 'new', networks: ['net', 'dual'].map((network) => ({ network })) });
 const newNetwork = (): Promise<unknown> => lab.engine.networks.create({ name: 'new', ipv6: true });
-const connect = (): Promise<unknown> => lab.engine.networks.connect('dual', 'web', { gatewayPriority: 5 });
+const connect = (): Promise<unknown> => lab.engine.networks.connect('dual', { sandbox: 'web', endpoint: { gatewayPriority: 5 } });
 
 test('a bridge of somebody else has the name that a network is to have: his stays', async () => {
   ip('link', 'add', 'taken0', 'type', 'bridge');

@@ -63,9 +63,10 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'create a network with IPv6 and an MTU': ({ networks }, options) =>
     networks.create({ name: 'new', ipv6: true, options: { 'com.docker.network.driver.mtu': '1400' } }, options),
   'create an internal network': ({ networks }, options) => networks.create({ name: 'new', internal: true }, options),
-  'connect to a network with IPv6': ({ networks }, options) => networks.connect('dual', 'web', {}, options),
+  'connect to a network with IPv6': ({ networks }, options) =>
+    networks.connect('dual', { sandbox: 'web', endpoint: {} }, options),
   'connect with another default gateway': ({ networks }, options) =>
-    networks.connect('dual', 'web', { gatewayPriority: 9 }, options),
+    networks.connect('dual', { sandbox: 'web', endpoint: { gatewayPriority: 9 } }, options),
   'create a sandbox on three networks': ({ sandboxes }, options) =>
     sandboxes.create({ name: 'new', networks: on('net', 'dual', 'inner') }, options),
   'adopt a namespace': ({ sandboxes }, options) =>

@@ -175,7 +175,7 @@ export async function createLab(options: LabOptions = {}): Promise<Lab> {
       gatewayPriority: 0,
       options: {},
     };
-    const { changes, gateway4, gateway6 } = driver.planJoin(on, endpoint, place, await facts());
+    const { changes, gateway4, gateway6 } = driver.planJoin(on, { endpoint, netns: place }, await facts());
     // What the engine adds to a join: the namespace, the default routes.
     await apply([
       { kind: 'netns', op: 'add', path: place },

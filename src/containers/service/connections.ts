@@ -17,7 +17,7 @@ export async function connectContainer(
 ): Promise<void> {
   const live = ctx.registry.lookup(reference);
   if (live === undefined) {
-    await ctx.engine.networks.connect(network, reference, endpoint);
+    await ctx.engine.networks.connect(network, { sandbox: reference, endpoint });
     return;
   }
   using _lock = await ctx.locks.hold(live.container.id);
@@ -25,7 +25,7 @@ export async function connectContainer(
   const mode = networkMode(hostConfig.NetworkMode);
   if (mode.type === 'container') throw invalid(SHARED);
   if (runs(ctx, live)) {
-    await ctx.engine.networks.connect(network, id, endpoint);
+    await ctx.engine.networks.connect(network, { sandbox: id, endpoint });
     live.container = { ...live.container, networks: attachmentsOf(ctx, live.container) };
   } else {
     const { name } = ctx.engine.networks.get(network);

@@ -28,7 +28,7 @@ export function createBridgeDriver({ instance }: { readonly instance: Instance }
     planHost: (host) => planHost(tableRef(instance), host),
     planHostStale: (host) => foreignRules(host, { owner: tableName(instance), policy: 'accept', op: 'remove' }),
     planNetwork: (network, host) => planNetwork(instance, network, host),
-    planJoin: (network, endpoint, netns, host) => planJoin(instance, network, { endpoint, netns, facts: host }),
+    planJoin: (network, join, facts) => planJoin(instance, network, { ...join, facts }),
     interfacePrefix: (network) => parseOptions(network).prefix,
   };
 }

@@ -16,7 +16,7 @@ const inside = `nsenter --net=${NETNS} `;
 const text = (changes: readonly Change[]): string[] => changes.map(line);
 const planNetwork = (part: Parameters<typeof network>[0] = {}, host = facts()) => driver.planNetwork(network(part), host);
 const planJoin = (part: Parameters<typeof network>[0] = {}, end = endpoint(), host = facts()) =>
-  driver.planJoin(network(part), end, NETNS, host);
+  driver.planJoin(network(part), { endpoint: end, netns: NETNS }, host);
 
 describe('a network', () => {
   test('reads like ip and nft', () => {
