@@ -69,6 +69,11 @@ export class Hub implements Disposable {
     };
   }
 
+  /** Nobody will come any more for what was kept for the first; those who are attached are not disturbed. */
+  abandon(): void {
+    if (this.#early) this.#leave(this.#early);
+  }
+
   [Symbol.dispose](): void {
     this.#socket.close();
     this.#end();

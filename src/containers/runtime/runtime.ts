@@ -82,7 +82,7 @@ export function createRuntime({ dataRoot, execRoot, logger }: RuntimeOptions): P
   async function discard(container: Id): Promise<void> {
     const paths = places.container(container);
     if (namesIn(places.runtimeRoot).includes(container)) await runc(runtime(), ['delete', '--force', container]);
-    const monitors = [paths, ...namesIn(places.execs(container)).map((name) => places.exec(container, name as Id))];
+    const monitors = [paths, ...idsIn(places.execs(container)).map((exec) => places.exec(container, exec))];
     for (const monitor of monitors) await endMonitor(monitor);
     unmount(places.shm(container));
     rmSync(paths.directory, { recursive: true, force: true });
@@ -136,7 +136,7 @@ export function createRuntime({ dataRoot, execRoot, logger }: RuntimeOptions): P
     },
 
     remove: async (container) => {
-      hubs.get(container)?.[Symbol.dispose]();
+      for (const id of [container, ...idsIn(places.execs(container))]) hubs.get(id)?.[Symbol.dispose]();
       await discard(container);
     },
 
@@ -192,6 +192,7 @@ export function createRuntime({ dataRoot, execRoot, logger }: RuntimeOptions): P
     async removeExec(container, exec) {
       const paths = places.exec(container, exec);
       await endMonitor(paths);
+      hubs.get(exec)?.abandon();
       rmSync(paths.directory, { recursive: true, force: true });
     },
 

@@ -1,6 +1,8 @@
 /** Attaching: several at once, slow ones, ends of input, terminals of execs. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -178,6 +180,20 @@ describe('an exec', () => {
       outputs,
       Array.from({ length: 10 }, (_, index) => `${index} ${index}\n`),
     );
+  });
+
+  test('may be removed when it has ended: who is attached still gets everything, and nothing is left', async () => {
+    const exec = await at.exec(await started, ['sh', '-c', 'dd if=/dev/zero bs=64k count=32 2>/dev/null; exit 6']);
+    const { stdout } = await at.runtime.attach(await id(), exec.id);
+    assert.equal((await at.runtime.execExited(await id(), exec.id, never)).code, 6);
+    await at.runtime.removeExec(await id(), exec.id);
+    await at.runtime.removeExec(await id(), exec.id);
+    assert.equal((await digest(stdout)).length, 32 * 65536);
+    assert.ok(!existsSync(join(at.directory, 'run/containers', await id(), 'exec', exec.id)));
+    const unseen = await at.exec(await started, ['echo', 'nobody listens']);
+    await at.runtime.execExited(await id(), unseen.id, never);
+    await at.runtime.removeExec(await id(), unseen.id);
+    await assert.rejects(at.runtime.attach(await id(), unseen.id), { kind: 'not-found' });
   });
 
   test('ends with its container', async () => {

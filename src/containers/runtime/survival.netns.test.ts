@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, globSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { silentLogger } from '../../base/clock.ts';
@@ -82,6 +82,31 @@ describe('after kill -9 of the daemon', () => {
     assert.deepEqual(await at.runtime.processes(container.id), []);
     await at.runtime.remove(container.id);
   });
+});
+
+test('a log has the size that was asked for, and a follow goes on over its new beginnings', async () => {
+  const script = 'for i in $(seq 1 300); do echo "line $i of some length"; [ $((i % 20)) = 0 ] && sleep 0.05; done; true';
+  const asked = at.request(['sh', '-c', script], { host: { LogConfig: { Type: 'json-file', Config: { 'max-size': '4k' } } } });
+  const { id } = asked.container;
+  await at.runtime.create(asked);
+  const done = new AbortController();
+  const lines: string[] = [];
+  const reading = (async () => {
+    const query = { follow: true, tail: 'all', since: null, until: null } as const;
+    for await (const { data } of readLogs({ path: at.runtime.logPath(id), ended: done.signal }, query, never)) {
+      lines.push(Buffer.from(data).toString());
+    }
+  })();
+  await at.runtime.start(id);
+  await at.runtime.exited(id, never);
+  done.abort();
+  await reading;
+  assert.ok(statSync(at.runtime.logPath(id)).size <= 4096);
+  assert.deepEqual(
+    lines,
+    Array.from({ length: 300 }, (_, index) => `line ${index + 1} of some length\n`),
+  );
+  await at.runtime.remove(id);
 });
 
 test('waiting ends with its signal, and for nothing it is an error', async () => {
