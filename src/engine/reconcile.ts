@@ -190,12 +190,15 @@ export class Reconciler {
     this.#factsSeen = facts;
   }
 
-  /** Everything, sweep included, now. The world lock is held exclusively. */
-  async full(): Promise<readonly Repaired[]> {
+  /**
+   * Everything, sweep included, now. The world lock is held exclusively.
+   * @param why instead of what the comparison says of each thing: at the first start nothing was deleted
+   */
+  async full(why?: string): Promise<readonly Repaired[]> {
     const ctx = this.#ctx;
     await ctx.facts.refresh();
     const seen = await repairPass(ctx, everything(ctx), { nft: false, unseen: true });
-    this.#tell(seen.repaired, seen.failed);
+    this.#tell(why === undefined ? seen.repaired : seen.repaired.map((one) => ({ ...one, why })), seen.failed);
     const swept = await this.#sweep(await orphans(ctx, seen));
     return [...seen.repaired, ...swept];
   }

@@ -71,10 +71,10 @@ function tolerant<T>(ctx: Context, network: Network, work: () => T): T | undefin
 }
 
 /** Brings the kernel in line: ended sandboxes go, everything else is compared and repaired, missing predefined networks come. */
-export async function settle(ctx: Context, { predefined }: Loaded, reconciler: Reconciler): Promise<void> {
+export async function settle(ctx: Context, { predefined, host }: Loaded, reconciler: Reconciler): Promise<void> {
   await removeEnded(ctx);
   // What the drivers need once per daemon comes with this, so it comes before any new network.
-  await reconciler.full();
+  await reconciler.full(host === null ? 'this is the first start' : undefined);
   await ensurePredefined(ctx, predefined);
   ctx.watcher.observe(ctx.registry.pins());
 }

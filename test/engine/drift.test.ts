@@ -220,6 +220,19 @@ test('after a reboot everything is made again; a sandbox that was a process is n
   assert.deepEqual(await second.engine.reconcile(), []);
 });
 
+test('the first start makes the table; a later one that misses it says that it was deleted', async () => {
+  const world = newWorld();
+  const setUp = async (): Promise<string[]> => {
+    await using bench = await start({ world });
+    return bench.logger.messages('info').filter((line) => line.startsWith('set up table'));
+  };
+  const [first = '', ...rest] = await setUp();
+  assert.match(first, /^set up table inet moor and \d+ elements in the host: this is the first start$/);
+  assert.deepEqual([rest, await setUp()], [[], []]);
+  world.kernel.foreign.flushRuleset();
+  assert.match((await setUp())[0] ?? '', /^set up table inet moor and \d+ elements in the host: it was deleted$/);
+});
+
 test('sysctls go back to what they were before the first start, whatever happened since', async () => {
   const world = newWorld();
   for (let i = 0; i < 3; i++) await (await start({ world }))[Symbol.asyncDispose]();
