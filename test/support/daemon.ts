@@ -127,10 +127,13 @@ interface Holder {
 
 const SETTLE = [
   'ip link set lo up',
-  // As `ip netns exec` does: /sys shows the network devices of the namespace in which it was mounted.
+  // As `ip netns exec` does: /sys shows the network devices of the namespace in which it was mounted. Containers need the cgroups.
+  'cgroups=$(mktemp -d); mount --rbind /sys/fs/cgroup $cgroups',
   'umount -l /sys 2>/dev/null; mount -t sysfs sysfs /sys',
+  'mount --rbind $cgroups /sys/fs/cgroup; umount -l $cgroups; rmdir $cgroups',
   'echo ready',
-  'exec sleep infinity',
+  // Not exec: process 1 reaps what the daemon orphans on purpose (the monitors of containers), as an init does.
+  'sleep infinity & wait',
 ].join('\n');
 
 async function startHolder(initNetns: string | undefined): Promise<Holder> {
