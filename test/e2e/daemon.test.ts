@@ -96,18 +96,12 @@ test('a second daemon is refused while the first one lives', async () => {
   const same = await daemon.inside(MOORD, ...flags, '--pidfile', `${daemon.directory}/pid`, '-H', `${daemon.host}2`);
   assert.equal(same.code, 1);
   assert.match(same.stderr, new RegExp(`failed to start daemon: .*process with PID ${pid} is still running`));
-  const socket = await daemon.inside(
-    MOORD,
-    ...flags,
-    '--pidfile',
-    `${daemon.directory}/pid2`,
-    '-H',
-    daemon.host,
-    '--instance',
-    'two',
-  );
+  const links = (await daemon.inside('ip', '-j', 'link')).stdout;
+  const socket = await daemon.inside(MOORD, ...flags, '--pidfile', `${daemon.directory}/pid2`, '-H', daemon.host);
   assert.equal(socket.code, 1);
   assert.match(socket.stderr, /another process listens there already/);
+  assert.doesNotMatch(socket.stderr, /swept|set up/, 'it was refused before it touched the kernel');
+  assert.equal((await daemon.inside('ip', '-j', 'link')).stdout, links);
   assert.equal(existsSync(`${daemon.directory}/pid2`), false, 'its pidfile is taken away again');
   assert.equal((await daemon.request('GET', '/_ping')).status, 200, 'the first one is unharmed');
 });

@@ -36,6 +36,15 @@ export interface ListenOptions {
 /** Milliseconds between looks at connections that have become idle while we wait for the busy ones. */
 const IDLE_POLL_MS = 20;
 
+/**
+ * Whether the sockets can be ours, before the kernel is touched: a daemon with another data root would sweep what the one that listens
+ * there has made, because no row of its own store names it.
+ * @throws conflict when a live process holds one, or the path is something else
+ */
+export async function checkSockets(addresses: readonly ListenAddress[]): Promise<void> {
+  for (const address of addresses) if (address.type === 'unix') await checkPath(address.path);
+}
+
 /** @throws conflict when a live daemon holds a socket; invalid for a group that does not exist; unavailable by errno */
 export async function listen({ app, addresses, group, logger }: ListenOptions): Promise<Listening> {
   await app.ready();
@@ -148,11 +157,15 @@ function isSocket(fd: number): boolean {
 
 /** Removes the socket of a daemon that is gone. @throws conflict when it is not gone, or when the path is something else */
 async function clearPath(path: string): Promise<void> {
+  await checkPath(path);
+  rmSync(path, { force: true });
+}
+
+async function checkPath(path: string): Promise<void> {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found) return;
   if (!found.isSocket()) throw new MoorError('conflict', `Cannot listen on ${path}: it exists and is not a socket`);
   if (await answers(path)) throw new MoorError('conflict', `Cannot listen on ${path}: another process listens there already`);
-  rmSync(path, { force: true });
 }
 
 function answers(path: string): Promise<boolean> {

@@ -20,7 +20,7 @@ import { openSqliteStore } from '../../store/sqlite/store.ts';
 import type { DaemonConfig } from './config.ts';
 import { openContainers, withContainers } from './containers.ts';
 import { engineConfig, instanceOf } from './engine-config.ts';
-import { listen } from './listen.ts';
+import { checkSockets, listen } from './listen.ts';
 import { takePidfile } from './pidfile.ts';
 import { processes } from './processes.ts';
 import { systemFacts } from './system.ts';
@@ -46,6 +46,7 @@ export interface Daemon extends AsyncDisposable {
 export async function startDaemon({ config, version, logger, debug }: DaemonOptions): Promise<Daemon> {
   await using stack = new AsyncDisposableStack();
   stack.use(takePidfile(config.pidfile));
+  await checkSockets(config.hosts);
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o755 });
 
