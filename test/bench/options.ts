@@ -43,12 +43,12 @@ const FULL: Sizes = {
 };
 
 const QUICK: Sizes = {
-  rounds: 4,
+  rounds: 3,
   inRow: 3,
   warmup: 1,
   points: [1, 10, 200],
   peerLimit: 10,
-  networks: 100,
+  networks: 50,
   parallel: 20,
   restarts: 1,
   restMs: 1000,
