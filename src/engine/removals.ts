@@ -1,6 +1,6 @@
 /**
- * Removals of operations that run at the same time go to the kernel together: taking a link away waits for an RCU grace period of
- * milliseconds, and for many links in one batch it waits once.
+ * Removals of operations that run at the same time go to the kernel together: its work for one message goes on for two RCU grace periods
+ * of some 15 milliseconds (docs/adr/0005), and for many links in one message it is little more.
  */
 import type { Change } from '../contracts/change.ts';
 import type { Applied, Kernel } from '../contracts/kernel.ts';

@@ -8,7 +8,7 @@
  * - RTM_DELLINK, for one that has no IPv4 settings;
  * - the answer, which says why not, when the kernel refuses.
  *
- * docs/adr/0004 has the measurements, and what else was tried.
+ * docs/adr/0005 has the measurements, and what else was tried.
  */
 import { randomInt } from 'node:crypto';
 import { MoorError } from '../base/errors.ts';
