@@ -41,6 +41,11 @@ export interface NetworkDriver {
    * the driver's own table, where no sweep would look. Most of it is not there. Optional: nothing.
    */
   readonly planHostStale?: (host: HostFacts) => readonly Change[];
+  /**
+   * What a reset puts back besides undoing `planHost`: settings that the removal of one network leaves on, because others may count on
+   * them. Facts as for `planHost`. Optional: nothing.
+   */
+  readonly planReset?: (host: HostFacts) => readonly Change[];
   /** The network itself, without endpoints. Removal is the inverse. */
   readonly planNetwork: (network: Network, host: HostFacts) => readonly Change[];
   /** One endpoint: links, addresses, elements; all but the sandbox's default route. Removal is the inverse. */

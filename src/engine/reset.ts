@@ -51,7 +51,8 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
 
 /** Sandboxes first, then networks, then what belongs to all: the table stays until forwarding is what it was before. */
 async function partsOf(ctx: Context): Promise<Part[]> {
-  const facts = await ctx.facts.get();
+  // Anew: what we changed ourselves since they were gathered is not in them.
+  const facts = await ctx.facts.refresh();
   const all = everything(ctx);
   const removal = (scope: Partial<Scope>): Change[] =>
     subsume(
@@ -60,6 +61,8 @@ async function partsOf(ctx: Context): Promise<Part[]> {
       ),
     );
   const host = removal({ host: true });
+  const { sysctls } = await ctx.facts.actual();
+  const putBack = ctx.drivers.flatMap((driver) => driver.planReset?.(facts) ?? []);
   return [
     ...chunks(all.sandboxes).map((ids) => ({
       changes: removal({ sandboxes: ids }),
@@ -70,7 +73,11 @@ async function partsOf(ctx: Context): Promise<Part[]> {
     })),
     ...chunks(all.networks).map((ids) => ({ changes: removal({ networks: ids }), writes: ids.map(deleteNetwork) })),
     {
-      changes: [...host.filter((change) => !isNft(change)), ...host.filter(isNft)],
+      changes: [
+        ...host.filter((change) => !isNft(change)),
+        ...putBack.filter((change) => change.kind !== 'sysctl' || sysctls[change.key] !== change.value),
+        ...host.filter(isNft),
+      ],
       writes: [...ctx.unreadable.map(({ key }) => deleteKey(key)), ...META_KEYS.map(deleteKey)],
     },
   ];

@@ -117,8 +117,7 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
         assert.deepEqual(next.logger.messages('error'), [], `point ${at}`);
         assert.deepEqual(await next.engine.reconcile(), [], `not converged at once (point ${at})`);
         // A machine that starts with these rows alone, and with no kernel state at all, comes to the same state.
-        // (Not after a reset: IPv6 forwarding stays on, and then the host is a router by its own wish.)
-        if (name !== 'reset') assert.deepEqual(await fresh(world), tidy(kernelState(world.kernel)), `point ${at}`);
+        assert.deepEqual(await fresh(world), tidy(kernelState(world.kernel)), `point ${at}`);
         assert.deepEqual(
           usage(next.ipam).reduce((sum, { used }) => sum + used, 0n),
           expectedUse(next),

@@ -5,7 +5,7 @@ import { describe as line } from '../../contracts/describe.ts';
 import { inversePlan, subsume } from '../../contracts/inverse.ts';
 import { facts, INSTANCE } from './fixture.ts';
 import { forwardWarnings } from './foreign.ts';
-import { planHost } from './host.ts';
+import { planHost, planReset } from './host.ts';
 import { createBridgeDriver } from './index.ts';
 
 const TABLE = { family: 'inet', name: 'moor' } as const;
@@ -52,6 +52,17 @@ describe('the host', () => {
   test('is as before afterwards, but for the limits of the machine', () => {
     const undo = subsume(inversePlan(planHost(TABLE, facts())));
     assert.deepEqual(undo.map(line), ['sysctl -w net.ipv4.ip_forward=0', 'nft delete table inet moor']);
+  });
+
+  test('a reset makes it no router for IPv6 either, and listens to router advertisements as before', () => {
+    const sysctls = { 'net/ipv6/conf/all/forwarding': '0', 'net/ipv6/conf/ens3/accept_ra': '1' };
+    assert.deepEqual(planReset(facts({ sysctls })).map(line), [
+      'sysctl -w net.ipv6.conf.all.forwarding=0',
+      'sysctl -w net.ipv6.conf.ens3.accept_ra=1',
+    ]);
+    assert.deepEqual(planReset(facts({ sysctls: { ...sysctls, 'net/ipv6/conf/all/forwarding': '1' } })), [], 'it was one');
+    assert.deepEqual(planReset(facts({ sysctls, foreignForward: [DOCKER] })), [], 'others filter, and count on it');
+    assert.deepEqual(planReset(facts({ sysctls: {} })), [], 'no IPv6');
   });
 
   test('beside Docker: one rule where Docker documents it, and forwarding stays on afterwards', () => {

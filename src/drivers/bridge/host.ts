@@ -9,6 +9,8 @@ import { add, baseTable } from './table.ts';
 
 export const FORWARD4 = 'net/ipv4/ip_forward';
 export const FORWARD6 = 'net/ipv6/conf/all/forwarding';
+/** Of the uplink; `facts` has no such key when there is none. */
+export const acceptRaOf = ({ uplink }: HostFacts): string => `net/ipv6/conf/${uplink}/accept_ra`;
 
 /**
  * Neighbour-table limits, in entries, for each family. The kernel counts the entries of all namespaces together and forgets to
@@ -59,6 +61,22 @@ export function planHost(table: NftTableRef, facts: HostFacts): Change[] {
  */
 function undoForward(facts: HostFacts): string | null {
   return facts.foreignForward.length === 0 ? (facts.sysctls[FORWARD4] ?? null) : null;
+}
+
+/**
+ * IPv6 forwarding stays on when networks go (`forwardIpv6`), but without our table nothing would be closed any more: a host that was no
+ * router before us would be one afterwards. The same exception as for IPv4.
+ */
+export function planReset(facts: HostFacts): Change[] {
+  if (facts.sysctls[FORWARD6] !== '0' || facts.foreignForward.length > 0) return [];
+  const acceptRa = acceptRaOf(facts);
+  return [
+    { kind: 'sysctl', netns: HOST, key: FORWARD6, value: '0', old: null },
+    // 2 was for a router; only now, because 1 means none while forwarding is on.
+    ...(facts.sysctls[acceptRa] === '1'
+      ? [{ kind: 'sysctl', netns: HOST, key: acceptRa, value: '1', old: null } satisfies Change]
+      : []),
+  ];
 }
 
 /** Only ever raised, and left so (`old: null`): the whole machine shares them, and others count on the same room. */

@@ -4,7 +4,7 @@ import type { DriverCapabilities, NetworkDriver } from '../../contracts/driver.t
 import { type Instance, tableName } from '../../model/instance.ts';
 import type { Network } from '../../model/network.ts';
 import { foreignRules } from './foreign.ts';
-import { planHost } from './host.ts';
+import { planHost, planReset } from './host.ts';
 import { bridgeOf, parseOptions } from './options.ts';
 import { planJoin, planNetwork, tableRef } from './plan.ts';
 
@@ -27,6 +27,7 @@ export function createBridgeDriver({ instance }: { readonly instance: Instance }
     check,
     planHost: (host) => planHost(tableRef(instance), host),
     planHostStale: (host) => foreignRules(host, { owner: tableName(instance), policy: 'accept', op: 'remove' }),
+    planReset,
     planNetwork: (network, host) => planNetwork(instance, network, host),
     planJoin: (network, join, facts) => planJoin(instance, network, { ...join, facts }),
     interfacePrefix: (network) => parseOptions(network).prefix,

@@ -11,7 +11,7 @@ import { ownerAlias } from '../../model/names.ts';
 import type { Network } from '../../model/network.ts';
 import type { Endpoint } from '../../model/sandbox.ts';
 import type { NftTableRef } from '../../nft/types.ts';
-import { FORWARD6 } from './host.ts';
+import { acceptRaOf, FORWARD6 } from './host.ts';
 import { type BridgeOptions, MTU_MAX, MTU_MIN_IPV6, parseOptions } from './options.ts';
 import { networkElements } from './table.ts';
 
@@ -143,14 +143,14 @@ function endpointIpv6(endpoint: Endpoint, netns: Netns): Change[] {
 
 /**
  * Only with the first IPv6 network, as Docker does, and left on afterwards (`old: null`): others may count on it, and one network's
- * removal must not cut off another's. A host that has its own default route from router advertisements would lose it at once
+ * removal must not cut off another's. A reset turns it off (`planReset`). A host that has its own default route from router advertisements would lose it at once
  * (addrconf_forward_change() purges them unless accept_ra is 2), so that comes first.
  */
 function forwardIpv6(facts: HostFacts): Change[] {
   if (facts.sysctls[FORWARD6] !== '0') return [];
-  const acceptRa = `net/ipv6/conf/${facts.uplink}/accept_ra`;
+  const acceptRa = acceptRaOf(facts);
   return [
-    ...(facts.uplink !== '' && facts.sysctls[acceptRa] === '1'
+    ...(facts.sysctls[acceptRa] === '1'
       ? [{ kind: 'sysctl', netns: HOST, key: acceptRa, value: '2', old: null } satisfies Change]
       : []),
     { kind: 'sysctl', netns: HOST, key: FORWARD6, value: '1', old: null },
