@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { PARTS, type Part as PartName, type BenchOptions, sizesOf } from './options.ts';
 import { attach, parallel } from './parts/attach.ts';
 import { cli } from './parts/cli.ts';
+import { containers } from './parts/containers.ts';
 import { memory } from './parts/memory.ts';
 import { manyNetworks, networks } from './parts/networks.ts';
 import { restart } from './parts/restart.ts';
@@ -21,6 +22,7 @@ const RUN: Readonly<Record<PartName, Part>> = {
   scale,
   restart,
   'many-networks': manyNetworks,
+  containers,
   cli,
 };
 

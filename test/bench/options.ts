@@ -2,7 +2,17 @@
 import { parseArgs } from 'node:util';
 
 /** The parts of a run, in the order in which they run: memory first, because it wants daemons that have done nothing yet. */
-export const PARTS = ['memory', 'networks', 'attach', 'parallel', 'scale', 'restart', 'many-networks', 'cli'] as const;
+export const PARTS = [
+  'memory',
+  'networks',
+  'attach',
+  'parallel',
+  'scale',
+  'restart',
+  'many-networks',
+  'containers',
+  'cli',
+] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
@@ -25,6 +35,8 @@ export interface Sizes {
   readonly peerLimit: number;
   readonly networks: number;
   readonly parallel: number;
+  /** Containers started at once. */
+  readonly starts: number;
   readonly restarts: number;
   /** Milliseconds of rest before memory is read. */
   readonly restMs: number;
@@ -38,6 +50,7 @@ const FULL: Sizes = {
   peerLimit: 100,
   networks: 1000,
   parallel: 20,
+  starts: 50,
   restarts: 3,
   restMs: 5000,
 };
@@ -50,6 +63,7 @@ const QUICK: Sizes = {
   peerLimit: 10,
   networks: 50,
   parallel: 20,
+  starts: 10,
   restarts: 1,
   restMs: 1000,
 };
