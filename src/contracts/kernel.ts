@@ -44,6 +44,8 @@ export interface AddressState {
 /** One namespace, as dumped. Routes of the main table and of tables that we use; no local, broadcast or multicast routes. */
 export interface NetnsState {
   readonly netns: Netns;
+  /** The same for every path that leads to this namespace, and for no other one that exists. */
+  readonly identity: string;
   readonly links: readonly LinkState[];
   readonly addresses: readonly AddressState[];
   readonly routes: readonly Route[];

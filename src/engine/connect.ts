@@ -1,6 +1,6 @@
 /** Attach a sandbox to a network, and detach it. */
 import { conflict, invalid, MoorError, notFound } from '../base/errors.ts';
-import type { Plan } from '../contracts/change.ts';
+import { HOST, type Plan } from '../contracts/change.ts';
 import type { OperationOptions, Outcome } from '../contracts/engine.ts';
 import type { Network } from '../model/network.ts';
 import type { Endpoint, EndpointSpec, Sandbox } from '../model/sandbox.ts';
@@ -72,8 +72,20 @@ async function foreignInterfaces(ctx: Context, sandbox: Sandbox): Promise<string
   return interfacesIn(ctx, netnsOf(sandbox));
 }
 
+/**
+ * Interfaces of a namespace that is to be adopted.
+ * @throws not-found when there is none; invalid for the host's own: endpoints in it would take over the host's routes and settings.
+ */
+export async function interfacesToAdopt(ctx: Context, source: string): Promise<string[]> {
+  const [found, host] = await ctx.kernel.snapshot([source, HOST], ['links']);
+  if (found === null || found === undefined) throw notFound(`no network namespace at ${source}`);
+  if (found.identity === host?.identity)
+    throw invalid(`cannot adopt ${source}: it is the host's own network namespace: attach the sandbox to network host instead`);
+  return found.links.map((link) => link.name);
+}
+
 /** @throws not-found when the namespace is gone. */
-export async function interfacesIn(ctx: Context, path: string): Promise<string[]> {
+async function interfacesIn(ctx: Context, path: string): Promise<string[]> {
   const [state] = await ctx.kernel.snapshot([path], ['links']);
   if (state === null || state === undefined) throw notFound(`network namespace ${path} does not exist`);
   return state.links.map((link) => link.name);

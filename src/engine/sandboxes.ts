@@ -8,7 +8,7 @@ import { checkHostname, checkSandboxName } from '../model/names.ts';
 import type { Network } from '../model/network.ts';
 import type { EndpointSpec, ProcessRef, Sandbox, SandboxNetns, SandboxSpec } from '../model/sandbox.ts';
 import { autoName } from './auto-name.ts';
-import { attachable, emitAttachment, interfacesIn } from './connect.ts';
+import { attachable, emitAttachment, interfacesToAdopt } from './connect.ts';
 import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { withOptions } from './endpoint-options.ts';
@@ -42,7 +42,7 @@ export async function createSandbox(
   using ports = new DisposableStack();
   const undo = new Undo();
   try {
-    const taken = netns.type === 'adopted' ? await interfacesIn(ctx, netns.source) : [];
+    const taken = netns.type === 'adopted' ? await interfacesToAdopt(ctx, netns.source) : [];
     const facts = await ctx.facts.get();
     let sandbox: Sandbox = {
       id,

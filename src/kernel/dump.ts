@@ -7,6 +7,7 @@ import { dumpLinks } from '../netlink/link.ts';
 import { dumpNeighbours } from '../netlink/neighbour.ts';
 import { dumpRoutes } from '../netlink/route.ts';
 import { dumpRules } from '../netlink/rule.ts';
+import { netnsIdentity } from '../sys/netns.ts';
 import { linkState, routeState } from './existing.ts';
 import type { Space, Spaces } from './spaces.ts';
 
@@ -22,6 +23,7 @@ export function dump(space: Space, parts: readonly SnapshotPart[]): NetnsState {
   const nameOf = (index: number): string => space.nameOf(index);
   return {
     netns: space.netns,
+    identity: netnsIdentity(space.namespace.netns),
     links: has('links') ? links.map((info) => linkState(info, space)) : [],
     addresses: has('addresses')
       ? route.collect(dumpAddresses()).map(({ index, address, kernel }) => ({ device: nameOf(index), address, kernel }))

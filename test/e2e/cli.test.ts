@@ -155,6 +155,12 @@ describe('networks and sandboxes', () => {
       moor rm lab; ip -n lab -o link | wc -l; ip netns del lab`);
     assert.match(stdout, /^[0-9a-f]{64}\nreached\nlab\n1\n$/);
   });
+
+  it('do not adopt the namespace of the host', async () => {
+    const { code, stderr } = await script('exec moor adopt --name self --pid $$');
+    assert.match(stderr, /^moor: cannot adopt \/proc\/\d+\/ns\/net: it is the host's own network namespace: /);
+    assert.equal(code, 2);
+  });
 });
 
 describe('commands', () => {

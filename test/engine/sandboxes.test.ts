@@ -219,7 +219,7 @@ test("what cannot be connected is refused with Docker's texts, and nothing has c
   await refused(
     engine.sandboxes.create({ adopt: { path: '/gone' }, networks: [] }),
     'not-found',
-    'network namespace /gone does not exist',
+    'no network namespace at /gone',
   );
   assert.deepEqual({ kernel: kernelState(kernel), rows: await rows(store), ipam: usage(ipam) }, before);
 });
@@ -281,6 +281,15 @@ test('a namespace can be adopted by path and by pid; its own interfaces are left
   assert.equal(value.netns.type, 'adopted');
   await assert.rejects(engine.sandboxes.create({ adopt: { pid: -1 } }), { kind: 'invalid' });
   await assert.rejects(engine.sandboxes.create({ adopt: { path: 'relative' } }), { kind: 'invalid' });
+  // Another name of the host's own namespace.
+  kernel.spaces.byPath.set('/proc/7/ns/net', kernel.spaces.get(HOST));
+  const before = kernelState(kernel);
+  await assert.rejects(engine.sandboxes.create({ adopt: { pid: 7 } }), {
+    kind: 'invalid',
+    message:
+      /^cannot adopt \/proc\/7\/ns\/net: it is the host's own network namespace: attach the sandbox to network host instead$/,
+  });
+  assert.deepEqual(kernelState(kernel), before);
   await engine.sandboxes.remove('pod');
   assert.deepEqual([...kernel.spaces.get('/run/netns/pod').links.keys()].toSorted(), ['eth0', 'lo']);
 });

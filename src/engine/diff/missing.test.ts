@@ -38,6 +38,7 @@ const link = (name: string, part: Partial<LinkState> = {}): LinkState => ({
 });
 const space = (netns: string, part: Partial<NetnsState> = {}): NetnsState => ({
   netns,
+  identity: netns,
   links: [],
   addresses: [],
   routes: [],

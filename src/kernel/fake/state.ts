@@ -31,6 +31,7 @@ export function kernelFailure(errno: number, code: string, text: string): MoorEr
 
 export const noDevice = (name: string): MoorError => new MoorError('not-found', `no device ${name}`);
 
+let nextIdentity = 1;
 let nextMac = 1;
 const newMac = (): Mac => formatMac(Uint8Array.from([0x0a, 0, 0, 0, nextMac >> 8, nextMac++ & 255]));
 
@@ -44,6 +45,7 @@ export class FakeNetns {
   neighbours: Neighbour[] = [];
   fdb: FdbEntry[] = [];
   readonly sysctls = new Map<string, string>();
+  readonly #identity = `fake:${nextIdentity++}`;
   #nextIndex = 2;
 
   constructor() {
@@ -172,6 +174,7 @@ export class FakeNetns {
   dump(netns: Netns): NetnsState {
     return {
       netns,
+      identity: this.#identity,
       links: [...this.links.values()].map((link) => link.state),
       addresses: [...this.addresses],
       routes: this.routes.map(({ connected: _, ...route }) => normalRoute(route)),
