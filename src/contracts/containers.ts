@@ -90,6 +90,8 @@ export interface RootFiles {
   /** Docker's archive calls: a tar of one path; stat of it; unpacking into it. `root` is a mounted root. */
   readonly read: (root: string, path: string) => Promise<{ readonly stat: PathStat; readonly tar: Readable }>;
   readonly stat: (root: string, path: string) => Promise<PathStat>;
+  /** A tar of the whole root, as Docker's export has it. */
+  readonly export: (root: string) => Promise<Readable>;
   readonly write: (
     root: string,
     path: string,
@@ -244,6 +246,8 @@ export interface Containers extends AsyncDisposable {
   ) => Promise<ExitStatus>;
   readonly logs: (reference: string, query: LogQuery, signal: AbortSignal) => AsyncIterable<LogEntry>;
   readonly attach: (reference: string) => Promise<Streams>;
+  /** Where what it writes is kept. */
+  readonly logPath: (reference: string) => string;
   readonly resize: (reference: string, size: { readonly rows: number; readonly columns: number }) => Promise<void>;
   readonly top: (
     reference: string,

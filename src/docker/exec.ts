@@ -71,7 +71,8 @@ async function start(deps: DockerDeps, call: Call): Promise<unknown> {
     if (raw.opened === null && (detach || isRefused(error))) throw error;
     return sayInStream(open().socket, { error, tty });
   }
-  if (size !== null) await deps.containers.execResize(exec.id, size);
+  // It may have ended already; then it needs no size.
+  if (size !== null) await deps.containers.execResize(exec.id, size).catch(() => {});
   if (detach) {
     streams.close();
     return reply.code(200).send();

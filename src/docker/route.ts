@@ -40,7 +40,7 @@ export interface DockerDeps {
   readonly engine: Engine;
   readonly containers: Containers;
   readonly images: Images;
-  readonly rootFiles: Pick<RootFiles, 'read' | 'stat' | 'write' | 'changes' | 'size'>;
+  readonly rootFiles: Pick<RootFiles, 'read' | 'stat' | 'write' | 'changes' | 'size' | 'export' | 'mount'>;
   readonly processes: Pick<Processes, 'alive'>;
   readonly clock: Clock;
   readonly system: () => SystemFacts;

@@ -369,7 +369,7 @@ test('files: stat, read, write, export, changes', async () => {
   assert.equal((await api.call('GET', '/containers/box/archive?path=/nope')).status, 404);
   assert.equal((await api.call('PUT', '/containers/box/archive?path=/nope', big)).status, 404);
   assert.equal((await api.call('GET', '/containers/box/archive')).status, 400);
-  assert.equal((await api.call('GET', '/containers/box/export')).text, 'tar of /');
+  assert.equal((await api.call('GET', '/containers/box/export')).text, 'tar of all');
   assert.deepEqual((await api.call('GET', '/containers/box/changes')).json(), [{ Path: '/etc/new', Kind: 1 }]);
   assert.deepEqual([...api.bench.world.roots.mounted], []);
 });

@@ -180,6 +180,8 @@ export async function startContainerApi(): Promise<ContainerApi> {
       known(path);
       written.push({ path, data: await textOf(tar) });
     },
+    mount: world.roots.mount,
+    export: async () => Readable.from([Buffer.from('tar of all')]),
     changes: async () => [{ Path: '/etc/new', Kind: 1 }],
   };
   const stopping = new AbortController();

@@ -78,7 +78,7 @@ const entry = (given: Pick<Entry, 'name' | 'type'> & Partial<Entry>): Buffer => 
 async function listing(tar: Readable): Promise<readonly string[]> {
   const chunks: Buffer[] = [];
   for await (const chunk of tar) chunks.push(chunk as Buffer);
-  return execFileSync('tar', ['-tf', '-'], { input: Buffer.concat(chunks), encoding: 'utf8' })
+  return execFileSync('tar', ['-tPf', '-'], { input: Buffer.concat(chunks), encoding: 'utf8' })
     .split('\n')
     .filter(Boolean);
 }
@@ -152,7 +152,9 @@ describe('reading', () => {
     linkSync(join(root, 'srv/dir/a'), join(root, 'srv/dir/c'));
     const names = async (path: string): Promise<readonly string[]> => listing((await at.files.read(root, path)).tar);
     assert.deepEqual(await names('/srv/dir'), ['dir/', 'dir/a', 'dir/c', 'dir/sub/', 'dir/sub/b']);
-    assert.deepEqual(await names('/srv/dir/.'), ['./', 'a', 'c', 'sub/', 'sub/b']);
+    assert.deepEqual(await names('/srv/dir/.'), ['./', './a', './c', './sub/', './sub/b']);
+    assert.deepEqual((await names('/')).slice(0, 3), ['/', '/srv/', '/srv/dir/']);
+    assert.deepEqual((await listing(await at.files.export(root))).slice(0, 2), ['srv/', 'srv/dir/']);
     assert.deepEqual(await names('srv/dir/sub/b'), ['b']);
     assert.deepEqual(await names('/srv/link'), ['link']);
     assert.deepEqual(await names('/srv/link/'), ['link/', 'link/a', 'link/c', 'link/sub/', 'link/sub/b']);

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { Id } from '../../base/ids.ts';
 import type { RootFiles } from '../../contracts/containers.ts';
+import type { Fd } from '../../sys/fd.ts';
 import { openRoot } from '../../sys/inside.ts';
 import { isMountPoint, mountFileSystem, unmount } from '../../sys/mount.ts';
 import { changesOf } from './changes.ts';
-import { packPath } from './pack.ts';
+import { packPath, packRoot } from './pack.ts';
 import { pathStat } from './place.ts';
 import { unpackInto } from './unpack.ts';
 
@@ -59,14 +60,16 @@ export function createRootFiles({ dataRoot }: RootFilesOptions): RootFiles {
       const opened = openRoot(root);
       try {
         const stat = pathStat(opened, path);
-        const tar = Readable.from(packPath(opened, path), { objectMode: false });
-        // Not by the generator, which may never be begun.
-        tar.once('close', () => opened.close());
-        return { stat, tar };
+        return { stat, tar: readable(opened, packPath(opened, path)) };
       } catch (error) {
         opened.close();
         throw error;
       }
+    },
+
+    async export(root) {
+      const opened = openRoot(root);
+      return readable(opened, packRoot(opened));
     },
 
     async stat(root, path) {
@@ -83,6 +86,13 @@ export function createRootFiles({ dataRoot }: RootFilesOptions): RootFiles {
       return changesOf(places(container).upper, lower);
     },
   };
+}
+
+/** Closes the root with the stream, and not by the generator, which may never be begun. */
+function readable(root: Fd, chunks: AsyncGenerator<Buffer>): Readable {
+  const tar = Readable.from(chunks, { objectMode: false });
+  tar.once('close', () => root.close());
+  return tar;
 }
 
 interface OverlayOptions {

@@ -18,11 +18,18 @@ const CAPABILITY = 'security.capability';
 export async function* packPath(root: Fd, path: string): AsyncGenerator<Buffer> {
   using place = findPlace(root, path);
   const links = new Map<string, string>();
-  const name = place.shown === '/' ? '.' : place.shown;
   yield* packEntry(
-    { directory: place.parent, name: Buffer.from(place.name), shown: Buffer.from(name).toString('latin1') },
+    { directory: place.parent, name: Buffer.from(place.name), shown: Buffer.from(place.shown).toString('latin1') },
     links,
   );
+  yield END;
+}
+
+/** The whole root, as `docker export` has it: names without anything before them, and no entry for the root itself. */
+export async function* packRoot(root: Fd): AsyncGenerator<Buffer> {
+  const links = new Map<string, string>();
+  using directory = openDirectory(root, Buffer.from('.'));
+  for (const name of namesOf(directory)) yield* packEntry({ directory, name, shown: name.toString('latin1') }, links);
   yield END;
 }
 
@@ -49,8 +56,9 @@ async function* packEntry({ directory, name, shown }: Step, links: Map<string, s
     case 'directory': {
       using inner = openThere(() => openDirectory(directory, name));
       if (inner === null) return;
-      yield headerOf(entryOf({ ...base, type, name: `${shown}/` }));
-      const prefix = shown === '.' ? '' : `${shown}/`;
+      // All names begin with the first one, be it `.` or `/`: a client puts another in its place.
+      const prefix = shown === '/' ? '/' : `${shown}/`;
+      yield headerOf(entryOf({ ...base, type, name: prefix }));
       for (const child of namesOf(inner)) {
         yield* packEntry({ directory: inner, name: child, shown: prefix + child.toString('latin1') }, links);
       }

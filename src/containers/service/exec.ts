@@ -7,7 +7,7 @@ import type { ExecRequest, ExecState, Streams } from '../../contracts/containers
 import type { Context } from './context.ts';
 import { containerEvent } from './events.ts';
 import type { Exec } from './exec-registry.ts';
-import { startFailure } from './start-error.ts';
+import { NOT_RUNNABLE, startFailure } from './start-error.ts';
 import { assertRunning } from './stop.ts';
 
 /** @throws conflict when the container does not run, invalid */
@@ -54,7 +54,7 @@ export async function startExec(ctx: Context, id: string, admitted: () => void =
     tell(ctx, exec, 'exec_start');
     return endingWith(streams, watchExec(ctx, exec));
   } catch (cause) {
-    const { exitCode, error } = startFailure(cause);
+    const { exitCode, error } = startFailure(cause, NOT_RUNNABLE);
     ctx.execs.finish(exec, exitCode);
     throw error;
   }

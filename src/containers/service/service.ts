@@ -70,6 +70,7 @@ export async function createContainers(deps: ServiceDeps): Promise<Containers> {
     wait: (reference, condition, signal) => waitContainer(ctx, reference, { condition, signal }),
     logs: (reference, query, signal) => containerLogs(ctx, reference, { query, signal }),
     attach: (reference) => attachContainer(ctx, reference),
+    logPath: (reference) => ctx.runtime.logPath(ctx.registry.find(reference).container.id),
     resize: (reference, size) => resizeContainer(ctx, reference, size),
     top: (reference, psArguments) => topContainer(ctx, reference, psArguments),
     stats: (reference) => containerStats(ctx, reference),

@@ -3,7 +3,7 @@ import { type ErrorKind, errorData, MoorError } from '../../base/errors.ts';
 
 /** As a shell's: 127 no such command, 126 one that cannot be run; 128 is Docker's for everything else. */
 const NOT_FOUND = 127;
-const NOT_RUNNABLE = 126;
+export const NOT_RUNNABLE = 126;
 const UNKNOWN = 128;
 
 export interface StartFailure {
@@ -15,7 +15,8 @@ export interface StartFailure {
 const MISSING = ['executable file not found', 'no such file or directory', 'system cannot find the file specified'];
 const FORBIDDEN = ['permission denied', 'is a directory', 'exec format error'];
 
-export function startFailure(cause: unknown): StartFailure {
+/** @param otherwise exit code of what has none of its own: Docker's is another one for a further process */
+export function startFailure(cause: unknown, otherwise = UNKNOWN): StartFailure {
   const { kind, message } = errorData(cause);
   const text = message.toLowerCase();
   const has = (words: readonly string[]): boolean => words.some((word) => text.includes(word));
@@ -28,8 +29,8 @@ export function startFailure(cause: unknown): StartFailure {
       'Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type';
     return { exitCode: NOT_FOUND, error: new MoorError('invalid', `${message}: ${hint}`, { cause }) };
   }
-  if (!text.includes('runtime')) return failed(UNKNOWN, kind);
+  if (!text.includes('runtime')) return failed(otherwise, kind);
   if (has(FORBIDDEN)) return failed(NOT_RUNNABLE, 'invalid');
   if (has(MISSING)) return failed(NOT_FOUND, 'invalid');
-  return failed(UNKNOWN, kind);
+  return failed(otherwise, kind);
 }

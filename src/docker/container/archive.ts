@@ -74,12 +74,14 @@ async function put(deps: DockerDeps, call: Call): Promise<unknown> {
   return reply.code(200).send();
 }
 
+/** Of the layers alone: a running container sees /proc, volumes and more in its root, which are no part of it. */
 async function exportRoot(deps: DockerDeps, call: Call): Promise<unknown> {
-  const { id } = containerOf(deps, call.parameter('id'), 'export');
-  const { root, done } = await deps.containers.root(id);
+  const { id, imageId } = containerOf(deps, call.parameter('id'), 'export');
+  const { done } = await deps.containers.root(id);
   try {
-    const { tar } = await deps.rootFiles.read(root, '/');
-    return await sendReadable(call, tar, { contentType: 'application/x-tar' });
+    // Mounted already: by its process, or just now.
+    const root = await deps.rootFiles.mount(id, deps.images.lower(imageId));
+    return await sendReadable(call, await deps.rootFiles.export(root), { contentType: 'application/x-tar' });
   } finally {
     await done();
   }

@@ -35,7 +35,7 @@ export function containerInspect(view: ContainerView, sizes?: Sizes): Readonly<R
     ResolvConfPath: files['/etc/resolv.conf'] ?? '',
     HostnamePath: files['/etc/hostname'] ?? '',
     HostsPath: files['/etc/hosts'] ?? '',
-    LogPath: '',
+    LogPath: view.logPath,
     Name: `/${container.name}`,
     RestartCount: container.restartCount,
     Driver: 'overlay2',

@@ -13,6 +13,7 @@ export interface ContainerView {
   /** Its network stack, while it runs with one of its own. */
   readonly sandbox: Sandbox | null;
   readonly files: Readonly<Record<string, string>>;
+  readonly logPath: string;
   /** Docker's `NetworkSettings.Networks`, by network name. */
   readonly networks: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** The image it was made from is still called what it was called then. */
@@ -26,6 +27,7 @@ export function viewOf(deps: DockerDeps, container: Container): ContainerView {
     container,
     sandbox,
     files: sandbox === null ? {} : engine.sandboxes.files(sandbox.id),
+    logPath: deps.containers.logPath(container.id),
     networks: networksOf(engine, container, sandbox),
     imageName:
       found(() => images.get(container.config.Image))?.id === container.imageId ? container.config.Image : container.imageId,

@@ -75,7 +75,7 @@ const asDeleteItem = ({ untagged, deleted }: Removal): Readonly<Record<string, s
 /** @param id of the image that was named, which is the actor of an `untag` */
 function tellRemovals(deps: DockerDeps, removed: readonly Removal[], id: string | null): void {
   for (const { untagged, deleted } of removed) {
-    if (untagged !== undefined) publishImage(deps, { action: 'untag', image: id ?? untagged, attributes: { name: untagged } });
+    if (untagged !== undefined) publishImage(deps, { action: 'untag', image: id ?? untagged });
     // Layers are told to the caller too, but no image goes with them.
     if (deleted !== undefined && (id === null || deleted === id)) publishImage(deps, { action: 'delete', image: deleted });
   }

@@ -73,7 +73,8 @@ async function importRoot(deps: DockerDeps, call: Call): Promise<unknown> {
       signal,
     });
     say({ status: id });
-    publishImage(deps, { action: 'import', image: id, attributes: { name: reference === '' ? id : reference } });
+    if (reference !== '') publishImage(deps, { action: 'tag', image: id, attributes: { name: reference } });
+    publishImage(deps, { action: 'import', image: id });
     request.raw.resume();
   });
 }
@@ -125,6 +126,6 @@ async function save(deps: DockerDeps, call: Call, names: readonly string[]): Pro
   if (queryText(call.query, 'platform') !== '')
     throw unsupported('Cannot save one platform only: this is not supported by Moorline');
   const archive = await deps.images.save(names);
-  for (const name of names) publishImage(deps, { action: 'save', image: deps.images.get(name).id, attributes: { name } });
+  for (const name of names) publishImage(deps, { action: 'save', image: deps.images.get(name).id });
   return sendReadable(call, archive, { contentType: 'application/x-tar' });
 }
