@@ -1,6 +1,6 @@
 /**
- * Carries out plans. A plan that makes something is journaled first, rolled back newest first when a change fails, and
- * acknowledged by the one commit that stores the object and deletes the journal row. A plan that unmakes something is decided by
+ * Carries out plans. A plan that makes something is journaled while it is applied (docs/adr/0006), rolled back newest first when a
+ * change fails, and acknowledged by the one commit that stores the object and deletes the journal row. A plan that unmakes something is decided by
  * the commit that deletes the object and journals the removal; what then fails does not stop the rest. After a crash the journal
  * says what to revert and what to finish, so the kernel and the store agree again whatever the moment was.
  */
@@ -45,9 +45,12 @@ export class Executor {
     let applied: readonly Applied[] | undefined = [];
     try {
       if (plan.changes.length > 0) {
-        await this.commit([putJournal(key, { type: 'make', ...plan })]);
+        // Side by side: what a plan makes carries our mark, so the sweep finds it even if we die before the row is written.
+        const journaled = this.commit([putJournal(key, { type: 'make', ...plan })]);
         applied = undefined;
-        applied = await this.#kernel.apply(plan.changes);
+        const [row, made] = await Promise.allSettled([journaled, this.#kernel.apply(plan.changes)]);
+        if (made.status === 'fulfilled') applied = made.value;
+        for (const one of [made, row]) if (one.status === 'rejected') throw one.reason;
       }
       const failure = failures(plan.changes, applied)[0];
       if (failure !== undefined) throw errorFrom(failure.error);
