@@ -30,7 +30,7 @@ export async function importRoot(
   await using workspace = await stores.layers.workspace();
   const blob = join(workspace.path, 'import');
   await writeChunks(blob, incoming(tar, signal));
-  const layer = await stores.layers.prepare({ blob, diffId: null, parent: null }, workspace.path, signal);
+  const layer = await stores.layers.prepare({ blob, diffId: null, index: 0, parent: null }, workspace.path, signal);
   using _pin = stores.layers.pin([layer.chainId]);
   const created = new Date(stores.clock.now()).toISOString();
   const comment = message || 'Imported from -';

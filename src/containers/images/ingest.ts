@@ -102,7 +102,7 @@ async function prepare(layers: LayerStore, request: LayerRequest, signal: AbortS
   await fillsDisk(() => link(file.path, blob));
   const onProgress = byteProgress(progress, { status: lines.working, id, total: file.size });
   const parent = stored.chain[index - 1] ?? null;
-  const source = { blob, diffId, parent, onProgress, ...(file.blobId === undefined ? {} : { blobId: file.blobId }) };
+  const source = { blob, diffId, index, parent, onProgress, ...(file.blobId === undefined ? {} : { blobId: file.blobId }) };
   const made = await layers.prepare(source, workspace, signal);
   if (lines.done !== undefined) progress({ status: lines.done, id });
   return made;

@@ -119,7 +119,11 @@ test('OCI layouts of skopeo are loaded, and what came compressed is saved plain'
     writeFileSync(path, good[0] === 0x1f ? Buffer.concat([good, gzipSync('')]) : Buffer.concat([good, Buffer.from(' ')]));
     packFolder(root, dir.path('bad.tar'));
     const bad = await openImages(dir.path('bad'));
-    await assert.rejects(bad.load(dir.path('bad.tar')), { kind: 'invalid', message: /wrong digest/ }, name);
+    await assert.rejects(
+      bad.load(dir.path('bad.tar')),
+      { kind: 'invalid', message: /wrong digest|verification failed for digest/ },
+      name,
+    );
     assert.deepEqual(await bad.leftovers(), []);
     writeFileSync(path, good);
   }
@@ -193,7 +197,7 @@ test('an archive that contradicts itself is refused, and nothing is kept', async
     [
       'layer-0.tar',
       readFileSync(writeTar(dir.path('l2'), { name: 'f', content: 'evil' })),
-      /^Cannot use layer sha256:.*: wrong digest: its content is sha256:/,
+      /^invalid diffID for layer 0: expected "sha256:\w{64}", got "sha256:\w{64}"$/,
     ],
     ['layer-0.tar', 'no tar at all'.repeat(100), /^Cannot unpack layer sha256:.*invalid tar header/],
     [config, goodConfig.replace('ADD', 'BAD'), /^Cannot use image configuration sha256:.*: wrong digest/],

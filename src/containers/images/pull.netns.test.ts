@@ -208,13 +208,13 @@ test('a registry that lost or changed something gets nothing in', async () => {
   const name = `${registry.host}/box:1`;
   const { config, layers } = served(name);
   const opened = await openImages(dir.path('data'));
+  const layer = layers[0]?.digest ?? '';
   const unknown = { kind: 'not-found', message: `manifest for ${name} not found: manifest unknown: manifest unknown` };
-  const wrong = { kind: 'invalid', message: /: wrong digest: .*sha256:/ };
   const lost = { kind: 'not-found', message: 'unknown blob' };
   for (const [digest, changed, deleted] of [
     [digestOf(name), unknown, unknown], // the registry itself looks at manifests
-    [config.digest, wrong, lost],
-    [layers[0]?.digest ?? '', wrong, lost],
+    [config.digest, { kind: 'invalid', message: `image config verification failed for digest ${config.digest}` }, lost],
+    [layer, { kind: 'invalid', message: `filesystem layer verification failed for digest ${layer}` }, lost],
   ] as const) {
     const file = registry.blob(digest);
     const good = readFileSync(file);
@@ -238,7 +238,10 @@ test('skopeo is not believed either', async () => {
   const hex = served(name).layers[0]?.digest.slice(7) ?? '';
   const liar = dir.path('liar');
   const scripts: readonly (readonly [script: string, message: RegExp])[] = [
-    [`skopeo "$@" && case "$*" in *" copy "*) f=$(find . -name ${hex}); printf x | gzip >> $f;; esac`, /wrong digest/],
+    [
+      `skopeo "$@" && case "$*" in *" copy "*) f=$(find . -name ${hex}); printf x | gzip >> $f;; esac`,
+      /^filesystem layer verification failed for digest sha256:/,
+    ],
     [`case "$*" in *" copy "*) skopeo "$@" && find . -name ${hex} -delete;; *) skopeo "$@";; esac`, /did not serve blob sha256:/],
     ['skopeo "$@"; case "$*" in *--config*) echo " ";; esac', /wrong digest/],
   ];

@@ -107,8 +107,12 @@ const MEANINGS: readonly (readonly [pattern: RegExp, error: (reference: Referenc
       ),
   ],
   [
-    /does not match expected|Digest did not match/,
-    (reference, why) => invalid(`Cannot pull ${familiarText(reference)}: wrong digest: ${why}`),
+    /Digest did not match/,
+    (_, why) => invalid(`filesystem layer verification failed for digest ${/expected (sha256:\w+)/.exec(why)?.[1] ?? why}`),
+  ],
+  [
+    /does not match expected/,
+    (_, why) => invalid(`image config verification failed for digest ${/expected (sha256:\w+)/.exec(why)?.[1] ?? why}`),
   ],
   [/reading .*blob.*404 \(Not Found\)/, () => notFound('unknown blob')],
   [/no space left on device/, () => new MoorError('exhausted', 'Cannot write image data: no space left on device')],
