@@ -1,0 +1,100 @@
+/** Docker's `HostConfig` of an inspection: what was asked, in Docker's order, with its values for what Moorline does not have. */
+import type { HostConfig } from '../../model/container.ts';
+
+/** Paths that Docker hides from a process that is not privileged, and those it makes read-only (moby oci/defaults.go). */
+const MASKED = [
+  '/proc/asound',
+  '/proc/acpi',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+  '/sys/devices/virtual/powercap',
+];
+const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+/** Go prints an empty list that nobody gave as null. */
+const orNull = <T>(list: readonly T[]): readonly T[] | null => (list.length === 0 ? null : list);
+
+export function hostConfigShape(host: HostConfig): Readonly<Record<string, unknown>> {
+  return {
+    Binds: orNull(host.Binds),
+    ContainerIDFile: '',
+    LogConfig: host.LogConfig,
+    NetworkMode: host.NetworkMode,
+    PortBindings: host.PortBindings,
+    RestartPolicy: host.RestartPolicy,
+    AutoRemove: host.AutoRemove,
+    VolumeDriver: '',
+    VolumesFrom: null,
+    ConsoleSize: [0, 0],
+    CapAdd: orNull(host.CapAdd),
+    CapDrop: orNull(host.CapDrop),
+    CgroupnsMode: 'host',
+    Dns: host.Dns,
+    DnsOptions: host.DnsOptions,
+    DnsSearch: host.DnsSearch,
+    ExtraHosts: orNull(host.ExtraHosts),
+    GroupAdd: orNull(host.GroupAdd),
+    IpcMode: host.IpcMode,
+    Cgroup: '',
+    Links: orNull(host.Links),
+    OomScoreAdj: host.OomScoreAdj,
+    PidMode: host.PidMode,
+    Privileged: host.Privileged,
+    PublishAllPorts: false,
+    ReadonlyRootfs: host.ReadonlyRootfs,
+    SecurityOpt: orNull(host.SecurityOpt),
+    ...(Object.keys(host.Tmpfs).length === 0 ? {} : { Tmpfs: host.Tmpfs }),
+    UTSMode: host.UTSMode,
+    UsernsMode: '',
+    ShmSize: host.ShmSize,
+    ...(Object.keys(host.Sysctls).length === 0 ? {} : { Sysctls: host.Sysctls }),
+    Runtime: 'runc',
+    Isolation: '',
+    ...resources(host),
+    ...(host.Mounts.length === 0 ? {} : { Mounts: host.Mounts }),
+    MaskedPaths: host.Privileged ? null : MASKED,
+    ReadonlyPaths: host.Privileged ? null : READONLY,
+    ...(host.Init ? { Init: true } : {}),
+  };
+}
+
+function resources(host: HostConfig): Readonly<Record<string, unknown>> {
+  return {
+    CpuShares: host.CpuShares,
+    Memory: host.Memory,
+    NanoCpus: host.NanoCpus,
+    CgroupParent: '',
+    BlkioWeight: 0,
+    BlkioWeightDevice: [],
+    BlkioDeviceReadBps: [],
+    BlkioDeviceWriteBps: [],
+    BlkioDeviceReadIOps: [],
+    BlkioDeviceWriteIOps: [],
+    CpuPeriod: host.CpuPeriod,
+    CpuQuota: host.CpuQuota,
+    CpuRealtimePeriod: 0,
+    CpuRealtimeRuntime: 0,
+    CpusetCpus: host.CpusetCpus,
+    CpusetMems: '',
+    Devices: host.Devices,
+    DeviceCgroupRules: null,
+    DeviceRequests: null,
+    MemoryReservation: host.MemoryReservation,
+    MemorySwap: host.MemorySwap,
+    MemorySwappiness: null,
+    OomKillDisable: host.OomKillDisable,
+    PidsLimit: host.PidsLimit,
+    Ulimits: host.Ulimits,
+    CpuCount: 0,
+    CpuPercent: 0,
+    IOMaximumIOps: 0,
+    IOMaximumBandwidth: 0,
+  };
+}
