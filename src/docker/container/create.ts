@@ -9,12 +9,13 @@ import type { Call, DockerDeps } from '../route.ts';
 import { containerConfig } from './config.ts';
 import { hostConfig } from './host-config.ts';
 
-export async function create({ containers, apiVersion }: DockerDeps, { request, reply, query }: Call): Promise<unknown> {
+export async function create({ containers, apiVersion, system }: DockerDeps, { request, reply, query }: Call): Promise<unknown> {
   if (request.body === undefined || request.body === null) throw invalid('invalid JSON: got EOF while reading request body');
   const { spec, warnings } = containerSpec(readBody(request.body), {
     name: queryText(query, 'name'),
     platform: queryText(query, 'platform'),
     minor: apiVersion(request.raw).minor,
+    cgroupVersion: system().cgroupVersion,
   });
   let result: Awaited<ReturnType<typeof containers.create>>;
   try {
@@ -40,15 +41,17 @@ export interface CreateOptions {
   readonly platform: string;
   /** Of the API version. */
   readonly minor: number;
+  /** Of this machine. */
+  readonly cgroupVersion: 1 | 2;
 }
 
 /** @throws invalid, unsupported */
 export function containerSpec(
   body: JsonObject,
-  { name, platform, minor }: CreateOptions,
+  { name, platform, minor, cgroupVersion }: CreateOptions,
 ): { readonly spec: ContainerSpec; readonly warnings: readonly string[] } {
   const config = containerConfig(body, { minor });
-  const host = hostConfig(body.object('HostConfig') ?? readBody({}), { minor });
+  const host = hostConfig(body.object('HostConfig') ?? readBody({}), { minor, cgroupVersion });
   if (body.boolean('NetworkDisabled')) throw invalid('NetworkDisabled is not supported: use HostConfig.NetworkMode none');
   const networking = body.object('NetworkingConfig')?.objectMap('EndpointsConfig') ?? {};
   const endpoints = new Map(

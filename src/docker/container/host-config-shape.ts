@@ -1,5 +1,6 @@
 /** Docker's `HostConfig` of an inspection: what was asked, in Docker's order, with its values for what Moorline does not have. */
 import type { HostConfig } from '../../model/container.ts';
+import { cgroupNamespace } from './unbuilt.ts';
 
 /** Paths that Docker hides from a process that is not privileged, and those it makes read-only (moby oci/defaults.go). */
 const MASKED = [
@@ -21,7 +22,7 @@ const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysr
 /** Go prints an empty list that nobody gave as null. */
 const orNull = <T>(list: readonly T[]): readonly T[] | null => (list.length === 0 ? null : list);
 
-export function hostConfigShape(host: HostConfig): Readonly<Record<string, unknown>> {
+export function hostConfigShape(host: HostConfig, cgroupVersion: 1 | 2): Readonly<Record<string, unknown>> {
   return {
     Binds: orNull(host.Binds),
     ContainerIDFile: '',
@@ -35,7 +36,7 @@ export function hostConfigShape(host: HostConfig): Readonly<Record<string, unkno
     ConsoleSize: [0, 0],
     CapAdd: orNull(host.CapAdd),
     CapDrop: orNull(host.CapDrop),
-    CgroupnsMode: 'host',
+    CgroupnsMode: cgroupNamespace(host, cgroupVersion),
     Dns: host.Dns,
     DnsOptions: host.DnsOptions,
     DnsSearch: host.DnsSearch,

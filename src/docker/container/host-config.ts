@@ -9,8 +9,8 @@ import { refuseUnbuilt } from './unbuilt.ts';
 const SHM_SIZE = 64 << 20;
 
 /** @throws invalid with Docker's texts; unsupported for what Docker can do and Moorline cannot */
-export function hostConfig(body: JsonObject, version: { readonly minor: number }): HostConfig {
-  refuseUnbuilt(body);
+export function hostConfig(body: JsonObject, version: { readonly minor: number; readonly cgroupVersion: 1 | 2 }): HostConfig {
+  refuseUnbuilt(body, version.cgroupVersion);
   const networkMode = body.string('NetworkMode') ?? '';
   const log = body.object('LogConfig');
   return {
@@ -88,8 +88,8 @@ function resources(body: JsonObject): Resources {
 }
 
 /** What `docker update` can change: only what the request says. */
-export function updatedConfig(body: JsonObject): Partial<HostConfig> {
-  refuseUnbuilt(body);
+export function updatedConfig(body: JsonObject, cgroupVersion: 1 | 2): Partial<HostConfig> {
+  refuseUnbuilt(body, cgroupVersion);
   for (const name of ['Ulimits', 'Devices', 'OomKillDisable']) {
     if (body.says(name)) throw unsupported(`Cannot update the container: ${name} cannot be changed after creation`);
   }

@@ -5,7 +5,10 @@ import { stateShape } from './status.ts';
 import { commandOf, exposedPorts, mountShape, type Sizes } from './summary.ts';
 import type { ContainerView } from './view.ts';
 
-export function containerInspect(view: ContainerView, sizes?: Sizes): Readonly<Record<string, unknown>> {
+export function containerInspect(
+  view: ContainerView,
+  { cgroupVersion, sizes }: { readonly cgroupVersion: 1 | 2; readonly sizes?: Sizes },
+): Readonly<Record<string, unknown>> {
   const { container, sandbox, files } = view;
   const { config } = container;
   const [path = '', ...args] = commandOf(config);
@@ -28,7 +31,7 @@ export function containerInspect(view: ContainerView, sizes?: Sizes): Readonly<R
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: null,
-    HostConfig: hostConfigShape(container.hostConfig),
+    HostConfig: hostConfigShape(container.hostConfig, cgroupVersion),
     GraphDriver: { Data: null, Name: 'overlay2' },
     ...(sizes === undefined ? {} : { SizeRw: sizes.writable, SizeRootFs: sizes.total }),
     Mounts: container.mounts.filter(({ type }) => type !== 'tmpfs' || isMountRequest(view)).map(mountShape),

@@ -101,7 +101,7 @@ async function rename(deps: DockerDeps, call: Call): Promise<unknown> {
 
 async function update(deps: DockerDeps, { request, parameter }: Call): Promise<unknown> {
   const { id } = containerOf(deps, parameter('id'), 'update');
-  const warnings = await deps.containers.update(id, updatedConfig(readBody(request.body)));
+  const warnings = await deps.containers.update(id, updatedConfig(readBody(request.body), deps.system().cgroupVersion));
   return { Warnings: warnings.length === 0 ? null : warnings };
 }
 

@@ -29,7 +29,8 @@ async function inspect(deps: DockerDeps, { request, query, parameter }: Call): P
   const { container } = target;
   const view = viewOf(deps, container);
   const shown = deps.apiVersion(request.raw).minor < 45 ? withIdAlias(view) : view;
-  return containerInspect(shown, queryBoolean(query, 'size') ? await sizesOf(deps, container) : undefined);
+  const sizes = queryBoolean(query, 'size') ? { sizes: await sizesOf(deps, container) } : {};
+  return containerInspect(shown, { cgroupVersion: deps.system().cgroupVersion, ...sizes });
 }
 
 /** Before API 1.45 the short id was among the aliases on a network of the user's: docker-compose 1 attaches again what lacks it. */
