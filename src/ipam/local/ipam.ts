@@ -177,7 +177,7 @@ function noAddresses({ subnet, owner, addresses }: Pool): MoorError {
   const family = familyOf(subnet);
   return exhausted(
     `no available IPv${family} addresses on this network's address pools: ${owner}: ` +
-      `all ${addresses.size} of ${addresses.source} are in use: ${summary(holders, 'others')}`,
+      `all ${addresses.size} of ${addresses.source} are in use: ${summary(holders, 'addresses')}`,
   );
 }
 
