@@ -79,8 +79,8 @@ async function moor(line: string | readonly string[], options: WorldOptions = {}
       };
     },
     terminal: {
-      out: { write: (text) => (out += text), isTerminal: false, colour: options.colour ?? false },
-      err: { write: (text) => (err += text), isTerminal: false, colour: options.colour ?? false },
+      out: { write: (text) => (out += text), isTerminal: options.colour ?? false, colour: options.colour ?? false },
+      err: { write: (text) => (err += text), isTerminal: options.colour ?? false, colour: options.colour ?? false },
       ask: (question) => {
         out += question;
         return Promise.resolve(options.input ?? null);
@@ -169,6 +169,9 @@ describe('network', () => {
   it('rm goes on after an error', async () => {
     const some = await moor('network rm b a c', { answers });
     assert.deepEqual([some.out, some.err, some.status], ['a\n', 'moor: network b has active endpoints\nmoor: not found\n', 1]);
+    const json = await moor('--json network rm b a', { answers });
+    assert.deepEqual(JSON.parse(json.err), { error: { kind: 'forbidden', message: 'network b has active endpoints' } });
+    assert.deepEqual(JSON.parse(json.out), [outcome({ id: ID, name: 'a' })]);
     assert.equal((await moor('network rm b', { answers })).status, 5);
     assert.equal((await moor('network rm c', { answers })).status, 3);
     const forced = await moor('network rm -f c a', { answers });
@@ -351,6 +354,9 @@ describe('sandboxes', () => {
       (await moor(['inspect', '-f', '{{range .endpoints}}{{.ipv4}}{{end}}', 'web'], { answers })).out,
       '10.0.0.5/24\n',
     );
+    const command = ['inspect', '-f', '{{range .process.command}}{{.}}\t{{end}}', 'web'];
+    assert.equal((await moor(command, { answers })).out, 'sleep\t\u001b[31m1d\t\n', 'a program gets what there is');
+    assert.equal((await moor(command, { answers, colour: true })).out, 'sleep\t\\x1b[31m1d\t\n', 'a screen does not obey it');
     const missing = await moor('inspect web nobody', { answers });
     assert.deepEqual([missing.status, missing.err, (JSON.parse(missing.out) as unknown[]).length], [1, 'moor: not found\n', 1]);
     assert.equal((await moor('rm -f web', { answers })).out, 'web\n');

@@ -3,7 +3,7 @@ import { MoorError } from '../../base/errors.ts';
 import type { Answer } from '../api.ts';
 import type { Context } from '../context.ts';
 import { EXIT_FAILURE, EXIT_STATUS } from '../exit.ts';
-import { fail, report, writeJson } from '../output/report.ts';
+import { report, tell, writeJson } from '../output/report.ts';
 
 export interface Each<T> {
   readonly change: (name: string) => Promise<Answer<T>>;
@@ -24,7 +24,7 @@ export async function changeEach<T>(context: Context, names: readonly string[], 
       if (!(error instanceof MoorError) || error.kind === 'unavailable') throw error;
       if (each.ignores?.(error)) continue;
       failures.push(error);
-      fail(context, error.message);
+      tell(context, error);
     }
   }
   if (context.json) writeJson(context, answers);

@@ -3,7 +3,7 @@ import { MoorError } from '../../base/errors.ts';
 import type { Context } from '../context.ts';
 import { EXIT_FAILURE } from '../exit.ts';
 import { formatInspect } from '../output/format.ts';
-import { fail } from '../output/report.ts';
+import { show, tell } from '../output/report.ts';
 
 export interface Inspection {
   readonly format: string | undefined;
@@ -14,17 +14,17 @@ export interface Inspection {
 
 export async function inspectEach(context: Context, names: readonly string[], inspection: Inspection): Promise<number> {
   const found: unknown[] = [];
-  const failures: string[] = [];
+  const failures: MoorError[] = [];
   for (const name of names) {
     try {
       found.push(await inspection.get(name));
     } catch (error) {
       // A daemon that is not there is not a missing name.
       if (!(error instanceof MoorError) || error.kind === 'unavailable') throw error;
-      failures.push(error.message);
+      failures.push(error);
     }
   }
-  context.terminal.out.write(formatInspect(found, context.json ? 'json' : inspection.format, inspection.typed));
-  for (const message of failures) fail(context, message);
+  show(context.terminal.out, formatInspect(found, context.json ? 'json' : inspection.format, inspection.typed));
+  for (const error of failures) tell(context, error);
   return failures.length === 0 ? 0 : EXIT_FAILURE;
 }

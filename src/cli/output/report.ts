@@ -1,14 +1,25 @@
 /** How the outcome of an operation is shown: warnings, the plan of a dry run, errors. */
+import { errorData, type MoorError } from '../../base/errors.ts';
 import type { Answer, PlanText } from '../api.ts';
 import type { Context } from '../context.ts';
+import type { Output } from '../ports.ts';
 import { paint } from './style.ts';
-import { printable } from './width.ts';
+import { printable, printableLines } from './width.ts';
 
 export const warn = ({ terminal }: Pick<Context, 'terminal'>, message: string): void =>
   terminal.err.write(`${paint(terminal.err, 'yellow', 'WARNING:')} ${printable(message)}\n`);
 
 export const fail = ({ terminal }: Pick<Context, 'terminal'>, message: string): void =>
   terminal.err.write(`${paint(terminal.err, 'red', 'moor:')} ${message.split('\n').map(printable).join('\n')}\n`);
+
+/** An error of the daemon's, for the one who reads: a person, or with `--json` a program. */
+export function tell(context: Pick<Context, 'terminal' | 'json'>, error: MoorError): void {
+  if (context.json) context.terminal.err.write(`${JSON.stringify({ error: errorData(error) })}\n`);
+  else fail(context, error.message);
+}
+
+/** Text of the user's own format: as it is for a program, harmless on a screen. */
+export const show = (out: Output, text: string): void => out.write(out.isTerminal ? printableLines(text) : text);
 
 /** The plan as a script with its title as a comment: what it shows can be compared, or typed, line by line. */
 export function renderPlan({ terminal }: Pick<Context, 'terminal'>, plan: PlanText): string {

@@ -48,6 +48,9 @@ export function printable(text: string): string {
   );
 }
 
+/** The same for text of several lines and columns. */
+export const printableLines = (text: string): string => text.replaceAll(/[^\n\t]+/g, printable);
+
 /** @param width in columns; a longer text loses its end and gets an ellipsis */
 export function truncate(text: string, width: number): string {
   if (displayWidth(text) <= width) return text;

@@ -1,6 +1,7 @@
 import { MoorError } from '../../../base/errors.ts';
 import { defineCommand, list, text } from '../../command.ts';
 import { encodeFilters } from '../../options/pairs.ts';
+import { show } from '../../output/report.ts';
 import { paint } from '../../output/style.ts';
 import { printable } from '../../output/width.ts';
 import { compileTemplate } from '../../template/template.ts';
@@ -47,8 +48,8 @@ export const events = defineCommand({
     const { out } = context.terminal;
     try {
       for await (const event of context.api.stream<DockerEvent>('/events', query, signal)) {
-        if (template) out.write(`${template(event)}\n`);
-        else if (context.json || format === 'json') out.write(`${toJson(event)}\n`);
+        if (template) show(out, `${template(event)}\n`);
+        else if (context.json || format === 'json') show(out, `${toJson(event)}\n`);
         else out.write(`${paint(out, 'dim', stamp(event))} ${printable(sentence(event))}\n`);
       }
     } catch (error) {
