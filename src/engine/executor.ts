@@ -49,11 +49,12 @@ export class Executor {
         const journaled = this.commit([putJournal(key, { type: 'make', ...plan })]);
         applied = undefined;
         const [row, made] = await Promise.allSettled([journaled, this.#kernel.apply(plan.changes)]);
-        if (made.status === 'fulfilled') applied = made.value;
-        for (const one of [made, row]) if (one.status === 'rejected') throw one.reason;
+        if (made.status === 'rejected') throw made.reason;
+        applied = made.value;
+        if (row.status === 'rejected') throw row.reason;
+        const failure = failures(plan.changes, applied)[0];
+        if (failure !== undefined) throw errorFrom(failure.error);
       }
-      const failure = failures(plan.changes, applied)[0];
-      if (failure !== undefined) throw errorFrom(failure.error);
       await this.commit([...writes, deleteKey(key)]);
     } catch (error) {
       const left = await this.undo(plan.changes, applied);
