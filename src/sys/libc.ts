@@ -37,6 +37,7 @@ export const libc = {
     a: Uint8Array,
     size: number,
   ) => number,
+  listen: library.func('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number,
   recv: library.func('int64_t recv(int fd, void *data, size_t size, int flags)') as (
     ...args: [fd: number, data: Uint8Array, size: number, flags: number]
   ) => number,
@@ -63,6 +64,9 @@ export const libc = {
   ) => number,
   setsockopt: library.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t size)') as (
     ...args: [fd: number, level: number, name: number, value: Uint8Array, size: number]
+  ) => number,
+  getsockopt: library.func('int getsockopt(int fd, int level, int name, void *value, void *size)') as (
+    ...args: [fd: number, level: number, name: number, value: Uint8Array, size: Uint32Array]
   ) => number,
   unshare: library.func('int unshare(int flags)') as (flags: number) => number,
   setns: library.func('int setns(int fd, int type)') as (fd: number, type: number) => number,

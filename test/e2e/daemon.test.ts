@@ -101,7 +101,18 @@ test('a second daemon is refused while the first one lives', async () => {
   assert.equal(socket.code, 1);
   assert.match(socket.stderr, /another process listens there already/);
   assert.doesNotMatch(socket.stderr, /swept|set up/, 'it was refused before it touched the kernel');
+  const apart = [...flags, '--pidfile', `${daemon.directory}/pid2`, '-H', `${daemon.host}2`];
+  const netns = await daemon.inside(MOORD, ...apart);
+  assert.equal(netns.code, 1);
+  assert.match(
+    netns.stderr,
+    new RegExp(
+      `: process ${pid} is a moord without --instance in this network namespace already: give this one another --instance`,
+    ),
+  );
+  assert.doesNotMatch(netns.stderr, /swept|set up/);
   assert.equal((await daemon.inside('ip', '-j', 'link')).stdout, links);
+  assert.equal((await daemon.inside('timeout', '3', MOORD, ...apart, '--instance', 'two')).code, 124, 'that one runs');
   assert.equal(existsSync(`${daemon.directory}/pid2`), false, 'its pidfile is taken away again');
   assert.equal((await daemon.request('GET', '/_ping')).status, 200, 'the first one is unharmed');
 });

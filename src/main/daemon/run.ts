@@ -17,6 +17,7 @@ import { createLocalIpam } from '../../ipam/local/ipam.ts';
 import { createKernel } from '../../kernel/kernel.ts';
 import { tableName } from '../../model/instance.ts';
 import { openSqliteStore } from '../../store/sqlite/store.ts';
+import { takeNetns } from './alone.ts';
 import type { DaemonConfig } from './config.ts';
 import { openContainers, withContainers } from './containers.ts';
 import { engineConfig, instanceOf } from './engine-config.ts';
@@ -47,10 +48,11 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   await using stack = new AsyncDisposableStack();
   stack.use(takePidfile(config.pidfile));
   await checkSockets(config.hosts);
+  const instance = instanceOf(config);
+  stack.use(takeNetns(instance, logger));
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o755 });
 
-  const instance = instanceOf(config);
   const drivers = [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()];
   const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
   const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger }));
