@@ -1,6 +1,15 @@
 /** From checked pool requests to pools with every open question answered, and back. */
 import { conflict, MoorError } from '../base/errors.ts';
-import { addressOf, familyOf, formatIp, type IpAddress, type Prefix, prefixContains } from '../base/ip.ts';
+import {
+  addressOf,
+  familyOf,
+  formatIp,
+  type IpAddress,
+  lengthOf,
+  type Prefix,
+  prefixContains,
+  prefixesOverlap,
+} from '../base/ip.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
 import type { Network, Pool } from '../model/network.ts';
 import type { CheckedPool } from '../model/pools.ts';
@@ -49,6 +58,22 @@ export async function reservePools(
   }
   return pools;
 }
+
+/** Routes as wide as that are a default route, or the two halves that a VPN lays over it: they lead to everything else, and still do. */
+const HALF = 1;
+
+/** A subnet that was asked for may lie across what the host reaches otherwise. Docker takes it too, and says nothing. */
+export const routeWarnings = ({ pools }: Network, foreign: readonly Prefix[]): string[] =>
+  pools.flatMap(({ subnet, configured }) => {
+    const route = configured
+      ? foreign.find((one) => familyOf(one) === familyOf(subnet) && lengthOf(one) > HALF && prefixesOverlap(one, subnet))
+      : undefined;
+    return route === undefined
+      ? []
+      : [
+          `subnet ${subnet} overlaps route ${route} of this host: what the host reached there is on this network from now on, or out of reach`,
+        ];
+  });
 
 /** The wished address, or the first of the subnet that an auxiliary address does not hold. */
 async function reserveGateway(ipam: IpamDriver, subnet: Prefix, request: CheckedPool): Promise<IpAddress> {

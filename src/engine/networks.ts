@@ -8,7 +8,7 @@ import { type Context, Undo } from './context.ts';
 import { networkAttributes } from './events.ts';
 import type { Failure } from './executor.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
-import { releasePools, reservePools } from './network-pools.ts';
+import { releasePools, reservePools, routeWarnings } from './network-pools.ts';
 import { networkRemoval } from './plans.ts';
 import { deleteNetwork, putNetwork } from './records.ts';
 
@@ -67,14 +67,15 @@ export async function makeNetwork(
       title: `create network ${network.name} (${network.driver})`,
       changes: driver.planNetwork(network, facts),
     };
+    const warnings = routeWarnings(network, ctx.facts.foreignRoutes());
     if (dryRun === true) {
       await undo.run(ctx.logger);
-      return { value: network, plan, warnings: [] };
+      return { value: network, plan, warnings };
     }
     await ctx.executor.make(plan, [putNetwork(network)]);
     ctx.registry.addNetwork(network, plan.changes);
     emit(ctx, network, 'create');
-    return { value: network, plan, warnings: [] };
+    return { value: network, plan, warnings };
   } catch (error) {
     await undo.run(ctx.logger);
     throw error;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parsePrefix } from '../../src/base/ip.ts';
 import { HOST } from '../../src/contracts/change.ts';
 import { kernelState, newWorld, rows, start, usage } from './setup.ts';
 
@@ -110,6 +111,23 @@ test('a name that is asked for twice at once goes to one', async () => {
     ['x', 'y'].map((name) => bench.engine.networks.create({ name, options: { 'com.docker.network.bridge.name': 'brx' } })),
   );
   assert.deepEqual(bridges.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
+});
+
+test('a subnet that lies across a route of the host is made, with a warning', async () => {
+  const world = newWorld();
+  const { routes } = world.kernel.spaces.get(HOST);
+  for (const destination of ['0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1', '203.0.113.0/24'].map(parsePrefix)) {
+    routes.push({ destination, device: 'eth0' });
+  }
+  await using bench = await start({ world });
+  const { networks } = bench.engine;
+  const warning =
+    'subnet 203.0.113.0/25 overlaps route 203.0.113.0/24 of this host: what the host reached there is on this network from now on, or out of reach';
+  const over = { name: 'over', pools: [{ subnet: '203.0.113.0/25' }] };
+  assert.deepEqual((await networks.create(over, { dryRun: true })).warnings, [warning]);
+  assert.deepEqual((await networks.create(over)).warnings, [warning]);
+  assert.deepEqual((await networks.create({ name: 'beside', pools: [{ subnet: '192.168.7.0/24' }] })).warnings, []);
+  assert.deepEqual((await networks.create({ name: 'any' })).warnings, []);
 });
 
 test('a dry run reserves and changes nothing', async () => {
