@@ -43,6 +43,15 @@ test('MAC and MTU of a bridge do not follow its ports', async () => {
   assert.deepEqual(await now(), expected);
 });
 
+test('an MTU below what IPv6 needs: the kernel has no IPv6 there, and nothing asks for its keys', async () => {
+  await using lab = await createLab();
+  const net = await lab.network('10.1.0.0/24', { options: { [OPTION.mtu]: '1279' } });
+  const a = await lab.sandbox(net, 2);
+  assert.ok(await pings(a.place, '10.1.0.1'));
+  assert.equal((await link(a.place, 'eth0')).mtu, 1279);
+  assert.deepEqual(addresses(await link(HERE, `br-${net.id.slice(0, 12)}`)), ['10.1.0.1']);
+});
+
 test('an IPv4 network and its endpoints have no IPv6 address, not even a link-local one', async () => {
   await using lab = await createLab();
   const net = await lab.network('10.1.0.0/24', { options: { [OPTION.prefix]: 'net', [OPTION.icc]: 'false' } });

@@ -74,6 +74,15 @@ describe('a network', () => {
     ]);
   });
 
+  test('with an MTU that is too small for IPv6 turns off no IPv6: there is none, and no key for it', () => {
+    const keys = (mtu: string): string[] => {
+      const part = { options: { [OPTION.mtu]: mtu } };
+      return text([...planNetwork(part), ...planJoin(part).changes]).filter((what) => what.includes('net.ipv6'));
+    };
+    assert.deepEqual(keys('1279'), []);
+    assert.equal(keys('1280').length, 3);
+  });
+
   test('leaves IPv6 forwarding alone when it is on, and when the network has no way out', () => {
     const on = facts({ sysctls: { 'net/ipv6/conf/all/forwarding': '1' } });
     for (const plan of [planNetwork(DUAL, on), planNetwork({ ...DUAL, internal: true })]) {

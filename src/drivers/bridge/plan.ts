@@ -47,7 +47,7 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
     ...(mtu === BRIDGE_MTU
       ? []
       : [{ kind: 'link-set', netns: HOST, name: bridge, value: { mtu }, old: { mtu: BRIDGE_MTU } } satisfies Change]),
-    ...(hasIpv6 ? [bridgeIpv6(network, bridge)] : []),
+    ...(hasIpv6 && mtu >= MTU_MIN_IPV6 ? [bridgeIpv6(network, bridge)] : []),
     ...network.pools.flatMap(({ family, subnet, gateway }): Change[] =>
       gateway === null ? [] : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
     ),
@@ -69,7 +69,8 @@ export function planJoin(
   const options = parseOptions(network);
   const mtu = mtuOf(network, options, facts);
   const device = endpoint.interfaceName;
-  const hasIpv6 = facts.sysctls[FORWARD6] !== undefined;
+  // Below its least MTU the kernel gives a device no IPv6, and no keys to turn it off with (addrconf_notify(), net/ipv6/addrconf.c).
+  const hasIpv6 = facts.sysctls[FORWARD6] !== undefined && mtu >= MTU_MIN_IPV6;
   const changes: Change[] = [
     {
       kind: 'link',
