@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { MoorError } from '../../base/errors.ts';
-import { type Prefix, prefixesOverlap } from '../../base/ip.ts';
+import { parseIp, type Prefix, prefixesOverlap } from '../../base/ip.ts';
 import type { IpamDriver, PoolWish } from '../../contracts/ipam.ts';
 import { ulaPool } from './defaults.ts';
 import { createLocalIpam, DEFAULT_POOLS } from './ipam.ts';
@@ -44,6 +44,24 @@ test("Docker's 31 pools in Docker's order, then thousands of /24", async () => {
     [await ipam.requestPool(any('x')), await ipam.requestPool(any('y')), await ipam.requestPool(any('z'))],
     [pools[7], pools[20], pools[2_000]],
   );
+});
+
+test('a full range names what is in it, not what the rest of the subnet holds', async () => {
+  const ipam = local();
+  const subnet = await ipam.requestPool({
+    family: 4,
+    owner: 'net',
+    avoid: [],
+    subnet: prefix('10.0.0.0/24'),
+    range: prefix('10.0.0.8/31'),
+  });
+  await ipam.requestAddress({ subnet, address: parseIp('10.0.0.1'), owner: 'gateway' });
+  for (const owner of ['a', 'b']) await ipam.requestAddress({ subnet, owner });
+  await assert.rejects(ipam.requestAddress({ subnet, owner: 'c' }), {
+    kind: 'exhausted',
+    message:
+      "no available IPv4 addresses on this network's address pools: net: all 2 of 10.0.0.8/31 are in use: 10.0.0.8 a, 10.0.0.9 b",
+  });
 });
 
 test('routes of the host are stepped over, wherever they begin and end', async () => {

@@ -173,7 +173,10 @@ class LocalIpam implements IpamDriver {
 }
 
 function noAddresses({ subnet, owner, addresses }: Pool): MoorError {
-  const holders = Array.from(addresses.holders(), ([address, holder]) => `${address} ${holder}`);
+  // Outside the range there may be some as well: the gateway, and what was asked for by its address.
+  const holders = [...addresses.holders()].flatMap(([address, holder]) =>
+    prefixContains(addresses.source, address) ? [`${address} ${holder}`] : [],
+  );
   const family = familyOf(subnet);
   return exhausted(
     `no available IPv${family} addresses on this network's address pools: ${owner}: ` +
