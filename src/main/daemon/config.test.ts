@@ -144,6 +144,7 @@ test('bad values say what is allowed', () => {
     [['--data-root', 'x'], /^invalid data-root "x": it is an absolute path$/],
     [['--mtu', '20'], /^invalid mtu 20: it is 68 to 65535 bytes$/],
     [['--bip', '10.0.0.1'], /^invalid bip: invalid CIDR address: 10\.0\.0\.1$/],
+    [['--bip', '10.0.0.0/24'], /^invalid bip 10\.0\.0\.0\/24: it is the network address of 10\.0\.0\.0\/24, and has to be /],
     [['--bip', 'fd00::1/64'], /^invalid bip fd00::1\/64: it is an IPv4 address with prefix length$/],
     [['--fixed-cidr', '10.0.0.1/24'], /^invalid fixed-cidr: invalid subnet 10\.0\.0\.1\/24: it should be 10\.0\.0\.0\/24$/],
     [['--ip', 'fd00::1'], /^invalid ip fd00::1: it is an IPv4 address$/],

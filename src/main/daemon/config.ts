@@ -2,8 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { invalid } from '../../base/errors.ts';
-import { type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix } from '../../base/ip.ts';
+import { addressOf, type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix, prefixOf } from '../../base/ip.ts';
 import { type AddressPool, checkAddressPool } from '../../ipam/local/defaults.ts';
+import { reservedFor } from '../../model/subnet.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
 import { type ListenAddress, parseHost } from './hosts.ts';
 
@@ -199,6 +200,9 @@ function address(name: string, text: string | null, family: Family): string | nu
   if (text === null) return null;
   const value = named(name, () => parseIfAddress(text));
   if (familyOf(value) !== family) throw invalid(`invalid ${name} ${text}: it is an IPv${family} address with prefix length`);
+  const reserved = reservedFor(prefixOf(value), addressOf(value));
+  if (reserved !== null)
+    throw invalid(`invalid ${name} ${text}: it is ${reserved}, and has to be an address that a host can have`);
   return value;
 }
 
