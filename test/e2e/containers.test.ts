@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import type { TestDaemon } from '../support/daemon.ts';
 import { CLIS, daemonWithBusybox, type Docker, dockerOf, terminal } from '../support/docker.ts';
+import { until } from '../support/snapshot.ts';
 
 const REFUSAL = 'user specified IP address is supported only when connecting to networks with user configured subnets';
 
@@ -168,7 +169,7 @@ for (const cli of CLIS) {
         '-c',
         'echo out; echo err >&2; exec sleep 1000',
       );
-      assert.equal(await docker.ok('logs', 'talker'), 'out');
+      assert.ok(await until(async () => (await docker.ok('logs', 'talker')) === 'out'), 'one stream of the log');
       await using shell = terminal(typed('exec -it talker sh'));
       await shell.see(PROMPT);
       assert.match(await shell.type(`stty size; ${MARK}`, DONE), /33 101/);
@@ -176,7 +177,7 @@ for (const cli of CLIS) {
       assert.equal(await shell.end(), 3);
 
       await docker.ok('restart', '-t', '0', 'talker');
-      assert.equal(await docker.ok('logs', 'talker'), 'out\nout');
+      assert.ok(await until(async () => (await docker.ok('logs', 'talker')) === 'out\nout'), 'the log goes on');
       assert.equal(await docker.ok('stop', '-t', '0', 'talker'), 'talker');
       assert.equal(await docker.ok('inspect', '--format', '{{.State.Status}} {{.State.ExitCode}}', 'talker'), 'exited 137');
       assert.equal(await docker.ok('rm', 'talker'), 'talker');

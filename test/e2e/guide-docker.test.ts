@@ -5,13 +5,13 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { it } from 'node:test';
 import { startDaemon } from '../support/daemon.ts';
-import { CLIS, PEERS, PYTHON } from '../support/docker.ts';
+import { CLIS, NO_PYTHON, PEERS, PYTHON } from '../support/docker.ts';
 import { normalize, parseGuide, withOutputs } from '../support/guide.ts';
 
 const GUIDE = resolve(import.meta.dirname, '../../docs/guides/docker-cli.md');
 const HOST = 'unix:///run/moor/moor.sock';
 
-it('docs/guides/docker-cli.md does what it says', async () => {
+it('docs/guides/docker-cli.md does what it says', { skip: NO_PYTHON }, async () => {
   await using daemon = await startDaemon({ start: false });
   const folder = `${daemon.directory}/work`;
   const programs = `${daemon.directory}/programs`;

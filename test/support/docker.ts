@@ -13,6 +13,9 @@ const ROOT = resolve(import.meta.dirname, '../..');
 /** Where tools/peers.sh unpacks what is not installed. */
 export const PEERS = `${ROOT}/.cache/peers`;
 
+/** For `skip`: why docker-compose and Docker's Python SDK cannot be run here; false when they can. */
+export const NO_PYTHON = existsSync(`${PEERS}/usr/bin/docker-compose`) ? false : 'there is no docker-compose (run make peers)';
+
 /** Debian's 20.10 (API 1.41), where the peers are. */
 const OLD = `${PEERS}/usr/bin/docker`;
 
