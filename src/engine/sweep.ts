@@ -10,6 +10,10 @@ import { filesDirectory } from './files.ts';
 import { staleHostChanges } from './plans.ts';
 import type { PassResult } from './repair.ts';
 
+const FILES = ['hosts', 'resolv.conf', 'hostname'];
+/** Where the kernel layer writes a file before it renames it. */
+const CUT_OFF = FILES.map((file) => `${file}.new`);
+
 /** The changes that remove orphans; the world lock is held exclusively and `seen` covers everything. */
 export async function orphans(ctx: Context, seen: PassResult): Promise<Change[]> {
   return [
@@ -117,15 +121,19 @@ function ownTables(desired: readonly Desired[]): Map<string, Map<string, Set<str
   return own;
 }
 
+/** Folders of sandboxes that are gone, and what a write that was cut off left in those of sandboxes that are there. */
 async function orphanFiles(ctx: Context): Promise<Change[]> {
   const directory = filesDirectory(ctx.config.instance);
-  const names = (await ctx.listDirectory?.(directory)) ?? [];
+  const list = async (path: string): Promise<readonly string[]> => (await ctx.listDirectory?.(path)) ?? [];
+  const remove = (path: string): Change => ({ kind: 'file', path, value: null, old: null });
   const unreadable = unreadableIds(ctx);
-  return names
-    .filter((name) => !ctx.registry.sandboxes.has(name as Id) && !unreadable.includes(name))
-    .flatMap((name) =>
-      ['hosts', 'resolv.conf', 'hostname'].map(
-        (file): Change => ({ kind: 'file', path: `${directory}/${name}/${file}`, value: null, old: null }),
-      ),
-    );
+  const names = (await list(directory)).filter((name) => !unreadable.includes(name));
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const folder = `${directory}/${name}`;
+      if (!ctx.registry.sandboxes.has(name as Id)) return FILES.map((file) => remove(`${folder}/${file}`));
+      return (await list(folder)).filter((file) => CUT_OFF.includes(file)).map((file) => remove(`${folder}/${file}`));
+    }),
+  );
+  return found.flat();
 }

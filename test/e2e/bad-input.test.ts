@@ -221,7 +221,8 @@ async function raw(parts: readonly (string | Uint8Array)[], enough?: RegExp): Pr
   let text = '';
   socket.setEncoding('latin1').on('data', (part: string) => (text += part));
   socket.on('error', () => {}); // a reset: what had come until then counts
-  for (const part of parts) {
+  // An empty part is no part: written after the answer it would only meet a closed socket, and lose the answer.
+  for (const part of parts.filter(({ length }) => length > 0)) {
     if (socket.writable && !socket.write(part)) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
   }
   try {

@@ -176,6 +176,17 @@ test('orphans with our mark are swept, others are left alone', async () => {
   assert.equal(second.logger.messages('warn').filter((message) => message.startsWith('swept an orphan')).length, 5);
 });
 
+test('what a write that was cut off left beside the files of a sandbox that is there is swept', async () => {
+  const world = newWorld();
+  const first = await start({ world });
+  const { value } = await first.engine.sandboxes.create({ name: 'stays', networks: [{ network: 'bridge' }] });
+  await first[Symbol.asyncDispose]();
+  const files = new Map(world.kernel.files);
+  world.kernel.files.set(`/exec/sandboxes/${value.id}/hosts.new`, 'half');
+  await using _second = await start({ world });
+  assert.deepEqual(world.kernel.files, files);
+});
+
 test('a row that cannot be read is reported, and its links are left alone', async () => {
   const world = newWorld();
   const first = await start({ world });
