@@ -11,7 +11,7 @@ import {
   prefixesOverlap,
 } from '../base/ip.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
-import type { Network, Pool } from '../model/network.ts';
+import type { Network, NetworkSpec, Pool } from '../model/network.ts';
 import type { CheckedPool } from '../model/pools.ts';
 import { usableRange } from '../model/subnet.ts';
 import { type Context, ipamOf, type Undo } from './context.ts';
@@ -74,6 +74,12 @@ export const routeWarnings = ({ pools }: Network, foreign: readonly Prefix[]): s
           `subnet ${subnet} overlaps route ${route} of this host: what the host reached there is on this network from now on, or out of reach`,
         ];
   });
+
+/** Docker drops an IPv6 subnet of a network without IPv6 (moby issue 47202), without a word. */
+export const droppedWarnings = ({ ipv6 }: Network, { pools = [] }: NetworkSpec): string[] =>
+  pools.flatMap(({ subnet }) =>
+    !ipv6 && subnet?.includes(':') ? [`subnet ${subnet} is left out: the network has no IPv6, which --ipv6 would bring`] : [],
+  );
 
 /** The wished address, or the first of the subnet that an auxiliary address does not hold. */
 async function reserveGateway(ipam: IpamDriver, subnet: Prefix, request: CheckedPool): Promise<IpAddress> {

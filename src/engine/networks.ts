@@ -8,7 +8,7 @@ import { type Context, Undo } from './context.ts';
 import { networkAttributes } from './events.ts';
 import type { Failure } from './executor.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
-import { releasePools, reservePools, routeWarnings } from './network-pools.ts';
+import { droppedWarnings, releasePools, reservePools, routeWarnings } from './network-pools.ts';
 import { networkRemoval } from './plans.ts';
 import { deleteNetwork, putNetwork } from './records.ts';
 
@@ -67,7 +67,7 @@ export async function makeNetwork(
       title: `create network ${network.name} (${network.driver})`,
       changes: driver.planNetwork(network, facts),
     };
-    const warnings = routeWarnings(network, ctx.facts.foreignRoutes());
+    const warnings = [...droppedWarnings(network, spec), ...routeWarnings(network, ctx.facts.foreignRoutes())];
     if (dryRun === true) {
       await undo.run(ctx.logger);
       return { value: network, plan, warnings };

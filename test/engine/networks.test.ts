@@ -128,6 +128,10 @@ test('a subnet that lies across a route of the host is made, with a warning', as
   assert.deepEqual((await networks.create(over)).warnings, [warning]);
   assert.deepEqual((await networks.create({ name: 'beside', pools: [{ subnet: '192.168.7.0/24' }] })).warnings, []);
   assert.deepEqual((await networks.create({ name: 'any' })).warnings, []);
+  const both = { name: 'both', pools: [{ subnet: 'fd00:7::/64' }, { subnet: '192.168.8.0/24' }] };
+  assert.deepEqual((await networks.create(both)).warnings, [
+    'subnet fd00:7::/64 is left out: the network has no IPv6, which --ipv6 would bring',
+  ]);
 });
 
 test('a dry run reserves and changes nothing', async () => {

@@ -154,6 +154,7 @@ test('bad values say what is allowed', () => {
     [['--log-level', 'loud'], /^invalid logging level: loud: it is one of debug, info, warn, error$/],
     [['--log-format', 'xml'], /^invalid log format: xml: it is text or json$/],
     [['--instance', 'a/b'], /^invalid instance "a\/b"/],
+    [['--instance', 'production'], /^invalid instance "production": up to 9 letters/],
     [['-H', 'moor.sock'], /^invalid host "moor\.sock": it is unix:\/\/PATH, fd:\/\/ or tcp:\/\/ADDRESS:PORT$/],
     [['-H', 'unix://moor.sock'], /the path of the socket is absolute$/],
     [['-H', `unix:///${'x'.repeat(120)}`], /has at most 107 bytes$/],

@@ -156,8 +156,9 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
   if (!isLevel(level)) throw invalid(`invalid logging level: ${level}: it is one of ${LEVELS.join(', ')}`);
   if (format !== 'text' && format !== 'json') throw invalid(`invalid log format: ${format}: it is text or json`);
   const instance = text('instance') ?? '';
-  if (!/^[a-zA-Z0-9_]{0,32}$/.test(instance))
-    throw invalid(`invalid instance ${JSON.stringify(instance)}: up to 32 letters, digits and _`);
+  // The default bridge is called `moor0_<instance>`, and an interface name has 15 bytes (IFNAMSIZ - 1, <linux/if.h>).
+  if (!/^[a-zA-Z0-9_]{0,9}$/.test(instance))
+    throw invalid(`invalid instance ${JSON.stringify(instance)}: up to 9 letters, digits and _`);
   const bip = address('bip', text('bip'), 4);
   const bip6 = address('bip6', text('bip6'), 6);
   const ip = text('ip');

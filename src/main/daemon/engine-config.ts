@@ -10,11 +10,8 @@ export const instanceOf = (config: DaemonConfig): Instance => ({
   execRoot: config.execRoot,
 });
 
-/** IFNAMSIZ - 1, <linux/if.h>: bytes in an interface name. */
-const NAME_MAX = 15;
-
 export function engineConfig(config: DaemonConfig): EngineConfig {
-  const name = (config.instance === '' ? 'moor0' : `moor0_${config.instance}`).slice(0, NAME_MAX);
+  const name = config.instance === '' ? 'moor0' : `moor0_${config.instance}`;
   return {
     instance: instanceOf(config),
     defaultBridge: {
