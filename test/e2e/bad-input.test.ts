@@ -11,6 +11,7 @@ import { connect, type Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, send, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { withoutCarrier } from '../support/carrier.ts';
 import { until } from '../support/snapshot.ts';
 import { claims, faults } from '../support/truth.ts';
 
@@ -36,9 +37,7 @@ async function state(): Promise<State> {
   const links = await daemon.inside('ip', '-j', 'addr');
   const rules = await daemon.inside('nft', '-j', 'list', 'ruleset');
   const errors = daemon.log().match(/ (ERROR|FATAL) /g)?.length ?? 0;
-  // Carrier and operational state follow a second after the last port.
-  const text = links.stdout.replaceAll(/"(NO-CARRIER|LOWER_UP)",?|"operstate":"\w+",|"tentative":true,/g, '');
-  return { claims: await claims(daemon), links: text, rules: rules.stdout, errors };
+  return { claims: await claims(daemon), links: withoutCarrier(links.stdout), rules: rules.stdout, errors };
 }
 
 let earlier: State;

@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run, type RunResult, startDaemon, type TestDaemon } from '../support/daemon.ts';
+import { withoutCarrier } from '../support/carrier.ts';
 
 const MOOR = resolve(import.meta.dirname, '../../bin/moor');
 
@@ -39,9 +40,7 @@ async function kernelState(): Promise<string> {
       `'${daemon.directory}/exec'`,
     ),
   );
-  return stdout
-    .replaceAll(/"(valid_life_time|preferred_life_time|handle)": ?\d+,?/g, '')
-    .replaceAll(/"(NO-CARRIER|LOWER_UP|linkdown)",?|"operstate":"\w+",?/g, '');
+  return withoutCarrier(stdout).replaceAll(/"(valid_life_time|preferred_life_time|handle)": ?\d+,?/g, '');
 }
 
 /** Waits until a condition holds; generous, as the machine may be busy. */

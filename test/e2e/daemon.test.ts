@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunResult, run, send, startDaemon } from '../support/daemon.ts';
+import { withoutCarrier } from '../support/carrier.ts';
 
 const MOORD = resolve(import.meta.dirname, '../../bin/moord');
 const directory = mkdtempSync('/tmp/moord-args-');
@@ -68,17 +69,20 @@ test('stopping leaves the networks alone and takes socket and pidfile away; the 
   assert.match(readFileSync(`${daemon.directory}/pid`, 'utf8'), /^\d+$/);
   const made = await daemon.request('POST', '/networks/create', { Name: 'stays', IPAM: { Config: [{ Subnet: '10.9.0.0/24' }] } });
   const { Id } = made.json() as { Id: string };
-  const link = (): Promise<RunResult> => daemon.inside('ip', '-j', 'link', 'show', `br-${Id.slice(0, 12)}`);
+  const link = async (): Promise<string> => {
+    const { code, stdout } = await daemon.inside('ip', '-j', 'link', 'show', `br-${Id.slice(0, 12)}`);
+    assert.equal(code, 0);
+    return withoutCarrier(stdout);
+  };
   const before = await link();
-  assert.equal(before.code, 0);
 
   assert.equal(await daemon.stop('SIGTERM'), 0, daemon.log());
   assert.equal(existsSync(daemon.socket), false);
   assert.equal(existsSync(`${daemon.directory}/pid`), false);
-  assert.equal((await link()).stdout, before.stdout, 'same link, same index');
+  assert.equal(await link(), before, 'same link, same index');
 
   await daemon.start();
-  assert.equal((await link()).stdout, before.stdout, 'restored without touching it');
+  assert.equal(await link(), before, 'restored without touching it');
   assert.equal((await daemon.request('GET', '/networks/stays')).status, 200);
   assert.equal(await daemon.stop('SIGINT'), 0, daemon.log());
 
@@ -96,7 +100,8 @@ test('a second daemon is refused while the first one lives', async () => {
   const same = await daemon.inside(MOORD, ...flags, '--pidfile', `${daemon.directory}/pid`, '-H', `${daemon.host}2`);
   assert.equal(same.code, 1);
   assert.match(same.stderr, new RegExp(`failed to start daemon: .*process with PID ${pid} is still running`));
-  const links = (await daemon.inside('ip', '-j', 'link')).stdout;
+  const linksNow = async (): Promise<string> => withoutCarrier((await daemon.inside('ip', '-j', 'link')).stdout);
+  const links = await linksNow();
   const socket = await daemon.inside(MOORD, ...flags, '--pidfile', `${daemon.directory}/pid2`, '-H', daemon.host);
   assert.equal(socket.code, 1);
   assert.match(socket.stderr, /another process listens there already/);
@@ -111,7 +116,7 @@ test('a second daemon is refused while the first one lives', async () => {
     ),
   );
   assert.doesNotMatch(netns.stderr, /swept|set up/);
-  assert.equal((await daemon.inside('ip', '-j', 'link')).stdout, links);
+  assert.equal(await linksNow(), links);
   assert.equal((await daemon.inside('timeout', '3', MOORD, ...apart, '--instance', 'two')).code, 124, 'that one runs');
   assert.equal(existsSync(`${daemon.directory}/pid2`), false, 'its pidfile is taken away again');
   assert.equal((await daemon.request('GET', '/_ping')).status, 200, 'the first one is unharmed');
