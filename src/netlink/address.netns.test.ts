@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IfAddress } from '../base/ip.ts';
 import { addAddress, deleteAddress, dumpAddresses } from './address.ts';
-import { failureOf, Lab, type LabNamespace } from './lab.ts';
+import { failureOf, Lab, type LabNamespace } from './lab.testing.ts';
 import { addLink, setLink } from './link.ts';
 
 const V4 = '10.1.2.3/24' as IfAddress;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IpAddress } from '../base/ip.ts';
 import { deleteFlow, deleteFlows, dumpFlows, type Flow, type FlowFilter } from './conntrack.ts';
-import { failureOf, Lab, type LabNamespace } from './lab.ts';
+import { failureOf, Lab, type LabNamespace } from './lab.testing.ts';
 import { NetlinkSocket } from './socket.ts';
 
 const ip = (text: string): IpAddress => text as IpAddress;

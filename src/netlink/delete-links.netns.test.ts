@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIfAddress } from '../base/ip.ts';
 import { addAddress } from './address.ts';
 import { deleteLinks } from './delete-links.ts';
-import { Lab, type LabNamespace } from './lab.ts';
+import { Lab, type LabNamespace } from './lab.testing.ts';
 import { addLink, setLink } from './link.ts';
 
 const bridge = (name: string, index: number) => addLink({ name, index, up: true, kind: { type: 'bridge' } });

@@ -4,7 +4,7 @@ import type { IpAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import { withNetns } from '../sys/netns.ts';
 import { createTun } from '../sys/tun.ts';
-import { failureOf, Lab, pick, type Shown } from './lab.ts';
+import { failureOf, Lab, pick, type Shown } from './lab.testing.ts';
 import { addLink, deleteLink, dumpLinks, getLink, setBridgePort, setLink } from './link.ts';
 import { NetlinkSocket } from './socket.ts';
 

@@ -8,7 +8,7 @@ import { withNetns } from '../sys/netns.ts';
 import { pollReadable } from '../sys/poll.ts';
 import { setThreadName } from '../sys/process.ts';
 import { addAddress, deleteAddress } from './address.ts';
-import { Lab } from './lab.ts';
+import { Lab } from './lab.testing.ts';
 import { addLink, deleteLink, setLink } from './link.ts';
 import { type Monitor, openNftMonitor, openRouteMonitor } from './monitor.ts';
 import { setNeighbour } from './neighbour.ts';

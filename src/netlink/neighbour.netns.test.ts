@@ -4,7 +4,7 @@ import type { IfAddress, IpAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import { addAddress } from './address.ts';
 import { addFdb, deleteFdb, dumpFdb, type FdbSpec } from './fdb.ts';
-import { failureOf, Lab, type LabNamespace } from './lab.ts';
+import { failureOf, Lab, type LabNamespace } from './lab.testing.ts';
 import { addLink, setLink } from './link.ts';
 import { deleteNeighbour, dumpNeighbours, type NeighbourSpec, setNeighbour } from './neighbour.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IfAddress, IpAddress, Prefix } from '../base/ip.ts';
 import { addAddress } from './address.ts';
-import { failureOf, Lab, type LabNamespace, type Shown } from './lab.ts';
+import { failureOf, Lab, type LabNamespace, type Shown } from './lab.testing.ts';
 import { addLink, setLink } from './link.ts';
 import { addRoute, deleteRoute, dumpRoutes, replaceRoute, type RouteInfo, type RouteSpec } from './route.ts';
 import { addRule, deleteRule, dumpRules, type RuleSpec } from './rule.ts';

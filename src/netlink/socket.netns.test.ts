@@ -12,7 +12,7 @@ import { link as linkMessage } from '../wire/netlink/link.ts';
 import { route as routeMessage } from '../wire/netlink/route.ts';
 import { showMessage } from '../wire/netlink/show.ts';
 import { addAddress, dumpAddresses } from './address.ts';
-import { Lab } from './lab.ts';
+import { Lab } from './lab.testing.ts';
 import { addLink, deleteLink, dumpLinks, setLink } from './link.ts';
 import { createNamespace, openNamespace } from './namespace.ts';
 import { getNsid, setNsid } from './nsid.ts';

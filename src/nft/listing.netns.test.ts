@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ELEMENTS, TABLE } from './fixture.ts';
+import { ELEMENTS, TABLE } from './fixture.testing.ts';
 import { parseTable } from './parse.ts';
 import { render, renderElement } from './render.ts';
 import { commands, SEPARATOR } from './transaction.ts';

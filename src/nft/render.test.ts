@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ELEMENTS, TABLE } from './fixture.ts';
+import { ELEMENTS, TABLE } from './fixture.testing.ts';
 import { checkExpr, checkKey, checkName, checkValue, quoteComment, quoteIfname } from './names.ts';
 import { parseChains, parseTable } from './parse.ts';
 import { render } from './render.ts';

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { HostFacts } from '../../contracts/kernel.ts';
 import { describe as line } from '../../contracts/describe.ts';
 import { inversePlan, subsume } from '../../contracts/inverse.ts';
-import { facts, INSTANCE } from './fixture.ts';
+import { facts, INSTANCE } from './fixture.testing.ts';
 import { forwardWarnings } from './foreign.ts';
 import { planHost, planReset } from './host.ts';
 import { createBridgeDriver } from './index.ts';

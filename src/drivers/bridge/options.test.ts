@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { network } from './fixture.ts';
+import { network } from './fixture.testing.ts';
 import { OPTION, parseOptions } from './options.ts';
 
 const parse = (options: Record<string, string>, ipv6 = false) => parseOptions(network({ options, ipv6 }));

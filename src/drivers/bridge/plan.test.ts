@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { Change } from '../../contracts/change.ts';
 import { describe as line } from '../../contracts/describe.ts';
 import { inversePlan, subsume } from '../../contracts/inverse.ts';
-import { DUAL, ENDPOINT6, endpoint, facts, id, INSTANCE, NETNS, network, pool } from './fixture.ts';
+import { DUAL, ENDPOINT6, endpoint, facts, id, INSTANCE, NETNS, network, pool } from './fixture.testing.ts';
 import { createBridgeDriver } from './index.ts';
 import { OPTION } from './options.ts';
 import { bridgeMac } from './plan.ts';

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { render, renderElement, renderRule } from '../../nft/render.ts';
-import { facts, network } from './fixture.ts';
+import { facts, network } from './fixture.testing.ts';
 import { planHost } from './host.ts';
 import { planNetwork } from './plan.ts';
 import { baseTable } from './table.ts';
-import { INSTANCE } from './fixture.ts';
+import { INSTANCE } from './fixture.testing.ts';
 
 const TABLE = { family: 'inet', name: 'moor' } as const;
 
