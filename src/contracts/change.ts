@@ -147,9 +147,10 @@ export type Change =
   | { readonly kind: 'sysctl'; readonly netns: Netns; readonly key: string; readonly value: string; readonly old: string | null }
   /**
    * Adding a table that is there completes it in place: missing sets and chains are made, the rules of its chains are put anew, its
-   * elements stay. That counts as `already`: undoing it would take everybody's elements along.
+   * elements stay. That counts as `already`: undoing it would take everybody's elements along. `netns` absent: the host's; a table
+   * elsewhere has rules only, no elements, and is a transaction of its own.
    */
-  | { readonly kind: 'nft-table'; readonly op: Op; readonly table: NftTable }
+  | { readonly kind: 'nft-table'; readonly op: Op; readonly table: NftTable; readonly netns?: Netns }
   /** Adding a key that is there with another value is a conflict; removing goes by the key alone, as nft does. */
   | { readonly kind: 'nft-element'; readonly op: Op; readonly table: NftTableRef; readonly element: NftElement }
   /**

@@ -1,6 +1,7 @@
 /** What a kind of network is: functions from stored data and host facts to changes. No driver touches the kernel. */
 import type { IpAddress } from '../base/ip.ts';
 import type { Network, Scope } from '../model/network.ts';
+import type { PortBinding } from '../model/ports.ts';
 import type { Endpoint } from '../model/sandbox.ts';
 import type { Change, Netns } from './change.ts';
 import type { HostFacts } from './kernel.ts';
@@ -54,6 +55,15 @@ export interface NetworkDriver {
     join: { readonly endpoint: Endpoint; readonly netns: Netns },
     host: HostFacts,
   ) => JoinPlan;
+  /**
+   * Published ports that lead to an endpoint, which is its sandbox's way out for the families of these ports. Removal is the inverse.
+   * Optional: networks of this kind cannot publish.
+   */
+  readonly planPorts?: (
+    network: Network,
+    publish: { readonly endpoint: Endpoint; readonly ports: readonly PortBinding[] },
+    host: HostFacts,
+  ) => readonly Change[];
   /** Interface name prefix inside the sandbox (`eth`), '' when the driver makes no interface. */
   readonly interfacePrefix: (network: Network) => string;
   /** Whether the host end of an endpoint needs a name of ours (a veth pair). */

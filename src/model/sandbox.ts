@@ -2,6 +2,7 @@
 import type { Id } from '../base/ids.ts';
 import type { IfAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
+import type { PortBinding, PortSpec } from './ports.ts';
 
 export interface Endpoint {
   readonly id: Id;
@@ -86,6 +87,8 @@ export interface Sandbox {
   readonly extraHosts?: readonly ExtraHost[];
   /** It belongs to a container of the same id and name, whose service makes and removes it: nobody else does. */
   readonly managed?: boolean;
+  /** Published ports: they lead to the endpoint that is the way out, whichever it is. */
+  readonly ports?: readonly PortBinding[];
   readonly endpoints: readonly Endpoint[];
 }
 
@@ -105,4 +108,5 @@ export interface SandboxSpec {
   readonly dns?: SandboxDns;
   readonly extraHosts?: readonly ExtraHost[];
   readonly managed?: boolean;
+  readonly ports?: readonly PortSpec[];
 }
