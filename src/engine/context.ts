@@ -57,8 +57,11 @@ export interface EngineDeps {
   readonly logger: Logger;
   /** What a driver wants an administrator to know about this host. */
   readonly warnings?: (facts: HostFacts) => readonly string[];
-  /** Names in a directory, empty when there is none; lets a sweep find files of sandboxes that are gone. */
-  readonly listDirectory?: (path: string) => Promise<readonly string[]>;
+  /**
+   * Names in a directory, empty when there is none. The sweep finds files with it that no row tells of: those of a plan that was applied
+   * when the daemon was killed, before its journal row was on disk.
+   */
+  readonly listDirectory: (path: string) => Promise<readonly string[]>;
 }
 
 /** Told when kernel state of ours came or went, so that it is watched, or not any more. */

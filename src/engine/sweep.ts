@@ -124,15 +124,16 @@ function ownTables(desired: readonly Desired[]): Map<string, Map<string, Set<str
 /** Folders of sandboxes that are gone, and what a write that was cut off left in those of sandboxes that are there. */
 async function orphanFiles(ctx: Context): Promise<Change[]> {
   const directory = filesDirectory(ctx.config.instance);
-  const list = async (path: string): Promise<readonly string[]> => (await ctx.listDirectory?.(path)) ?? [];
   const remove = (path: string): Change => ({ kind: 'file', path, value: null, old: null });
   const unreadable = unreadableIds(ctx);
-  const names = (await list(directory)).filter((name) => !unreadable.includes(name));
+  const names = (await ctx.listDirectory(directory)).filter((name) => !unreadable.includes(name));
   const found = await Promise.all(
     names.map(async (name) => {
       const folder = `${directory}/${name}`;
       if (!ctx.registry.sandboxes.has(name as Id)) return FILES.map((file) => remove(`${folder}/${file}`));
-      return (await list(folder)).filter((file) => CUT_OFF.includes(file)).map((file) => remove(`${folder}/${file}`));
+      return (await ctx.listDirectory(folder))
+        .filter((file) => CUT_OFF.includes(file))
+        .map((file) => remove(`${folder}/${file}`));
     }),
   );
   return found.flat();

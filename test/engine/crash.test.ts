@@ -106,7 +106,7 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
       await Promise.race([finished, settled()]);
       const after = acknowledged ? promised(bench) : null;
 
-      // The sweep may not look for files: then only the journal knows of some.
+      // The sweep finds no files: then only the journal knows of some.
       const next = await start({ world, lists: false });
       try {
         const found = promised(next);
@@ -133,6 +133,65 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
       if (acknowledged) break;
     }
     assert.ok(points > 3, `${points} points`);
+  });
+}
+
+/** The journal row is written side by side with the plan: whatever of the two is first, the kill may come between them. */
+function unwritten(store: Store): Store {
+  return {
+    get: store.get,
+    list: store.list,
+    watch: store.watch,
+    lease: store.lease,
+    commit: (writes) =>
+      writes.some(({ key, type }) => type === 'put' && key.startsWith('journal/')) ? gone() : store.commit(writes),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+const MAKES: Record<string, ((bench: Bench) => Promise<unknown>) | undefined> = {
+  'create network': OPERATIONS['create network'],
+  connect: OPERATIONS['connect'],
+  'create sandbox': OPERATIONS['create sandbox'],
+  rename: ({ engine }) => engine.sandboxes.rename('web', 'other'),
+};
+
+/** Everything that the operation must not have touched. */
+async function whole({ kernel, store }: World): Promise<unknown> {
+  // What the host had before is read anew at each start.
+  const { 'meta/host': _, ...kept } = await rows(store);
+  return { kernel: tidy(kernelState(kernel)), rows: kept };
+}
+
+for (const [name, operation] of Object.entries(MAKES)) {
+  test(`${name}: killed while its plan is applied and before its journal row is on disk, nothing of it stays`, async () => {
+    for (let done = 0, all = Number.POSITIVE_INFINITY; done <= all; done++) {
+      const world = newWorld();
+      const death = new Death();
+      const old = await prepared(world, death);
+      await old[Symbol.asyncDispose]();
+      const before = await whole(world);
+      let armed = false;
+      const apply: Kernel['apply'] = async (changes, options) => {
+        if (!armed) return await world.kernel.apply(changes, options);
+        all = changes.length;
+        await world.kernel.apply(changes.slice(0, done), options);
+        return gone();
+      };
+      const between = {
+        kernel: (kernel: Kernel): Kernel => ({ ...kernel, apply, [Symbol.asyncDispose]: async () => {} }),
+        store: unwritten,
+      };
+      const bench = await start({ world, between });
+      armed = true;
+      void operation?.(bench);
+      await settled();
+      assert.ok(Number.isFinite(all) && all > 0);
+      await using next = await start({ world });
+      assert.deepEqual(await whole(world), before, `after ${done} of ${all}`);
+      assert.deepEqual(next.logger.messages('error'), []);
+      assert.deepEqual(await next.engine.reconcile(), []);
+    }
   });
 }
 

@@ -83,7 +83,7 @@ export interface StartOptions {
   /** Puts something between the engine and the kernel or the store. */
   readonly between?: { readonly kernel?: (kernel: Kernel) => Kernel; readonly store?: (store: Store) => Store };
   readonly now?: () => number;
-  /** Whether the sweep may look for files, true by default. */
+  /** Whether the sweep finds files, true by default. */
   readonly lists?: boolean;
 }
 
@@ -112,7 +112,7 @@ export async function start({ world = newWorld(), config, between, now, lists = 
     processes: world.processes,
     clock: { now: now ?? (() => ++last) },
     logger,
-    ...(lists ? { listDirectory: async (path: string) => namesIn(world.kernel, path) } : {}),
+    listDirectory: async (path) => (lists ? namesIn(world.kernel, path) : []),
   });
   const unsubscribe = engine.subscribe((event) => events.push(event), 0);
   return {

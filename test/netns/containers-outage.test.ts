@@ -5,7 +5,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import type { Instance } from '../../src/model/instance.ts';
+import { silentLogger } from '../../src/base/clock.ts';
+import type { Plan } from '../../src/contracts/change.ts';
+import { createKernel } from '../../src/kernel/kernel.ts';
+import { type Instance, tableName } from '../../src/model/instance.ts';
 import { processes } from '../../src/main/daemon/processes.ts';
 import { spec, eventually } from '../containers/setup.ts';
 import { instanceFor, names, NEVER, NO_TRACES, service, traces } from './containers-lab.ts';
@@ -55,6 +58,25 @@ test('a container goes on without a daemon; its output is complete, its exit cod
   );
   for (const { id } of containers.list()) await containers.remove(id, { force: true, volumes: true });
   assert.deepEqual(traces(made), NO_TRACES);
+});
+
+test('a start that was killed when its plan was applied and no journal row told of it is swept', async () => {
+  await using made = await instanceFor('un');
+  let plan: Plan;
+  {
+    await using one = await service(made);
+    ({ plan } = await one.engine.sandboxes.create({ name: 'web', networks: [{ network: 'bridge' }] }, { dryRun: true }));
+    assert.deepEqual(traces(made), NO_TRACES);
+  }
+  {
+    await using kernel = await createKernel({ instance: made, tableName: tableName(made), logger: silentLogger });
+    const applied = await kernel.apply(plan.changes);
+    assert.ok(applied.every(({ state }) => state !== 'failed'));
+  }
+  assert.equal(traces(made).sandboxes?.length, 1);
+  await using two = await service(made);
+  assert.deepEqual(traces(made), NO_TRACES);
+  assert.deepEqual(two.logger.messages('error'), []);
 });
 
 /** Runs the child until it is killed. @returns its report */

@@ -10,6 +10,7 @@ import { createNullDriver } from '../../src/drivers/none/index.ts';
 import { createEngine } from '../../src/engine/engine.ts';
 import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
 import { createKernel } from '../../src/kernel/kernel.ts';
+import { listDirectory } from '../../src/main/daemon/list-directory.ts';
 import { type Instance, tableName } from '../../src/model/instance.ts';
 import { openSqliteStore } from '../../src/store/sqlite/store.ts';
 import { MemoryLogger } from '../engine/setup.ts';
@@ -38,6 +39,7 @@ export async function daemon(instance: Instance, between: (kernel: Kernel) => Ke
       processes: { alive: () => false, ended: async () => {}, stop: async () => {} },
       clock: systemClock,
       logger,
+      listDirectory,
     }),
   );
   const owned = stack.move();

@@ -84,6 +84,7 @@ export async function startApi(...flags: readonly string[]): Promise<TestApi> {
       processes,
       clock,
       logger: silentLogger,
+      listDirectory: async () => [],
     }),
   );
   const stopping = new AbortController();

@@ -1,6 +1,5 @@
 /** The running daemon: everything composed, started in order, and stopped in the opposite one. */
 import { mkdirSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { takeSocket } from '../../api/hijack.ts';
 import { registerMoor } from '../../api/moor.ts';
 import { createServer } from '../../api/server.ts';
@@ -21,6 +20,7 @@ import { takeNetns } from './alone.ts';
 import type { DaemonConfig } from './config.ts';
 import { openContainers, withContainers } from './containers.ts';
 import { engineConfig, instanceOf } from './engine-config.ts';
+import { listDirectory } from './list-directory.ts';
 import { checkSockets, listen } from './listen.ts';
 import { takePidfile } from './pidfile.ts';
 import { processes } from './processes.ts';
@@ -67,7 +67,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       clock: systemClock,
       logger,
       warnings: forwardWarnings,
-      listDirectory: (path) => readdir(path).catch(() => []),
+      listDirectory,
     }),
   );
 
