@@ -190,6 +190,11 @@ const GOLDEN: readonly (readonly [Change, string, string | null])[] = [
     'nft delete table inet moor',
   ],
   [
+    { kind: 'nft-table', op: 'add', table: { family: 'ip', name: 'inner', sets: [], chains: [] }, netns: NS },
+    `nsenter --net=${NS} nft add table ip inner # 0 sets, 0 chains, 0 rules`,
+    `nsenter --net=${NS} nft delete table ip inner`,
+  ],
+  [
     { kind: 'nft-element', op: 'add', table: TABLE, element: { set: 'within', key: '"br-a" . "br-a"', value: 'accept' } },
     'nft add element inet moor within { "br-a" . "br-a" : accept }',
     'nft delete element inet moor within { "br-a" . "br-a" }',
@@ -288,6 +293,16 @@ test('subsume: what a removed namespace, device or table implies is dropped', ()
     ]),
     ['ip address del 10.9.0.1/24 dev eth0', 'ip link del br-abc', 'nft delete table inet moor'],
   );
+  // A table inside a namespace goes with it, and takes nothing of the host's table of the same name along.
+  const inner: Change = { kind: 'nft-table', op: 'add', table: { ...TABLE, sets: [], chains: [] }, netns: NS };
+  assert.deepEqual(lines([{ kind: 'netns', op: 'add', path: NS }, inner, element]), [
+    'nft delete element inet moor within { "a" }',
+    `umount ${NS} && rm ${NS}`,
+  ]);
+  assert.deepEqual(lines([inner, element]), [
+    'nft delete element inet moor within { "a" }',
+    `nsenter --net=${NS} nft delete table inet moor`,
+  ]);
   // Both ends named: one message.
   const far: Change = link({ name: 'eth0', up: true, kind: { type: 'veth', peer: { name: 'veth1a2b3c4', netns: HOST } } }, NS);
   assert.deepEqual(lines([far, link(veth)]), ['ip link del veth1a2b3c4']);

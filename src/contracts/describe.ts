@@ -47,9 +47,11 @@ export function describe(change: Change): string {
       return inside(change.netns, [`sysctl -w ${sysctl(change.key, change.value)}`]);
     case 'nft-table': {
       const { family, name, sets, chains } = change.table;
-      if (change.op === 'remove') return `nft delete table ${family} ${name}`;
+      const where = change.netns ?? HOST;
+      if (change.op === 'remove') return inside(where, [`nft delete table ${family} ${name}`]);
       const rules = chains.reduce((sum, chain) => sum + chain.rules.length, 0);
-      return `nft add table ${family} ${name} # ${count(sets.length, 'set')}, ${count(chains.length, 'chain')}, ${count(rules, 'rule')}`;
+      const what = `${count(sets.length, 'set')}, ${count(chains.length, 'chain')}, ${count(rules, 'rule')}`;
+      return inside(where, [`nft add table ${family} ${name} # ${what}`]);
     }
     case 'nft-element': {
       const { set, key, value } = change.element;

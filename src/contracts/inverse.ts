@@ -56,7 +56,8 @@ export function subsume(changes: readonly Change[]): Change[] {
   const tables = new Set<string>();
   for (const change of changes) {
     if (change.kind === 'netns' && change.op === 'remove') spaces.add(change.path);
-    else if (change.kind === 'nft-table' && change.op === 'remove') tables.add(`${change.table.family} ${change.table.name}`);
+    else if (change.kind === 'nft-table' && change.op === 'remove' && change.netns === undefined)
+      tables.add(`${change.table.family} ${change.table.name}`);
     else if (change.kind === 'link' && change.op === 'remove') {
       const { kind } = change.link;
       const own = deviceKey(change.netns, change.link.name);
@@ -94,9 +95,10 @@ export function subsume(changes: readonly Change[]): Change[] {
         return !gone(change.netns, sysctlDevice(change.key));
       case 'nft-element':
         return change.op === 'add' || !tables.has(`${change.table.family} ${change.table.name}`);
+      case 'nft-table':
+        return change.op === 'add' || change.netns === undefined || !spaces.has(change.netns);
       case 'netns':
       case 'netns-pin':
-      case 'nft-table':
       case 'nft-rule':
       case 'file':
       case 'conntrack':

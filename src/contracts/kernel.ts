@@ -61,7 +61,8 @@ export type SnapshotPart = 'links' | 'addresses' | 'routes' | 'rules' | 'neighbo
 export type KernelEvent =
   | { readonly type: 'link'; readonly netns: Netns; readonly name: string; readonly gone: boolean }
   | { readonly type: 'address' | 'route'; readonly netns: Netns; readonly device: string }
-  | { readonly type: 'nft'; readonly table: NftTableRef | null }
+  /** `netns` absent: the host's. */
+  | { readonly type: 'nft'; readonly table: NftTableRef | null; readonly netns?: Netns }
   /** Notifications were lost (ENOBUFS): everything may have changed. */
   | { readonly type: 'overrun' };
 
@@ -110,8 +111,8 @@ export interface Kernel extends AsyncDisposable {
   readonly apply: (changes: readonly Change[], options?: ApplyOptions) => Promise<readonly Applied[]>;
   /** One entry per namespace; null where it is gone. May be called at any time; read only. */
   readonly snapshot: (netns: readonly Netns[], parts: readonly SnapshotPart[]) => Promise<readonly (NetnsState | null)[]>;
-  /** null when there is no such table. */
-  readonly listTable: (table: NftTableRef) => Promise<NftTableState | null>;
+  /** null when there is no such table, or namespace. @param netns default: the host's */
+  readonly listTable: (table: NftTableRef, netns?: Netns) => Promise<NftTableState | null>;
   readonly facts: () => Promise<HostFacts>;
   readonly features: () => Promise<readonly Feature[]>;
   /** Pins under a directory that are namespaces, by path. */

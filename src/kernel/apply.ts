@@ -1,6 +1,6 @@
 /** A list of changes, in order, with as few messages as possible. */
 import { MoorError } from '../base/errors.ts';
-import { type Change, HOST, type Link } from '../contracts/change.ts';
+import { type Change, HOST, type Link, type Netns } from '../contracts/change.ts';
 import type { Applied } from '../contracts/kernel.ts';
 import { dirname } from 'node:path';
 import { deleteFlows } from '../netlink/conntrack.ts';
@@ -28,19 +28,23 @@ export interface Machine {
   readonly roots: readonly string[];
 }
 
+type NftTableChange = Extract<Change, { kind: 'nft-table' }>;
+/** A table in a sandbox: no part of the host's transaction. */
+type InnerTable = NftTableChange & { readonly netns: Netns };
+
 /** @returns one result per change */
 export function applyList(machine: Machine, changes: readonly Change[], keepGoing: boolean): readonly Applied[] {
   const results: Applied[] = changes.map(() => SKIPPED);
   machine.spaces.begin();
   const list = new List(machine, { spaces: machine.spaces, results, keepGoing });
-  const members = changes.flatMap((change, at) => (isNft(change) ? [{ at, change }] : []));
+  const members = changes.flatMap((change, at) => (isNft(change) && !isInner(change) ? [{ at, change }] : []));
   const last = members.at(-1)?.at;
   for (const [at, change] of changes.entries()) {
     if (change.kind === 'conntrack') continue;
-    if (isNft(change)) {
+    if (isInner(change) || !isNft(change)) {
+      if (!list.add(at, change)) return results;
       // One transaction, where the last of them stands.
-      if (at === last && !(list.flush() && applyNft(members, { nft: machine.nft, results, keepGoing }))) return results;
-    } else if (!list.add(at, change)) return results;
+    } else if (at === last && !(list.flush() && applyNft(members, { nft: machine.nft, results, keepGoing }))) return results;
   }
   if (!list.flush()) return results;
   // Connections are forgotten last, when no packet can make the old entry again.
@@ -52,6 +56,15 @@ export function applyList(machine: Machine, changes: readonly Change[], keepGoin
 
 const isNft = (change: Change): change is NftChange =>
   change.kind === 'nft-table' || change.kind === 'nft-element' || change.kind === 'nft-rule';
+
+const isInner = (change: Change): change is InnerTable => change.kind === 'nft-table' && (change.netns ?? HOST) !== HOST;
+
+/** @returns what became of it; the others of its list are not concerned */
+function applyInnerTable(change: InnerTable, space: Space, { nft, keepGoing }: { nft: NftRunner; keepGoing: boolean }): Applied {
+  const results: Applied[] = [SKIPPED];
+  applyNft([{ at: 0, change }], { nft: space.nft(nft), results, keepGoing });
+  return results[0] ?? SKIPPED;
+}
 
 function forget(change: Extract<Change, { kind: 'conntrack' }>): Applied {
   try {
@@ -73,7 +86,7 @@ class List {
   }
 
   /** @returns false when one failed and nothing more may follow */
-  add(at: number, change: Exclude<Change, NftChange | { kind: 'conntrack' }>): boolean {
+  add(at: number, change: InnerTable | Exclude<Change, NftChange | { kind: 'conntrack' }>): boolean {
     if (this.#machine.spaces.full && !this.flush()) return false;
     switch (change.kind) {
       // New namespaces depend on nothing that a pending message does.
@@ -82,6 +95,11 @@ class List {
         return (change.op === 'add' || this.flush()) && this.#record(at, change, () => this.#pin(change));
       case 'file':
         return this.#record(at, change, () => applyFile(change, this.#machine.roots));
+      // Needs nothing that a pending message makes but the namespace, which is there by now.
+      case 'nft-table':
+        return this.#inSpace(at, change, (space) =>
+          applyInnerTable(change, space, { nft: this.#machine.nft, keepGoing: this.#context.keepGoing }),
+        );
       case 'sysctl':
         return (
           this.flush() &&

@@ -2,6 +2,7 @@
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { Logger } from '../base/clock.ts';
 import { MoorError, errorFrom } from '../base/errors.ts';
+import { HOST } from '../contracts/change.ts';
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTableState } from '../nft/types.ts';
@@ -102,7 +103,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     apply: (changes, { keepGoing = false } = {}) =>
       changes.length === 0 ? Promise.resolve([]) : ask<readonly Applied[]>({ method: 'apply', changes, keepGoing }),
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
-    listTable: (table) => ask<NftTableState | null>({ method: 'listTable', table }),
+    listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),
     facts: () => ask<HostFacts>({ method: 'facts' }),
     features: () => ask<readonly Feature[]>({ method: 'features' }),
     pins: (directory) => ask<readonly string[]>({ method: 'pins', directory }),

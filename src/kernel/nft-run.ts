@@ -8,7 +8,9 @@ import { errnoOf } from '../nft/transaction.ts';
 import { parseTable } from '../nft/parse.ts';
 import { renderRef } from '../nft/render.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
+import type { Fd } from '../sys/fd.ts';
 import { type NftResult, openNft } from '../sys/libnftables.ts';
+import { withNetns } from '../sys/netns.ts';
 
 export interface NftRunner extends Disposable {
   /** One transaction, or one listing. @param json the listing is JSON, not text (nft -a -s) */
@@ -22,6 +24,15 @@ export function openNftRunner(forceProgram = false): NftRunner {
   const { nft, reason } = forceProgram ? { nft: null, reason: 'asked for' } : openNft();
   if (nft !== null) return { run: nft.run, reason: '', [Symbol.dispose]: () => nft[Symbol.dispose]() };
   return { run: runProgram, reason, [Symbol.dispose]() {} };
+}
+
+/**
+ * The same way, inside a namespace. A context of the library keeps the socket that it was made with; the program is started there.
+ * @param host the runner of the thread's own namespace
+ */
+export function nftInside(netns: Fd, host: NftRunner): NftRunner {
+  if (host.reason === '') return withNetns(netns, openNftRunner);
+  return { run: (...args) => withNetns(netns, () => host.run(...args)), reason: host.reason, [Symbol.dispose]() {} };
 }
 
 /** nft(8) reads a file: its standard input would be a socket, which it cannot read when it is started by Node. */

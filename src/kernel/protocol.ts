@@ -7,7 +7,7 @@ import type { NftTableRef } from '../nft/types.ts';
 export type Call =
   | { readonly method: 'apply'; readonly changes: readonly Change[]; readonly keepGoing: boolean }
   | { readonly method: 'snapshot'; readonly netns: readonly Netns[]; readonly parts: readonly SnapshotPart[] }
-  | { readonly method: 'listTable'; readonly table: NftTableRef }
+  | { readonly method: 'listTable'; readonly table: NftTableRef; readonly netns: Netns }
   | { readonly method: 'facts' | 'features' | 'watch' | 'unwatch' }
   | { readonly method: 'pins'; readonly directory: string }
   | { readonly method: 'observe' | 'forget'; readonly netns: readonly Netns[] };

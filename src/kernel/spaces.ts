@@ -5,6 +5,7 @@ import { getLink, type LinkInfo } from '../netlink/link.ts';
 import { type Namespace, createNamespace, openNamespace } from '../netlink/namespace.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import { netnsIdentity, ownNetns } from '../sys/netns.ts';
+import { type NftRunner, nftInside } from './nft-run.ts';
 
 /** Namespaces held open: two descriptors each. */
 const CAPACITY = 128;
@@ -17,6 +18,7 @@ export class Space implements Disposable {
   readonly #indexes = new Map<string, number>();
   readonly #names = new Map<number, string>();
   readonly #born = new Set<string>();
+  #nft: NftRunner | null = null;
 
   constructor(netns: Netns, namespace: Namespace) {
     this.netns = netns;
@@ -25,6 +27,14 @@ export class Space implements Disposable {
 
   get route(): NetlinkSocket {
     return this.namespace.route;
+  }
+
+  /**
+   * For nftables changes in here. Open as long as the space: closing one right behind a removal waits for the kernel to let go of what
+   * was removed, which takes an RCU grace period (some ten milliseconds).
+   */
+  nft(host: NftRunner): NftRunner {
+    return (this.#nft ??= nftInside(this.namespace.netns, host));
   }
 
   /** null = no such link */
@@ -79,6 +89,7 @@ export class Space implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#nft?.[Symbol.dispose]();
     this.namespace[Symbol.dispose]();
   }
 }

@@ -62,7 +62,11 @@ function setup(forceProgram = false): Setup {
 }
 
 const undo = (change: Change): Change => ({ ...change, op: 'remove' }) as Change;
-const table: Change = { kind: 'nft-table', op: 'add', table: { ...TABLE, sets: [{ name: 's', key: 'ifname' }], chains: [] } };
+const table = {
+  kind: 'nft-table',
+  op: 'add',
+  table: { ...TABLE, sets: [{ name: 's', key: 'ifname' }], chains: [] },
+} as const satisfies Change;
 const element: Change = { kind: 'nft-element', op: 'add', table: TABLE, element: { set: 's', key: '"tb0"' } };
 
 for (const forceProgram of [false, true]) {
@@ -92,6 +96,29 @@ for (const forceProgram of [false, true]) {
     it.news();
     it.apply([undo(ADDRESS), undo(BRIDGE), undo(table)]);
     assert.deepEqual(it.news(), []);
+  });
+}
+
+for (const forceProgram of [false, true]) {
+  test(`tables in a sandbox: ours are no news (${forceProgram ? 'nft program' : 'libnftables'}), those of others are, with where`, () => {
+    using it = setup(forceProgram);
+    const path = join(root, `netns/inner-${forceProgram}`);
+    const netns: Change = { kind: 'netns', op: 'add', path };
+    const inner = { ...table, netns: path } as const;
+    it.apply([netns]);
+    it.watch.observe([path]);
+    it.apply([inner, table]);
+    it.apply([undo(table)]);
+    assert.deepEqual(it.news(), []);
+    execFileSync('nsenter', [`--net=${path}`, 'nft', 'flush', 'ruleset']);
+    assert.deepEqual(it.news(), [{ type: 'nft', table: TABLE, netns: path }]);
+    it.apply([inner]);
+    it.apply([undo(inner)]);
+    assert.deepEqual(it.news(), []);
+    it.watch.forget([path]);
+    execFileSync('nsenter', [`--net=${path}`, 'nft', 'add', 'table', 'inet', 'other']);
+    assert.deepEqual(it.news(), [], 'nobody asked about this one any more');
+    it.apply([undo(netns)]);
   });
 }
 

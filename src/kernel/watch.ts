@@ -1,10 +1,10 @@
-/** Notifications of the host's namespace, of observed sandboxes and of nftables, without those that our own changes cause. */
+/** Notifications of the host's namespace and of observed sandboxes, from links to nftables, without those that our own changes cause. */
 import type { Change, Netns } from '../contracts/change.ts';
 import { HOST } from '../contracts/change.ts';
 import type { Applied, KernelEvent } from '../contracts/kernel.ts';
 import { type Monitor, type NftEvent, type RouteEvent, openNftMonitor, openRouteMonitor } from '../netlink/monitor.ts';
 import { getNsid, setNsid } from '../netlink/nsid.ts';
-import type { NftFamily } from '../nft/types.ts';
+import type { NftTableRef } from '../nft/types.ts';
 import { hasCode } from '../sys/errors.ts';
 import { watchReadable } from '../sys/poll.ts';
 import type { NftRunner } from './nft-run.ts';
@@ -24,16 +24,16 @@ export class Watch implements Disposable {
   readonly #nft: Monitor<NftEvent>;
   /** One socket hears all namespaces that have an id in ours; null is ours itself. */
   readonly #byId = new Map<number | null, Watched>();
-  /** Tables of a transaction whose end has not come yet. */
-  readonly #tables = new Map<string, { readonly family: NftFamily; readonly name: string }>();
+  /** Tables of a transaction whose end has not come yet, by namespace. */
+  readonly #tables = new Map<number | null, Map<string, NftTableRef>>();
   /** This thread as the kernel counts (which need not be as we count): transactions by it are ours. */
   #ownPid = -1;
 
   constructor(options: WatchOptions) {
     this.#options = options;
-    // One socket for all namespaces: NETLINK_LISTEN_ALL_NSID, netlink(7).
+    // One socket each for all namespaces: NETLINK_LISTEN_ALL_NSID, netlink(7).
     this.#route = this.#stack.use(openRouteMonitor({ allNsid: true }));
-    this.#nft = this.#stack.use(openNftMonitor());
+    this.#nft = this.#stack.use(openNftMonitor({ allNsid: true }));
     const host = new Watched(HOST);
     host.load(options.spaces.host.route);
     this.#byId.set(null, host);
@@ -138,16 +138,28 @@ export class Watch implements Disposable {
     }
     for (const event of this.#nft.drain()) {
       if (event.type === 'overrun') this.#overrun(add);
-      else if (event.type === 'nft') {
-        if (event.family !== '') this.#tables.set(`${event.family} ${event.table}`, { family: event.family, name: event.table });
-      } else {
+      else if (event.type === 'nft') this.#collect(event);
+      else {
         // Without the library, a program of ours made it: then only its name and the moment tell.
         const program = own && this.#options.nft.reason !== '' && event.process === 'nft';
-        if (event.pid !== this.#ownPid && !program) for (const table of this.#tables.values()) add({ type: 'nft', table });
-        this.#tables.clear();
+        if (event.pid !== this.#ownPid && !program) this.#tell(event.nsid, add);
+        this.#tables.delete(event.nsid);
       }
     }
     for (const event of news.values()) this.#options.emit(event);
+  }
+
+  #collect({ nsid, family, table: name }: NftEvent & { readonly type: 'nft' }): void {
+    if (family === '' || !this.#byId.has(nsid)) return;
+    let tables = this.#tables.get(nsid);
+    if (tables === undefined) this.#tables.set(nsid, (tables = new Map<string, NftTableRef>()));
+    tables.set(`${family} ${name}`, { family, name });
+  }
+
+  #tell(nsid: number | null, add: (event: KernelEvent) => void): void {
+    const netns = this.#byId.get(nsid)?.netns ?? HOST;
+    for (const table of this.#tables.get(nsid)?.values() ?? [])
+      add(netns === HOST ? { type: 'nft', table } : { type: 'nft', table, netns });
   }
 
   #overrun(add: (event: KernelEvent) => void): void {

@@ -4,7 +4,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { MoorError, errorData } from '../base/errors.ts';
-import type { Netns } from '../contracts/change.ts';
+import { HOST, type Netns } from '../contracts/change.ts';
+import type { NftTableRef, NftTableState } from '../nft/types.ts';
 import { listPins } from '../sys/netns.ts';
 import { setThreadName } from '../sys/process.ts';
 import { type Machine, applyList } from './apply.ts';
@@ -44,6 +45,15 @@ function apply(id: number, { changes, keepGoing }: ApplyCall): void {
   }
 }
 
+function listTableIn(netns: Netns, table: NftTableRef): NftTableState | null {
+  const { spaces, nft } = machine;
+  if (netns === HOST) return listTable(nft, table);
+  spaces.begin();
+  spaces.trim();
+  const space = spaces.tryGet(netns);
+  return space === null ? null : listTable(space.nft(nft), table);
+}
+
 async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
   const { spaces, nft } = machine;
   switch (call.method) {
@@ -51,7 +61,7 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
       spaces.begin();
       return dumpAll(spaces, call.netns, call.parts);
     case 'listTable':
-      return listTable(nft, call.table);
+      return listTableIn(call.netns, call.table);
     case 'facts':
       return hostFacts(spaces.host, nft, table);
     case 'features':

@@ -109,7 +109,7 @@ test('lost notifications are reported as an overrun, and listening goes on', () 
 test('nftables transactions are reported with who made them', () => {
   using lab = new Lab();
   const host = lab.namespace('host');
-  using monitor = openNftMonitor(host.netns);
+  using monitor = openNftMonitor({ netns: host.netns });
   const { nft: opened, reason } = withNetns(host.netns, openNft);
   assert.ok(opened, `no libnftables: ${reason}`);
   using nft = opened;
@@ -123,7 +123,7 @@ test('nftables transactions are reported with who made them', () => {
     writeFileSync('/proc/thread-self/comm', name);
   }
   const ours = monitor.drain();
-  const object = (what: string, gone = false) => ({ type: 'nft', object: what, gone, family: 'inet', table: 'moor' });
+  const object = (what: string, gone = false) => ({ type: 'nft', nsid: null, object: what, gone, family: 'inet', table: 'moor' });
   assert.deepEqual(ours.slice(0, -1), [object('table'), object('set'), object('element'), object('chain'), object('rule')]);
   const end = ours.at(-1);
   assert.ok(end?.type === 'generation');

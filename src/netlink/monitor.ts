@@ -55,13 +55,21 @@ export type NftEvent =
   /** Something in a table, or the table itself. Those of one transaction come together, before its `generation`. */
   | {
       readonly type: 'nft';
+      /** As `Origin`. */
+      readonly nsid: number | null;
       readonly gone: boolean;
       readonly object: NftObject;
       readonly family: NftFamilyName | '';
       readonly table: string;
     }
   /** The end of a transaction. `pid` is the thread that made it, as the initial pid namespace counts; `process` its name (`setThreadName`). */
-  | { readonly type: 'generation'; readonly id: number; readonly pid: number; readonly process: string };
+  | {
+      readonly type: 'generation';
+      readonly nsid: number | null;
+      readonly id: number;
+      readonly pid: number;
+      readonly process: string;
+    };
 export type NftObject = 'table' | 'chain' | 'rule' | 'set' | 'element' | 'object' | 'flowtable';
 
 /** Notifications were lost because nobody read them in time (ENOBUFS): everything may have changed. */
@@ -124,12 +132,15 @@ export function openDepartureMonitor(netns: Fd): Monitor<Departure> {
   });
 }
 
-/** nf_tables, of one namespace. @param netns default: the thread's */
-export function openNftMonitor(netns?: Fd): Monitor<NftEvent> {
+/** nf_tables. */
+export function openNftMonitor({
+  netns,
+  allNsid = false,
+}: Pick<RouteMonitorOptions, 'netns' | 'allNsid'> = {}): Monitor<NftEvent> {
   return open({
     protocol: netlinkH.NETLINK_NETFILTER,
     groups: [nfnetlinkH.NFNLGRP_NFTABLES],
-    allNsid: false,
+    allNsid,
     netns,
     receiveBuffer: RECEIVE_BUFFER,
     decode: nftEvent,
@@ -260,15 +271,16 @@ const FAMILIES: Readonly<Record<number, NftFamilyName>> = {
   [netfilterH.NFPROTO_NETDEV]: 'netdev',
 };
 
-function nftEvent(message: Received): NftEvent | undefined {
+function nftEvent(message: Received, nsid: number | null): NftEvent | undefined {
   if (message.type >> 8 !== nfnetlinkH.NFNL_SUBSYS_NFTABLES) return undefined;
   const kind = message.type & 0xff;
   if (kind === NFT_MSG_NEWGEN) {
     const { id = 0, pid = 0, process = '' } = message.read(nftGeneration).attributes;
-    return { type: 'generation', id, pid, process };
+    return { type: 'generation', nsid, id, pid, process };
   }
   const entry = OBJECTS[kind];
   if (!entry) return undefined;
   const { header, attributes } = message.read(nftObject);
-  return { type: 'nft', object: entry[0], gone: entry[1], family: FAMILIES[header.family] ?? '', table: attributes.table ?? '' };
+  const family = FAMILIES[header.family] ?? '';
+  return { type: 'nft', nsid, object: entry[0], gone: entry[1], family, table: attributes.table ?? '' };
 }

@@ -1,3 +1,4 @@
+import { HOST } from '../../src/contracts/change.ts';
 import { createFakeKernel } from '../../src/kernel/fake/fake.ts';
 import type { FakeNetns } from '../../src/kernel/fake/state.ts';
 import { kernelConformance } from './kernel.ts';
@@ -25,8 +26,9 @@ kernelConformance({
           const space = kernel.spaces.byPath.get(path);
           return space === undefined ? null : truthOf(space);
         },
-        table: ({ family, name }) => {
-          const table = kernel.tables.get(`${family} ${name}`);
+        table: ({ family, name }, netns = HOST) => {
+          const tables = netns === HOST ? kernel.tables : kernel.spaces.get(netns).tables;
+          const table = tables.get(`${family} ${name}`);
           return table === undefined ? null : structuredClone({ chains: table.chains, sets: table.sets });
         },
         sysctl: (netns, key) => kernel.spaces.get(netns).sysctls.get(key) ?? '0',

@@ -32,7 +32,7 @@ export interface KernelUnderTest extends AsyncDisposable {
   readonly truth: {
     /** null when there is no such namespace */
     readonly netns: (netns: Netns) => NetnsTruth | null;
-    readonly table: (table: NftTableRef) => TableTruth | null;
+    readonly table: (table: NftTableRef, netns?: Netns) => TableTruth | null;
     readonly sysctl: (netns: Netns, key: string) => string;
     readonly file: (path: string) => { readonly text: string; readonly mode: number | null } | null;
   };
@@ -44,7 +44,7 @@ export interface KernelUnderTest extends AsyncDisposable {
     readonly removeLink: (netns: Netns, name: string) => void;
     readonly removeAddress: (netns: Netns, device: string, address: IfAddress) => void;
     readonly flushRoutes: (netns: Netns, device: string) => void;
-    readonly flushRuleset: () => void;
+    readonly flushRuleset: (netns?: Netns) => void;
     readonly removeNetns: (path: string) => void;
   };
 }

@@ -80,6 +80,21 @@ export const element = (set: string, key: string, value?: string): Change => ({
 });
 export const table: Change = { kind: 'nft-table', op: 'add', table: TABLE };
 
+/** As the name service has one in each sandbox. */
+export const INNER: NftTable = {
+  family: 'ip',
+  name: 'moortest_inner',
+  sets: [],
+  chains: [
+    {
+      name: 'out',
+      hook: { type: 'filter', hook: 'output', priority: '-310', policy: 'accept' },
+      rules: [{ expr: 'ip daddr 127.0.0.11 udp dport 53 udp dport set 14', comment: 'queries' }],
+    },
+  ],
+};
+export const inner = (where: Netns): Change => ({ kind: 'nft-table', op: 'add', table: INNER, netns: where });
+
 /** Never works: no device has this name. */
 export const IMPOSSIBLE: Change = { kind: 'link-set', netns: HOST, name: 'nosuchdev', value: { up: true }, old: { up: false } };
 

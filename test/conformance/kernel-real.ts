@@ -27,9 +27,9 @@ export async function openRealKernel(options: { readonly forceNftProgram?: boole
     directory,
     truth: {
       netns: (path) => (path === HOST || existsSync(path) ? truthOf(path) : null),
-      table: (table: NftTableRef) => {
-        if (!nft('list', 'tables').split('\n').includes(`table ${table.family} ${table.name}`)) return null;
-        const { chains, sets } = parseTable(nft('-j', 'list', 'table', table.family, table.name));
+      table: ({ family, name }: NftTableRef, netns = HOST) => {
+        if (!run(netns, 'nft', 'list', 'tables').split('\n').includes(`table ${family} ${name}`)) return null;
+        const { chains, sets } = parseTable(run(netns, 'nft', '-j', 'list', 'table', family, name));
         return { chains, sets };
       },
       sysctl: (path, key) => run(path, 'cat', `/proc/sys/${key}`).trim(),
@@ -53,7 +53,7 @@ export async function openRealKernel(options: { readonly forceNftProgram?: boole
       removeLink: (path, name) => void run(path, 'ip', 'link', 'del', name),
       removeAddress: (path, device, address: IfAddress) => void run(path, 'ip', 'addr', 'del', address, 'dev', device),
       flushRoutes: (path, device) => void run(path, 'ip', 'route', 'flush', 'dev', device),
-      flushRuleset: () => void nft('flush', 'ruleset'),
+      flushRuleset: (netns = HOST) => void run(netns, 'nft', 'flush', 'ruleset'),
       removeNetns(path) {
         // As `ip netns del` does: who has the file open does not hold the mount.
         execFileSync('umount', ['-l', path]);

@@ -304,6 +304,50 @@ export function kernelConformance(harness: KernelHarness): void {
       await undo([plan.table]);
     });
 
+    test('nft-table in a namespace: there and nowhere else, completed in place, gone with it', async () => {
+      const [here, there] = [path('a'), path('b')];
+      const given = [plan.netns(here), plan.netns(there), plan.table];
+      await cycle(given, plan.inner(here), () => {
+        assert.deepEqual(under.truth.table(plan.INNER, here)?.chains, { out: ['queries'] });
+        assert.equal(under.truth.table(plan.INNER, there), null);
+        assert.equal(under.truth.table(plan.INNER), null);
+        assert.equal(under.truth.table(plan.REF, here), null);
+      });
+      const changes = [plan.netns(here), plan.inner(here), plan.bridge('tbr0'), plan.table, plan.element('bridges', '"tbr0"')];
+      await ok(changes);
+      const ref = { family: plan.INNER.family, name: plan.INNER.name };
+      assert.deepEqual(await under.kernel.listTable(ref, here), { ...ref, chains: { out: ['queries'] }, sets: {} });
+      assert.equal(await under.kernel.listTable(ref), null);
+      assert.equal(await under.kernel.listTable(plan.REF, here), null);
+      assert.equal(await under.kernel.listTable(ref, path('gone')), null);
+      const bare = { ...plan.INNER, chains: plan.INNER.chains.map((chain) => ({ ...chain, rules: [] })) };
+      assert.deepEqual(states(await apply([{ kind: 'nft-table', op: 'add', table: bare, netns: here }])), ['already']);
+      assert.deepEqual(under.truth.table(plan.INNER, here)?.chains, { out: [] });
+      assert.deepEqual(states(await apply([plan.inner(here)])), ['already']);
+      assert.deepEqual(under.truth.table(plan.INNER, here)?.chains, { out: ['queries'] });
+
+      // The host's transaction and this one fail or go through each by itself, in the order of the list.
+      const results = await apply([plan.inner(path('gone')), plan.element('bridges', '"x"')]);
+      assert.deepEqual(
+        results.map(({ state }) => state),
+        ['failed', 'skipped'],
+      );
+      assert.ok(results[0]?.state === 'failed' && results[0].error.kind === 'not-found', JSON.stringify(results[0]));
+      assert.match(
+        results[0].error.message,
+        /^nsenter --net=.*\/gone nft add table ip moortest_inner # 0 sets, 1 chain, 1 rule: /,
+      );
+      assert.deepEqual(states(await apply(inversePlan([plan.inner(path('gone'))]))), ['already']);
+      const back = subsume(inversePlan(changes));
+      assert.equal(
+        back.some((change) => change.kind === 'nft-table' && change.netns !== undefined),
+        false,
+        'a table that goes with its namespace is not removed by itself',
+      );
+      await undo(changes);
+      assert.deepEqual(world(), before);
+    });
+
     test('file: written whole, with its mode; folders come and go', async () => {
       const file = path('deep/er/resolv.conf');
       const change: Change = { kind: 'file', path: file, value: 'nameserver 192.0.2.53\n', old: null, mode: 0o640 };
@@ -477,6 +521,7 @@ export function kernelConformance(harness: KernelHarness): void {
         { kind: 'netns-pin', op: 'add', path: gone, source: '/proc/self/ns/net' },
         { kind: 'nft-rule', op: 'add', family: 'ip', table: 'nosuch', chain: 'USER', rule: { expr: 'accept', comment: 'x' } },
         plan.table,
+        plan.inner(gone),
       ];
       const back = inversePlan(inside);
       assert.deepEqual(states(await apply(back, { keepGoing: true })), all(back.length, 'already'));
@@ -577,6 +622,12 @@ export function kernelConformance(harness: KernelHarness): void {
       await noticed(
         'routes flushed in a sandbox',
         (event) => event.type === 'route' && event.netns === path('a') && event.device === 'eth0',
+      );
+      assert.deepEqual(states(await apply([plan.inner(path('a'))])), ['changed']);
+      under.foreign.flushRuleset(path('a'));
+      await noticed(
+        'the ruleset of a sandbox flushed',
+        (event) => event.type === 'nft' && event.netns === path('a') && event.table?.name === plan.INNER.name,
       );
       under.foreign.flushRuleset();
       await noticed(

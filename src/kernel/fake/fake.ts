@@ -3,10 +3,10 @@ import { type ErrorData, MoorError, errorFrom } from '../../base/errors.ts';
 import type { IfAddress } from '../../base/ip.ts';
 import { type Change, HOST, type Netns } from '../../contracts/change.ts';
 import type { Applied, HostFacts, Kernel, KernelEvent } from '../../contracts/kernel.ts';
-import { CHANGED, SKIPPED, failed } from '../failure.ts';
+import { ALREADY, CHANGED, SKIPPED, failed } from '../failure.ts';
 import { applyOne } from './apply.ts';
 import { FakeNetns, FakeSpaces } from './state.ts';
-import { type FakeTable, type NftMember, applyNft, copyTables, isNft, tableKey, tableState } from './tables.ts';
+import { type FakeTable, type NftMember, applyNft, copyTables, isInner, isNft, tableKey, tableState } from './tables.ts';
 
 /** The kernel, and what only a test may do to it. */
 export interface FakeKernel extends Kernel {
@@ -26,7 +26,7 @@ export interface FakeKernel extends Kernel {
     readonly removeLink: (netns: Netns, name: string) => void;
     readonly removeAddress: (netns: Netns, device: string, address: IfAddress) => void;
     readonly flushRoutes: (netns: Netns, device: string) => void;
-    readonly flushRuleset: () => void;
+    readonly flushRuleset: (netns?: Netns) => void;
     readonly removeNetns: (path: string) => void;
   };
   readonly emit: (event: KernelEvent) => void;
@@ -66,6 +66,14 @@ export function createFakeKernel(options: FakeOptions = {}): FakeKernel {
     }
   };
 
+  const tablesIn = (netns: Netns): Map<string, FakeTable> | undefined =>
+    netns === HOST ? tables : spaces.byPath.get(netns)?.tables;
+
+  const applyInner = (change: NftMember & { readonly kind: 'nft-table'; readonly netns: Netns }): Applied => {
+    if (change.op === 'remove' && !spaces.byPath.has(change.netns)) return ALREADY;
+    return applyNft(spaces.get(change.netns).tables, change);
+  };
+
   /** All or nothing; with `keepGoing`, all that can. */
   const transaction = (members: readonly (readonly [number, NftMember])[], keepGoing: boolean, results: Applied[]): boolean => {
     const copy = copyTables(tables);
@@ -101,7 +109,7 @@ export function createFakeKernel(options: FakeOptions = {}): FakeKernel {
           if (index === last && !transaction(members, keepGoing, results) && !keepGoing) return results;
           continue;
         }
-        const result = one(change, () => applyOne({ spaces, files, keepGoing }, change));
+        const result = one(change, () => (isInner(change) ? applyInner(change) : applyOne({ spaces, files, keepGoing }, change)));
         results[index] = result;
         if (result.state === 'failed' && !keepGoing) return results;
       }
@@ -112,8 +120,8 @@ export function createFakeKernel(options: FakeOptions = {}): FakeKernel {
       return results;
     },
     snapshot: async (netns) => netns.map((path) => spaces.byPath.get(path)?.dump(path) ?? null),
-    async listTable(table) {
-      const found = tables.get(tableKey(table));
+    async listTable(table, netns = HOST) {
+      const found = tablesIn(netns)?.get(tableKey(table));
       return found === undefined ? null : tableState(found);
     },
     async facts() {
@@ -170,9 +178,11 @@ export function createFakeKernel(options: FakeOptions = {}): FakeKernel {
         space.routes = space.routes.filter((route) => route.device !== device);
         emitIn(netns, { type: 'route', netns, device });
       },
-      flushRuleset() {
-        for (const table of tables.values()) emit({ type: 'nft', table: { family: table.family, name: table.name } });
-        tables.clear();
+      flushRuleset(netns = HOST) {
+        const there = tablesIn(netns);
+        for (const { family, name } of there?.values() ?? [])
+          emitIn(netns, { type: 'nft', table: { family, name }, ...(netns === HOST ? {} : { netns }) });
+        there?.clear();
       },
       removeNetns: (path) => void spaces.unpin(path),
     },

@@ -15,6 +15,7 @@ import type { FdbEntry, Link, LinkAttributes, Neighbour, Netns, Route, RoutingRu
 import { HOST } from '../../contracts/change.ts';
 import type { AddressState, LinkState, NetnsState } from '../../contracts/kernel.ts';
 import { kernelType, normalRoute } from '../compare.ts';
+import type { FakeTable } from './tables.ts';
 
 /** A link and the other end of its pair. */
 export interface FakeLink {
@@ -45,6 +46,8 @@ export class FakeNetns {
   neighbours: Neighbour[] = [];
   fdb: FdbEntry[] = [];
   readonly sysctls = new Map<string, string>();
+  /** nftables; those of the host are beside all namespaces, for they take part in transactions. */
+  readonly tables = new Map<string, FakeTable>();
   readonly #identity = `fake:${nextIdentity++}`;
   #nextIndex = 2;
 

@@ -1,6 +1,6 @@
 /** nftables of the fake kernel: tables with set elements and rule comments; a transaction is a copy that is kept or thrown away. */
 import { MoorError } from '../../base/errors.ts';
-import type { Change } from '../../contracts/change.ts';
+import { type Change, HOST, type Netns } from '../../contracts/change.ts';
 import type { Applied } from '../../contracts/kernel.ts';
 import { commands } from '../../nft/transaction.ts';
 import type { NftTableRef, NftTableState } from '../../nft/types.ts';
@@ -12,8 +12,14 @@ export type FakeTable = NftTableRef & {
 };
 export type NftMember = Extract<Change, { kind: 'nft-table' | 'nft-element' | 'nft-rule' }>;
 
+/** Of the host: one transaction a list. */
 export const isNft = (change: Change): change is NftMember =>
-  change.kind === 'nft-table' || change.kind === 'nft-element' || change.kind === 'nft-rule';
+  (change.kind === 'nft-table' && !isInner(change)) || change.kind === 'nft-element' || change.kind === 'nft-rule';
+
+type InnerTable = Extract<Change, { kind: 'nft-table' }> & { readonly netns: Netns };
+
+/** A table in a sandbox. */
+export const isInner = (change: Change): change is InnerTable => change.kind === 'nft-table' && (change.netns ?? HOST) !== HOST;
 
 export const tableKey = (table: NftTableRef): string => `${table.family} ${table.name}`;
 
