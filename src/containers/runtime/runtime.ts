@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../base/clock.ts';
 import { conflict, MoorError, notFound } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
@@ -22,7 +23,7 @@ import { layout, type MonitorPaths } from './paths.ts';
 import { execProcess } from './process.ts';
 import { limits } from './resources.ts';
 import { releaseInit, runc } from './runc.ts';
-import { idsIn, inContainer, namesIn, processRef, readPid, readState, writeState } from './state.ts';
+import { findMonitor, idsIn, inContainer, namesIn, processRef, readPid, readState, writeState } from './state.ts';
 import { readStats } from './stats.ts';
 import { lookUpUser, readAccounts } from './users.ts';
 
@@ -36,6 +37,8 @@ export interface RuntimeOptions {
 
 /** ms for a monitor to end after its process has */
 const MONITOR_PATIENCE = 5000;
+/** ms between looks at a monitor that is making a container, which happens after a crash only */
+const CREATION_POLL = 20;
 /** conmon ignores larger terminals. */
 const LARGEST_TERMINAL = 1000;
 
@@ -79,11 +82,17 @@ export function createRuntime({ dataRoot, execRoot, logger }: RuntimeOptions): P
     return hub;
   }
 
+  async function deleteInRuntime(container: Id): Promise<void> {
+    if (namesIn(places.runtimeRoot).includes(container)) await runc(runtime(), ['delete', '--force', container]);
+  }
+
   async function discard(container: Id): Promise<void> {
     const paths = places.container(container);
-    if (namesIn(places.runtimeRoot).includes(container)) await runc(runtime(), ['delete', '--force', container]);
+    await creationEnds(paths);
+    await deleteInRuntime(container);
     const monitors = [paths, ...idsIn(places.execs(container)).map((exec) => places.exec(container, exec))];
     for (const monitor of monitors) await endMonitor(monitor);
+    await deleteInRuntime(container); // a creation that did not end, and went with its monitor
     unmount(places.shm(container));
     rmSync(paths.directory, { recursive: true, force: true });
   }
@@ -243,9 +252,26 @@ export function createRuntime({ dataRoot, execRoot, logger }: RuntimeOptions): P
     });
   }
 
+  /**
+   * Waits as long as a monitor is still making its container: a daemon that was killed leaves one at work, and what the runtime has not made
+   * yet cannot be deleted.
+   */
+  async function creationEnds(paths: MonitorPaths): Promise<void> {
+    const patience = performance.now() + MONITOR_PATIENCE;
+    // The runtime writes the process's number as its last step.
+    while (
+      readPid(paths.pid) === null &&
+      readExit(paths) === null &&
+      findMonitor(paths) !== null &&
+      performance.now() < patience
+    ) {
+      await sleep(CREATION_POLL);
+    }
+  }
+
   /** Waits for a monitor whose process was ended, and ends one that hangs. */
   async function endMonitor(paths: MonitorPaths): Promise<void> {
-    const pid = readPid(paths.monitorPid);
+    const pid = findMonitor(paths);
     using fd = pid === null ? null : openMonitor(pid, paths);
     if (!fd) return;
     try {

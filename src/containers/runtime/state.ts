@@ -51,6 +51,21 @@ export function isMonitor(pid: number, paths: MonitorPaths): boolean {
   return words.includes(`--bundle=${paths.directory}`);
 }
 
+/**
+ * The conmon that works in this directory, null when none does: by the number that it wrote, or, as long as it has not, by its command line.
+ * A daemon that was killed may have left one that has only just begun.
+ */
+export function findMonitor(paths: MonitorPaths): number | null {
+  const written = readPid(paths.monitorPid);
+  if (written !== null) return isMonitor(written, paths) ? written : null;
+  if (readIfThere(paths.state) === null) return null; // it is written before any conmon is started
+  return (
+    namesIn('/proc')
+      .map(Number)
+      .find((pid) => pid > 0 && isMonitor(pid, paths)) ?? null
+  );
+}
+
 /** Is this a process of the container? Numbers are used again; a cgroup is nobody else's. */
 export const inContainer = (pid: number, container: Id): boolean =>
   readIfThere(`/proc/${pid}/cgroup`)?.includes(`${CGROUP_PARENT}/${container}`) ?? false;

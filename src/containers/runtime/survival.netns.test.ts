@@ -1,8 +1,8 @@
 /** What outlives the daemon, and what is left of containers: nothing. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, globSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { silentLogger } from '../../base/clock.ts';
@@ -26,23 +26,46 @@ async function logged(id: Id): Promise<string> {
 }
 
 /** A daemon of its own that starts a container and is killed in the middle; the container's id. */
-async function killedDaemon(script: string): Promise<Id> {
+function killedDaemon(script: string): Promise<Id> {
+  return killed(
+    script,
+    `await runtime.create(request);
+    const { stdout } = await runtime.attach(request.container.id);
+    await runtime.start(request.container.id);
+    stdout.once('data', () => process.kill(process.pid, 'SIGKILL'));`,
+  );
+}
+
+/** @param steps of the daemon, with `runtime` and `request` */
+async function killed(script: string, steps: string, path = ''): Promise<Id> {
   const asked = at.request(['sh', '-c', script], { config: { OpenStdin: true } });
   const options = JSON.stringify({ dataRoot: join(at.directory, 'data'), execRoot: join(at.directory, 'run') });
   const code = `import(${url('./runtime.ts')}).then(async ({ createRuntime }) => {
     const logger = { debug() {}, info() {}, warn() {}, error() {} };
     const runtime = await createRuntime({ ...${options}, logger });
     const request = ${JSON.stringify(asked)};
-    await runtime.create(request);
-    const { stdout } = await runtime.attach(request.container.id);
-    await runtime.start(request.container.id);
-    stdout.once('data', () => process.kill(process.pid, 'SIGKILL'));
+    ${steps}
   });`;
-  const daemon = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const env = { ...process.env, PATH: `${path}:${process.env['PATH']}` };
+  const daemon = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'inherit', 'inherit'], env });
   const [, signal] = (await once(daemon, 'exit')) as [number | null, string | null];
   assert.equal(signal, 'SIGKILL');
   return asked.container.id;
 }
+
+/** A folder with one program that does something before it becomes the real one. */
+function wrapped(program: 'conmon' | 'runc', before: string): string {
+  const folder = mkdtempSync(join(at.directory, 'slow-'));
+  const real = execFileSync('which', [program], { encoding: 'utf8' }).trim();
+  writeFileSync(join(folder, program), `#!/bin/sh\n${before}\nexec ${real} "$@"\n`, { mode: 0o755 });
+  return folder;
+}
+
+/** Pids of all processes that belong to a container, or whose command names it. */
+const related = (id: Id): readonly string[] =>
+  readdirSync('/proc').filter(
+    (pid) => /^\d+$/.test(pid) && [commandOf(pid), textOf(`/proc/${pid}/cgroup`)].some((text) => text.includes(id)),
+  );
 
 describe('after kill -9 of the daemon', () => {
   test('a container runs on, keeps its log, and is taken up again', async () => {
@@ -73,6 +96,26 @@ describe('after kill -9 of the daemon', () => {
     assert.ok(Date.parse(finishedAt) <= Date.now());
     await at.runtime.remove(id);
   });
+
+  for (const [what, program, before] of [
+    ['its monitor had not written its number', 'conmon', 'touch "$MARK"; sleep 1'],
+    ['the runtime had not begun', 'runc', 'case " $* " in *" create "*) touch "$MARK"; sleep 1;; esac'],
+  ] as const) {
+    test(`a container that was being made is removed whole: ${what}`, async () => {
+      const mark = join(at.directory, `mark-${program}`);
+      const steps = `runtime.create(request).catch(() => {});
+        const { existsSync } = await import('node:fs');
+        setInterval(() => existsSync(${JSON.stringify(mark)}) && process.kill(process.pid, 'SIGKILL'), 5);`;
+      const id = await killed('echo x', steps, wrapped(program, before.replace('$MARK', mark)));
+      assert.ok(existsSync(mark));
+      assert.notDeepEqual(related(id), []);
+      assert.deepEqual(await at.runtime.known(), [id]);
+      await at.runtime.remove(id);
+      assert.deepEqual(related(id), []);
+      assert.deepEqual(await at.runtime.known(), []);
+      assert.deepEqual(globSync(`/sys/fs/cgroup/{,*/}moor/${id}`), []);
+    });
+  }
 
   test('a container whose monitor was killed, too, is ended', async () => {
     const { container } = await at.start(['sleep', '1000']);
@@ -200,9 +243,11 @@ test('a container that was never started is removed as well, and one that runs',
   assert.deepEqual(await at.runtime.known(), []);
 });
 
-function commandOf(pid: string): string {
+const commandOf = (pid: string): string => textOf(`/proc/${pid}/cmdline`);
+
+function textOf(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    return readFileSync(path, 'utf8');
   } catch {
     return ''; // ended meanwhile
   }
