@@ -39,14 +39,21 @@ export const nsfsH = { NSFS_MAGIC: 0x6e736673, NS_GET_NSTYPE: 0xb703 } as const;
 /** <sys/socket.h> */
 export const socketH = {
   AF_UNIX: 1,
+  AF_INET: 2,
+  AF_INET6: 10,
   AF_NETLINK: 16,
+  SOCK_STREAM: 1,
   SOCK_DGRAM: 2,
   SOCK_SEQPACKET: 5,
   SOCK_RAW: 3,
   SOCK_NONBLOCK: 0o4000,
+  SHUT_RD: 0,
   SHUT_WR: 1,
   SOCK_CLOEXEC: 0o2000000,
   SOL_SOCKET: 1,
+  SO_REUSEADDR: 2,
+  SO_ERROR: 4,
+  SO_RCVBUF: 8,
   SO_SNDBUFFORCE: 32,
   SO_RCVBUFFORCE: 33,
   SO_PEERCRED: 17,
@@ -54,6 +61,12 @@ export const socketH = {
   MSG_DONTWAIT: 0x40,
   MSG_NOSIGNAL: 0x4000,
 } as const;
+
+/** <netinet/in.h> */
+export const inH = { IPPROTO_TCP: 6, IPPROTO_UDP: 17, IPPROTO_IPV6: 41, IPPROTO_SCTP: 132, IPV6_V6ONLY: 26 } as const;
+
+/** <sys/resource.h> */
+export const resourceH = { RLIMIT_NOFILE: 7 } as const;
 
 /** <linux/netlink.h>: socket options */
 export const netlinkSocketH = {
@@ -67,6 +80,22 @@ export const netlinkSocketH = {
 
 /** <poll.h> */
 export const pollH = { POLLIN: 1 } as const;
+
+/** <netinet/in.h> */
+export const inetH = { IPPROTO_IP: 0, IP_FREEBIND: 15 } as const;
+
+/** <sys/epoll.h> */
+export const epollH = {
+  EPOLLIN: 1,
+  EPOLLOUT: 4,
+  EPOLLERR: 8,
+  EPOLLHUP: 16,
+  EPOLLRDHUP: 0x2000,
+  EPOLL_CTL_ADD: 1,
+  EPOLL_CTL_DEL: 2,
+  EPOLL_CTL_MOD: 3,
+  EPOLL_CLOEXEC: 0o2000000,
+} as const;
 
 /** <sys/eventfd.h> */
 export const eventfdH = { EFD_NONBLOCK: 0o4000, EFD_CLOEXEC: 0o2000000 } as const;

@@ -68,6 +68,23 @@ export const libc = {
   getsockopt: library.func('int getsockopt(int fd, int level, int name, void *value, void *size)') as (
     ...args: [fd: number, level: number, name: number, value: Uint8Array, size: Uint32Array]
   ) => number,
+  setrlimit: library.func('int setrlimit(int resource, const void *limit)') as (resource: number, limit: Uint8Array) => number,
+  accept4: library.func('int accept4(int fd, int64_t address, int64_t length, int flags)') as (
+    ...args: [fd: number, address: Address, length: Address, flags: number]
+  ) => number,
+  recvmmsg: library.func('int recvmmsg(int fd, int64_t messages, uint32_t count, int flags, int64_t timeout)') as (
+    ...args: [fd: number, messages: Address, count: number, flags: number, timeout: number]
+  ) => number,
+  sendmmsg: library.func('int sendmmsg(int fd, int64_t messages, uint32_t count, int flags)') as (
+    ...args: [fd: number, messages: Address, count: number, flags: number]
+  ) => number,
+  epollCreate: library.func('int epoll_create1(int flags)') as (flags: number) => number,
+  epollCtl: library.func('int epoll_ctl(int epoll, int op, int fd, void *event)') as (
+    ...args: [epoll: number, op: number, fd: number, event: Bytes]
+  ) => number,
+  epollWait: library.func('int epoll_wait(int epoll, int64_t events, int count, int timeout)') as (
+    ...args: [epoll: number, events: Address, count: number, timeout: number]
+  ) => number,
   unshare: library.func('int unshare(int flags)') as (flags: number) => number,
   setns: library.func('int setns(int fd, int type)') as (fd: number, type: number) => number,
   mount: library.func('int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)') as (
