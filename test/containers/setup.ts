@@ -331,11 +331,13 @@ const TIMES: Partial<ServiceTimes> = { restartFirst: 1, restartLongest: 4, lostS
 export interface StartOptions {
   readonly image?: Partial<Image>;
   readonly store?: (store: Store) => Store;
+  /** Puts something between the engine and the kernel or the store. */
+  readonly between?: engineSetup.StartOptions['between'];
   readonly deps?: Partial<ServiceDeps>;
 }
 
-export async function start(world: World, { image, store, deps }: StartOptions = {}): Promise<Bench> {
-  const bench = await engineSetup.start({ world });
+export async function start(world: World, { image, store, between, deps }: StartOptions = {}): Promise<Bench> {
+  const bench = await engineSetup.start({ world, ...(between === undefined ? {} : { between }) });
   const held: Image = { ...IMAGE, ...image };
   const containers = await createContainers({
     engine: bench.engine,

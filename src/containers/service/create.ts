@@ -75,14 +75,24 @@ async function make(ctx: Context, { container, fresh }: Making, undo: Undo): Pro
   ctx.volumes.use(container);
   undo.defer('release volumes', async () => ctx.volumes.release(container));
   for (const volume of fresh) ctx.volumes.add(volume);
-  undo.defer('take back rows and volumes', async () => {
+  const gone: string[] = [];
+  undo.defer('take back rows', () => ctx.store.commit([deleteContainer(container), ...gone.map(deleteVolume)]));
+  // Before their rows: a crash in between must leave no folder that nobody knows of.
+  undo.defer('take back volumes', async () => {
     // Another container may have found a volume in the meantime, and now has it.
     const unused = fresh.filter(({ name }) => ctx.volumes.users(name).every((user) => user === id));
     for (const { name } of unused) ctx.volumes.remove(name);
-    await ctx.store.commit([deleteContainer(container), ...unused.map(({ name }) => deleteVolume(name))]);
-    for (const { name } of unused) await removeDirectory(ctx, name);
+    for (const volume of unused) {
+      try {
+        await removeDirectory(ctx, volume.name);
+        gone.push(volume.name);
+      } catch (error) {
+        ctx.volumes.add(volume);
+        throw error;
+      }
+    }
   });
-  await ctx.store.commit([putContainer(container, copies.length > 0), ...fresh.map(putVolume)]);
+  await ctx.store.commit([putContainer(container, { making: copies.length > 0 }), ...fresh.map(putVolume)]);
   undo.defer('remove the writable layer', () => ctx.rootFiles.remove(id));
   const lower = ctx.images.lower(container.imageId);
   await ctx.rootFiles.create(id, lower);

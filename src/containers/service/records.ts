@@ -7,16 +7,27 @@ import type { Container, Volume } from '../../model/container.ts';
 /** Raised when the meaning of a row changes; a newer daemon's rows are refused rather than misread. */
 const SCHEMA = 1;
 
-/** `making`: its volumes are being filled; a crash then takes it back, as nobody was told of it. */
-export interface ContainerRow {
-  readonly container: Container;
+/** What the next daemon needs to know of something that this one was killed in the middle of. */
+interface Unfinished {
+  /** Its volumes are being filled; a crash then takes it back, as nobody was told of it. */
   readonly making: boolean;
+  /** Of one that is being removed: its anonymous volumes go with it. */
+  readonly withVolumes: boolean;
 }
 
-export const putContainer = (container: Container, making = false): Write => ({
+export interface ContainerRow extends Unfinished {
+  readonly container: Container;
+}
+
+export const putContainer = (container: Container, { making = false, withVolumes = false }: Partial<Unfinished> = {}): Write => ({
   type: 'put',
   key: `container/${container.id}`,
-  value: JSON.stringify({ schema: SCHEMA, container, ...(making ? { making } : {}) }),
+  value: JSON.stringify({
+    schema: SCHEMA,
+    container,
+    ...(making ? { making } : {}),
+    ...(withVolumes ? { withVolumes } : {}),
+  }),
 });
 
 export const deleteContainer = ({ id }: Container): Write => ({ type: 'delete', key: `container/${id}` });
@@ -65,7 +76,7 @@ function containerRow(key: string, row: Readonly<Record<string, unknown>>): Cont
   const names = ['id', 'name', 'imageId', 'config', 'hostConfig', 'networks', 'mounts', 'state'];
   const container = fields<Container>(key, row['container'], names);
   if (!isId(container.id) || !key.endsWith(container.id)) throw invalid(`row ${key} holds another container: ${container.id}`);
-  return { container, making: row['making'] === true };
+  return { container, making: row['making'] === true, withVolumes: row['withVolumes'] === true };
 }
 
 function fields<T extends object>(key: string, value: unknown, names: readonly string[]): T {

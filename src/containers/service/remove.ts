@@ -3,10 +3,10 @@ import { conflict, MoorError } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
 import type { Context } from './context.ts';
 import { containerEvent } from './events.ts';
-import { deleteContainer } from './records.ts';
+import { deleteContainer, putContainer } from './records.ts';
 import { isActive, isUp, type Live } from './registry.ts';
 import { removeStack } from './stack.ts';
-import { save, setState } from './state.ts';
+import { setState } from './state.ts';
 import { removeAnonymous } from './volumes.ts';
 import { cancelRestart } from './watch.ts';
 
@@ -79,7 +79,7 @@ export async function ignoreGone(step: () => Promise<void>): Promise<void> {
 export async function dispose(ctx: Context, live: Live, volumes: boolean): Promise<void> {
   const { id, state } = live.container;
   setState(live, { status: 'removing' });
-  await save(ctx, live);
+  await ctx.store.commit([putContainer(live.container, { withVolumes: volumes })]);
   await forgetRuns(ctx, id);
   await ctx.rootFiles.remove(id);
   ctx.volumes.release(live.container);

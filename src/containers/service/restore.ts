@@ -5,7 +5,7 @@ import type { Context } from './context.ts';
 import { attachmentsOf, sandboxOf } from './attachments.ts';
 import { resumeHealth } from './health.ts';
 import { networkMode } from './network-mode.ts';
-import { loadRows } from './records.ts';
+import { type ContainerRow, loadRows } from './records.ts';
 import { isUp, type Live, newLive } from './registry.ts';
 import { dispose, forgetRuns } from './remove.ts';
 import { shouldStartWithDaemon } from './restart-policy.ts';
@@ -30,11 +30,11 @@ export async function restore(ctx: Context): Promise<readonly Live[]> {
     ctx.registry.add(newLive(container, release));
     ctx.volumes.use(container);
   }
-  const making = new Set(containers.flatMap(({ container, making: unfinished }) => (unfinished ? [container.id] : [])));
+  const rows = new Map(containers.map((row) => [row.container.id, row]));
   const known = new Set(await ctx.runtime.known());
   // What nobody is responsible for goes first: a name or an address may be needed.
   await sweep(ctx, known, new Set(unreadable.map(({ key }) => key.slice(key.indexOf('/') + 1))));
-  await Promise.all(ctx.registry.all().map((live) => settle(ctx, live, { known, unfinished: making.has(live.container.id) })));
+  await Promise.all(ctx.registry.all().map((live) => settle(ctx, live, { known, row: rows.get(live.container.id) })));
   return ctx.registry.all().filter(({ container, pause }) => pause === null && !isUp(container.state) && wants(container));
 }
 
@@ -60,30 +60,35 @@ async function clear(ctx: Context, id: Id): Promise<void> {
 
 interface Found {
   readonly known: ReadonlySet<Id>;
-  readonly unfinished: boolean;
+  readonly row: ContainerRow | undefined;
 }
 
 /** Makes one container's record and its processes agree. A failure is logged: the others must be served. */
-async function settle(ctx: Context, live: Live, { known, unfinished }: Found): Promise<void> {
+async function settle(ctx: Context, live: Live, { known, row }: Found): Promise<void> {
   const { id, name } = live.container;
   await attempt(ctx.logger, `restore container ${name}`, async () => {
-    if (unfinished) await takeBack(ctx, live, known.has(id));
-    else if (live.container.state.status === 'removing') await finishRemoval(ctx, live, known.has(id));
+    const found = { known: known.has(id), withVolumes: row?.withVolumes === true };
+    if (row?.making === true) await takeBack(ctx, live, found.known);
+    else if (live.container.state.status === 'removing') await finishRemoval(ctx, live, found);
     else if (isUp(live.container.state)) await takeUp(ctx, live);
-    else await forgetHalfStarted(ctx, live, known.has(id));
+    else await forgetHalfStarted(ctx, live, found.known);
   });
 }
 
 /** Its creation was not finished, and nobody was told of it. */
 async function takeBack(ctx: Context, live: Live, known: boolean): Promise<void> {
   ctx.logger.warn({ container: live.container.id }, `taking back the creation of container ${live.container.name}`);
-  await finishRemoval(ctx, live, known);
+  await finishRemoval(ctx, live, { known, withVolumes: true });
 }
 
-async function finishRemoval(ctx: Context, live: Live, known: boolean): Promise<void> {
+async function finishRemoval(
+  ctx: Context,
+  live: Live,
+  { known, withVolumes }: { readonly known: boolean; readonly withVolumes: boolean },
+): Promise<void> {
   if (known) await ctx.runtime.kill(live.container.id, SIGKILL).catch(() => {});
   using _lock = await ctx.locks.hold(live.container.id);
-  await dispose(ctx, live, true);
+  await dispose(ctx, live, withVolumes);
 }
 
 /** The process goes on, or its end is caught up with. */

@@ -47,7 +47,10 @@ async function createVolume(ctx: Context, { name, labels = {}, options = {} }: V
     await makeDirectory(ctx, volume);
   } catch (error) {
     ctx.volumes.remove(chosen);
-    await attempt(ctx.logger, `forget volume ${chosen}`, () => ctx.store.commit([deleteVolume(chosen)]));
+    await attempt(ctx.logger, `forget volume ${chosen}`, async () => {
+      await removeDirectory(ctx, chosen);
+      await ctx.store.commit([deleteVolume(chosen)]);
+    });
     throw error;
   }
   volumeCreated(ctx, volume);
