@@ -3,6 +3,7 @@ import type { ErrorData } from '../base/errors.ts';
 import type { IfAddress, Prefix } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
+import type { HostPorts } from './host-ports.ts';
 import type { Change, Neighbour, FdbEntry, Netns, Route, RoutingRule } from './change.ts';
 
 /** What became of one change of a batch. `skipped`: an earlier one failed before this was sent. */
@@ -115,6 +116,7 @@ export interface Kernel extends AsyncDisposable {
   readonly listTable: (table: NftTableRef, netns?: Netns) => Promise<NftTableState | null>;
   readonly facts: () => Promise<HostFacts>;
   readonly features: () => Promise<readonly Feature[]>;
+  readonly hostPorts: HostPorts;
   /** Pins under a directory that are namespaces, by path. */
   readonly pins: (directory: string) => Promise<readonly string[]>;
   /**

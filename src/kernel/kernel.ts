@@ -3,6 +3,7 @@ import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { Logger } from '../base/clock.ts';
 import { MoorError, errorFrom } from '../base/errors.ts';
 import { HOST } from '../contracts/change.ts';
+import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-ports.ts';
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTableState } from '../nft/types.ts';
@@ -106,6 +107,12 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),
     facts: () => ask<HostFacts>({ method: 'facts' }),
     features: () => ask<readonly Feature[]>({ method: 'features' }),
+    hostPorts: {
+      hold: (ports) => ask<HostPortRefusal | null>({ method: 'holdPorts', ports }),
+      release: async (ports) => void (await ask<null>({ method: 'releasePorts', ports })),
+      holder: (refusal) => ask<PortHolder | null>({ method: 'portHolder', refusal }),
+      automatic: () => ask<Awaited<ReturnType<HostPorts['automatic']>>>({ method: 'automaticPorts' }),
+    },
     pins: (directory) => ask<readonly string[]>({ method: 'pins', directory }),
     async watch(listener) {
       // One wrapper a call, so that the same function may watch twice.

@@ -1,6 +1,7 @@
 /** What the API's thread and the kernel thread say to each other. Plain data. */
 import type { ErrorData } from '../base/errors.ts';
 import type { Change, Netns } from '../contracts/change.ts';
+import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
 import type { KernelEvent, SnapshotPart } from '../contracts/kernel.ts';
 import type { NftTableRef } from '../nft/types.ts';
 
@@ -9,6 +10,9 @@ export type Call =
   | { readonly method: 'snapshot'; readonly netns: readonly Netns[]; readonly parts: readonly SnapshotPart[] }
   | { readonly method: 'listTable'; readonly table: NftTableRef; readonly netns: Netns }
   | { readonly method: 'facts' | 'features' | 'watch' | 'unwatch' }
+  | { readonly method: 'automaticPorts' }
+  | { readonly method: 'holdPorts' | 'releasePorts'; readonly ports: readonly HostPort[] }
+  | { readonly method: 'portHolder'; readonly refusal: HostPortRefusal }
   | { readonly method: 'pins'; readonly directory: string }
   | { readonly method: 'observe' | 'forget'; readonly netns: readonly Netns[] };
 

@@ -11,6 +11,7 @@ import { setThreadName } from '../sys/process.ts';
 import { type Machine, applyList } from './apply.ts';
 import { dumpAll } from './dump.ts';
 import { hostFacts } from './facts.ts';
+import { automaticPorts, HeldPorts } from './host-ports.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { Spaces } from './spaces.ts';
@@ -25,6 +26,7 @@ const { table, roots, forceNftProgram } = workerData as WorkerOptions;
 
 setThreadName('moor-kernel');
 const machine: Machine = { spaces: new Spaces(), nft: openNftRunner(forceNftProgram), roots };
+const held = new HeldPorts();
 const observed = new Set<Netns>();
 let watch: Watch | null = null;
 let resting: NodeJS.Timeout | undefined;
@@ -67,6 +69,16 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
     case 'features':
       // Asked once in a daemon's life: its code need not stay in memory from the start.
       return (await import('./features.ts')).probeFeatures();
+    case 'holdPorts':
+      return held.hold(call.ports);
+    case 'releasePorts':
+      held.release(call.ports);
+      return null;
+    case 'portHolder':
+      // Its code is for a mistake that is rarely made.
+      return (await import('./port-holder.ts')).findHolder(call.refusal);
+    case 'automaticPorts':
+      return automaticPorts();
     case 'pins':
       return listPins(call.directory);
     case 'watch':
@@ -100,6 +112,7 @@ port.on('message', (message: ToWorker) => {
   }
   if ('stop' in message) {
     watch?.[Symbol.dispose]();
+    held[Symbol.dispose]();
     machine.spaces[Symbol.dispose]();
     machine.nft[Symbol.dispose]();
     port.close();

@@ -68,6 +68,7 @@ export const libc = {
   getsockopt: library.func('int getsockopt(int fd, int level, int name, void *value, void *size)') as (
     ...args: [fd: number, level: number, name: number, value: Uint8Array, size: Uint32Array]
   ) => number,
+  getrlimit: library.func('int getrlimit(int resource, void *limit)') as (resource: number, limit: Uint8Array) => number,
   setrlimit: library.func('int setrlimit(int resource, const void *limit)') as (resource: number, limit: Uint8Array) => number,
   accept4: library.func('int accept4(int fd, int64_t address, int64_t length, int flags)') as (
     ...args: [fd: number, address: Address, length: Address, flags: number]

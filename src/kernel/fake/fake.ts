@@ -5,6 +5,7 @@ import { type Change, HOST, type Netns } from '../../contracts/change.ts';
 import type { Applied, HostFacts, Kernel, KernelEvent } from '../../contracts/kernel.ts';
 import { ALREADY, CHANGED, SKIPPED, failed } from '../failure.ts';
 import { applyOne } from './apply.ts';
+import { createFakeHostPorts, type FakeHostPorts } from './host-ports.ts';
 import { FakeNetns, FakeSpaces } from './state.ts';
 import { type FakeTable, type NftMember, applyNft, copyTables, isInner, isNft, tableKey, tableState } from './tables.ts';
 
@@ -13,6 +14,7 @@ export interface FakeKernel extends Kernel {
   readonly spaces: FakeSpaces;
   readonly tables: Map<string, FakeTable>;
   readonly files: Map<string, string>;
+  readonly hostPorts: FakeHostPorts;
   /** Every change that was ever given to `apply`, in order. */
   readonly log: readonly Change[];
   /**
@@ -96,6 +98,7 @@ export function createFakeKernel(options: FakeOptions = {}): FakeKernel {
     spaces,
     tables,
     files,
+    hostPorts: createFakeHostPorts(),
     log,
     failWhen: undefined,
     emit,

@@ -1,0 +1,20 @@
+/** Ports as people read them. */
+import { familyOf, type IpAddress } from '../base/ip.ts';
+import type { PortBinding, PortRange, PortSpec } from './ports.ts';
+
+/** `80`, `8000-8010` */
+export const rangeText = ({ from, to }: PortRange): string => (from === to ? String(from) : `${from}-${to}`);
+
+/** An address before a colon: IPv6 in brackets. */
+export const hostText = (address: IpAddress): string => (familyOf(address) === 6 ? `[${address}]` : address);
+
+/** `0.0.0.0:8080->80/tcp`, as `docker ps` prints it. */
+export const bindingText = ({ protocol, hostAddress, hostPorts, containerPorts }: PortBinding): string =>
+  `${hostText(hostAddress)}:${rangeText(hostPorts)}->${rangeText(containerPorts)}/${protocol}`;
+
+/** What `-p` takes: `127.0.0.1:8080:80/tcp`. */
+export function specText({ protocol, hostAddress, hostPorts, containerPorts }: PortSpec): string {
+  const host = hostPorts === null ? '' : rangeText(hostPorts);
+  const before = hostAddress !== null ? `${hostText(hostAddress)}:${host}:` : host === '' ? '' : `${host}:`;
+  return `${before}${rangeText(containerPorts)}/${protocol}`;
+}
