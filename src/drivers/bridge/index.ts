@@ -7,6 +7,7 @@ import { foreignRules } from './foreign.ts';
 import { planHost, planReset } from './host.ts';
 import { bridgeOf, parseOptions } from './options.ts';
 import { planJoin, planNetwork, tableRef } from './plan.ts';
+import { planPorts } from './ports.ts';
 
 const TYPE = 'bridge';
 
@@ -30,6 +31,7 @@ export function createBridgeDriver({ instance }: { readonly instance: Instance }
     planReset,
     planNetwork: (network, host) => planNetwork(instance, network, host),
     planJoin: (network, join, facts) => planJoin(instance, network, { ...join, facts }),
+    planPorts: (network, publish, facts) => planPorts(tableRef(instance), network, { ...publish, facts }),
     interfacePrefix: (network) => parseOptions(network).prefix,
   };
 }

@@ -26,6 +26,7 @@ describe('a network', () => {
       'ip address add 192.168.7.1/24 dev br-1a2b3c4d5e6f',
       'nft add element inet moor bridges { "br-1a2b3c4d5e6f" }',
       'nft add element inet moor within { "br-1a2b3c4d5e6f" . "br-1a2b3c4d5e6f" : goto pass }',
+      'nft add element inet moor same { "br-1a2b3c4d5e6f" . "br-1a2b3c4d5e6f" }',
       'nft add element inet moor leaving { "br-1a2b3c4d5e6f" : goto leave }',
       'nft add element inet moor entering { "br-1a2b3c4d5e6f" : goto enter }',
       'nft add element inet moor masqueraded { "br-1a2b3c4d5e6f" }',
@@ -45,6 +46,7 @@ describe('a network', () => {
       'ip address add fd00:7::1/64 dev blue nodad',
       'nft add element inet moor bridges { "blue" }',
       'nft add element inet moor within { "blue" . "blue" : goto pass }',
+      'nft add element inet moor same { "blue" . "blue" }',
       'nft add element inet moor leaving { "blue" : goto leave }',
       'nft add element inet moor entering { "blue" : goto enter }',
       'nft add element inet moor masqueraded { "blue" }',
@@ -58,10 +60,11 @@ describe('a network', () => {
       planNetwork(part).flatMap((change) =>
         change.kind === 'nft-element' ? [`${change.element.set} ${change.element.value ?? ''}`.trim()] : [],
       );
-    assert.deepEqual(verdicts({ internal: true }), ['bridges', 'within goto pass', 'leaving drop', 'entering drop']);
+    assert.deepEqual(verdicts({ internal: true }), ['bridges', 'within goto pass', 'same', 'leaving drop', 'entering drop']);
     assert.deepEqual(verdicts({ options: { [OPTION.icc]: '0' } }), [
       'bridges',
       'within goto isolated',
+      'same',
       'leaving goto leave',
       'entering goto enter',
       'masqueraded',
@@ -69,6 +72,7 @@ describe('a network', () => {
     assert.deepEqual(verdicts({ options: { [OPTION.masquerade]: '0' } }), [
       'bridges',
       'within goto pass',
+      'same',
       'leaving goto leave',
       'entering goto enter',
     ]);
@@ -125,6 +129,7 @@ describe('a network', () => {
       'nft delete element inet moor masqueraded { "br-1a2b3c4d5e6f" }',
       'nft delete element inet moor entering { "br-1a2b3c4d5e6f" }',
       'nft delete element inet moor leaving { "br-1a2b3c4d5e6f" }',
+      'nft delete element inet moor same { "br-1a2b3c4d5e6f" . "br-1a2b3c4d5e6f" }',
       'nft delete element inet moor within { "br-1a2b3c4d5e6f" . "br-1a2b3c4d5e6f" }',
       'nft delete element inet moor bridges { "br-1a2b3c4d5e6f" }',
       'ip link del br-1a2b3c4d5e6f',

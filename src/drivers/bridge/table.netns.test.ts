@@ -30,7 +30,7 @@ test('nft prints the elements as we write them', () => {
   const elements = [...planHost(TABLE, facts()), ...planNetwork(INSTANCE, network(), facts())].flatMap((change) =>
     change.kind === 'nft-element' ? [change.element] : [],
   );
-  assert.equal(elements.length, 8);
+  assert.equal(elements.length, 9);
   const commands = elements.map((element) => `add element ${renderElement(TABLE, element)}`);
   const listing = inNamespace(
     `printf %s ${quote(render(baseTable(TABLE)))} | nft -f -; printf %s ${quote(commands.join('\n'))} | nft -f -; nft list table inet moor`,

@@ -8,6 +8,7 @@
 import type { Change } from '../../contracts/change.ts';
 import { quoteIfname } from '../../nft/names.ts';
 import type { NftElement, NftRule, NftTable, NftTableRef } from '../../nft/types.ts';
+import { PORT_CHAINS, PORT_SETS } from './ports-table.ts';
 
 /**
  * The mark bit of a packet that this table lets pass, for firewalls that look after us. Bit 12: the lower half is where
@@ -36,6 +37,8 @@ export function baseTable(ref: NftTableRef): NftTable {
       { name: 'bridges', key: 'ifname' },
       { name: 'masqueraded', key: 'ifname' },
       { name: 'uplink', key: 'ifname' },
+      { name: 'same', key: 'ifname . ifname' },
+      ...PORT_SETS,
     ],
     chains: [
       {
@@ -88,12 +91,12 @@ export function baseTable(ref: NftTableRef): NftTable {
         name: 'postrouting',
         hook: { type: 'nat', hook: 'postrouting', priority: 'srcnat', policy: 'accept' },
         rules: [
-          // Also says no to a packet routed back into its own bridge. A bridged frame never gets to the next rule: br_netfilter
-          // calls this hook without an input device.
-          rule('between networks of ours', 'oifname @bridges return'),
+          // A bridged frame never gets to the next rule: br_netfilter calls this hook without an input device.
+          rule('into a network of ours', 'oifname @bridges goto inward'),
           rule('to the world', 'iifname @masqueraded masquerade'),
         ],
       },
+      ...PORT_CHAINS,
     ],
   };
 }
@@ -106,12 +109,13 @@ export interface NetworkElements {
   readonly masquerade: boolean;
 }
 
-/** Four elements, five when it is masqueraded. */
+/** Five elements, six when it is masqueraded. */
 export function networkElements(table: NftTableRef, network: NetworkElements): Change[] {
   const name = quoteIfname(network.bridge);
   return [
     add(table, { set: 'bridges', key: name }),
     add(table, { set: 'within', key: `${name} . ${name}`, value: network.icc ? 'goto pass' : 'goto isolated' }),
+    add(table, { set: 'same', key: `${name} . ${name}` }),
     add(table, { set: 'leaving', key: name, value: network.internal ? 'drop' : 'goto leave' }),
     add(table, { set: 'entering', key: name, value: network.internal ? 'drop' : 'goto enter' }),
     ...(network.masquerade && !network.internal ? [add(table, { set: 'masqueraded', key: name })] : []),
