@@ -8,9 +8,11 @@ import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { withOptions } from './endpoint-options.ts';
 import { networkAttributes } from './events.ts';
+import { tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
 import { deleteEndpoint, putEndpoint } from './records.ts';
+import { checkNobodys } from './taken.ts';
 
 export async function connect(
   ctx: Context,
@@ -46,7 +48,10 @@ export async function connect(
       await undo.run(ctx.logger);
       return { value: endpoint, plan, warnings: [] };
     }
-    await ctx.executor.make(plan, [putEndpoint(endpoint)]);
+    await ctx.executor.make(plan, [putEndpoint(endpoint)], async () => {
+      undo.defer(() => tellNames(ctx, { before: after, after: sandbox }, facts));
+      await tellNames(ctx, { before: sandbox, after }, facts);
+    });
     ctx.registry.setSandbox(after);
     emitAttachment(ctx, { network, sandbox: after, action: 'connect' });
     return { value: endpoint, plan, warnings: [] };
@@ -74,13 +79,15 @@ async function foreignInterfaces(ctx: Context, sandbox: Sandbox): Promise<string
 
 /**
  * Interfaces of a namespace that is to be adopted.
- * @throws not-found when there is none; invalid for the host's own: endpoints in it would take over the host's routes and settings.
+ * @throws not-found when there is none; invalid for the host's own: endpoints in it would take over the host's routes and settings;
+ * conflict when it is another sandbox's.
  */
 export async function interfacesToAdopt(ctx: Context, source: string): Promise<string[]> {
   const [found, host] = await ctx.kernel.snapshot([source, HOST], ['links']);
   if (found === null || found === undefined) throw notFound(`no network namespace at ${source}`);
   if (found.identity === host?.identity)
     throw invalid(`cannot adopt ${source}: it is the host's own network namespace: attach the sandbox to network host instead`);
+  await checkNobodys(ctx, source, found);
   return found.links.map((link) => link.name);
 }
 
@@ -125,6 +132,7 @@ export async function disconnect(
     warnings.push(error.message);
   }
   ctx.registry.setSandbox(after);
+  await tellNames(ctx, { before: sandbox, after }, facts);
   await releaseEndpoint(ctx, network, endpoint);
   emitAttachment(ctx, { network, sandbox: after, action: 'disconnect' });
   return { value: endpoint, plan, warnings };

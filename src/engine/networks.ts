@@ -11,6 +11,7 @@ import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
 import { droppedWarnings, releasePools, reservePools, routeWarnings } from './network-pools.ts';
 import { networkRemoval } from './plans.ts';
 import { deleteNetwork, putNetwork } from './records.ts';
+import { deviceTaken } from './taken.ts';
 
 /** What is stored beside what the specification says. */
 interface Identity {
@@ -72,7 +73,11 @@ export async function makeNetwork(
       await undo.run(ctx.logger);
       return { value: network, plan, warnings };
     }
-    await ctx.executor.make(plan, [putNetwork(network)]);
+    try {
+      await ctx.executor.make(plan, [putNetwork(network)]);
+    } catch (error) {
+      throw deviceTaken(error, network, plan.changes);
+    }
     ctx.registry.addNetwork(network, plan.changes);
     emit(ctx, network, 'create');
     return { value: network, plan, warnings };

@@ -294,6 +294,28 @@ test('a namespace can be adopted by path and by pid; its own interfaces are left
   assert.deepEqual([...kernel.spaces.get('/run/netns/pod').links.keys()].toSorted(), ['eth0', 'lo']);
 });
 
+test('a namespace is adopted once: the second is refused in words that name the first', async () => {
+  await using bench = await start();
+  const { engine, kernel } = bench;
+  kernel.adopt('/run/netns/pod');
+  await engine.sandboxes.create({ name: 'first', adopt: { path: '/run/netns/pod' } });
+  const own = await engine.sandboxes.create({ name: 'own' });
+  assert.ok(own.value.netns.type === 'own');
+  const before = kernelState(kernel);
+  for (const [path, name] of [
+    ['/run/netns/pod', 'first'],
+    [own.value.netns.path, 'own'],
+  ] as const) {
+    await assert.rejects(engine.sandboxes.create({ name: 'second', adopt: { path } }), {
+      kind: 'conflict',
+      message: `cannot adopt ${path}: it is the network namespace of sandbox ${name}: connect that one to networks, or remove it first`,
+    });
+  }
+  assert.deepEqual(kernelState(kernel), before);
+  await engine.sandboxes.remove('first');
+  await engine.sandboxes.create({ name: 'second', adopt: { path: '/run/netns/pod' } });
+});
+
 test('a running process keeps its sandbox; force kills it; autoRemove ends with it', async () => {
   const world = newWorld();
   const bench = await start({ world });
