@@ -8,7 +8,6 @@ import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { withOptions } from './endpoint-options.ts';
 import { networkAttributes } from './events.ts';
-import { tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
 import { deleteEndpoint, putEndpoint } from './records.ts';
@@ -48,10 +47,7 @@ export async function connect(
       await undo.run(ctx.logger);
       return { value: endpoint, plan, warnings: [] };
     }
-    await ctx.executor.make(plan, [putEndpoint(endpoint)], async () => {
-      undo.defer(() => tellNames(ctx, { before: after, after: sandbox }, facts));
-      await tellNames(ctx, { before: sandbox, after }, facts);
-    });
+    await ctx.executor.make(plan, [putEndpoint(endpoint)]);
     ctx.registry.setSandbox(after);
     emitAttachment(ctx, { network, sandbox: after, action: 'connect' });
     return { value: endpoint, plan, warnings: [] };
@@ -132,7 +128,6 @@ export async function disconnect(
     warnings.push(error.message);
   }
   ctx.registry.setSandbox(after);
-  await tellNames(ctx, { before: sandbox, after }, facts);
   await releaseEndpoint(ctx, network, endpoint);
   emitAttachment(ctx, { network, sandbox: after, action: 'disconnect' });
   return { value: endpoint, plan, warnings };
