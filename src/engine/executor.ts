@@ -1,8 +1,8 @@
 /**
- * Carries out plans. A plan that makes something is journaled while it is applied (docs/adr/0006), rolled back newest first when a
- * change fails, and acknowledged by the one commit that stores the object and deletes the journal row. A plan that unmakes something is decided by
- * the commit that deletes the object and journals the removal; what then fails does not stop the rest. After a crash the journal
- * says what to revert and what to finish, so the kernel and the store agree again whatever the moment was.
+ * Carries out plans. What a plan makes is stored while it is applied, and acknowledged when both are done; when a change fails, the others
+ * are undone newest first, and the rows are deleted (docs/adr/0007). A plan that unmakes something is decided by the commit that deletes
+ * the object and journals the removal; what then fails does not stop the rest. After a crash what is stored is made whole by the first
+ * comparison with the kernel, and the journal says what to finish, so the kernel and the store agree again whatever the moment was.
  */
 import type { Logger } from '../base/clock.ts';
 import { type ErrorData, errorData, errorFrom, MoorError } from '../base/errors.ts';
@@ -37,29 +37,36 @@ export class Executor {
   }
 
   /**
-   * @param writes what to store when the plan has been applied: new rows only.
+   * @param writes what to store with it: new rows only. None: the plan belongs to what is stored already, and is journaled.
+   * @param also what has to work, too, once all changes are made
    * @throws the first change's error, with the changes undone; what could not be undone is named in the message.
    */
-  async make(plan: Plan, writes: readonly Write[]): Promise<void> {
+  async make(plan: Plan, writes: readonly Write[], also: () => Promise<void> = nothing): Promise<void> {
+    if (plan.changes.length === 0) {
+      await this.commit(writes);
+      await also();
+      return;
+    }
     const key = journalKey(newId());
-    let applied: readonly Applied[] | undefined = [];
+    let applied: readonly Applied[] | undefined;
     try {
-      if (plan.changes.length > 0) {
-        // Side by side: what a plan makes carries our mark, so the sweep finds it even if we die before the row is written.
-        const journaled = this.commit([putJournal(key, { type: 'make', ...plan })]);
-        applied = undefined;
-        const [row, made] = await Promise.allSettled([journaled, this.#kernel.apply(plan.changes)]);
-        if (made.status === 'rejected') throw made.reason;
-        applied = made.value;
-        if (row.status === 'rejected') throw row.reason;
-        const failure = failures(plan.changes, applied)[0];
-        if (failure !== undefined) throw errorFrom(failure.error);
-      }
-      await this.commit([...writes, deleteKey(key)]);
+      // Side by side: should we die now, what is stored is made, and what was made and is not stored carries our mark, so it is swept.
+      const making = this.#kernel.apply(plan.changes).then(async (results) => {
+        applied = results;
+        if (failures(plan.changes, results).length === 0) await also();
+        return results;
+      });
+      const storing = this.commit(writes.length > 0 ? writes : [putJournal(key, { type: 'make', ...plan })]);
+      const [made, stored] = await Promise.allSettled([making, storing]);
+      if (made.status === 'rejected') throw made.reason;
+      if (stored.status === 'rejected') throw stored.reason;
+      const failure = failures(plan.changes, made.value)[0];
+      if (failure !== undefined) throw errorFrom(failure.error);
+      if (writes.length === 0) await this.commit([deleteKey(key)]);
     } catch (error) {
       const left = await this.undo(plan.changes, applied);
-      // The object's rows as well: a commit that reported a failure may have reached the disk all the same.
-      for (const one of [key, ...writes.map((write) => write.key)]) this.#spent.add(one);
+      // Also those of a commit that reported a failure: it may have reached the disk all the same.
+      for (const one of writes.length > 0 ? writes.map((write) => write.key) : [key]) this.#spent.add(one);
       await this.#flush();
       throw withLeftovers(error, left);
     }
@@ -157,6 +164,8 @@ export class Executor {
     await this.#flush();
   }
 }
+
+const nothing = async (): Promise<void> => {};
 
 export function failures(changes: readonly Change[], applied: readonly Applied[]): Failure[] {
   return applied.flatMap((result, i) => {

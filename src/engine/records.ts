@@ -17,8 +17,8 @@ const SCHEMA = 1;
 export type SandboxRow = Omit<Sandbox, 'endpoints'>;
 
 /**
- * What an operation was about to do. `make`: the object is acknowledged by the commit that deletes this row, so a row that is
- * found at start is reverted. `unmake`: the object's row is gone already, so the changes are carried through.
+ * What an operation was about to do. `unmake`: the object's row is gone already, so the changes are carried through. `make`: it stores
+ * nothing of its own, and is acknowledged when this row is gone, so one that is found at start is reverted.
  */
 export interface JournalRow {
   readonly type: 'make' | 'unmake';

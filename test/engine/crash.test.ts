@@ -106,8 +106,8 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
       await Promise.race([finished, settled()]);
       const after = acknowledged ? promised(bench) : null;
 
-      // The sweep finds no files: then only the journal knows of some.
-      const next = await start({ world, lists: false });
+      // Files of what was being made are for the sweep; those of what was being removed the journal has to know.
+      const next = await start({ world, lists: name.startsWith('create') });
       try {
         const found = promised(next);
         if (after !== null && name !== 'reset') assert.deepEqual(found, after, `acknowledged, then lost (point ${at})`);
@@ -136,15 +136,14 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
   });
 }
 
-/** The journal row is written side by side with the plan: whatever of the two is first, the kill may come between them. */
-function unwritten(store: Store): Store {
+/** Rows are written side by side with the plan: whatever of the two is first, the kill may come between them. */
+function unwritten(store: Store, armed: () => boolean): Store {
   return {
     get: store.get,
     list: store.list,
     watch: store.watch,
     lease: store.lease,
-    commit: (writes) =>
-      writes.some(({ key, type }) => type === 'put' && key.startsWith('journal/')) ? gone() : store.commit(writes),
+    commit: (writes) => (armed() ? gone() : store.commit(writes)),
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -164,7 +163,7 @@ async function whole({ kernel, store }: World): Promise<unknown> {
 }
 
 for (const [name, operation] of Object.entries(MAKES)) {
-  test(`${name}: killed while its plan is applied and before its journal row is on disk, nothing of it stays`, async () => {
+  test(`${name}: killed while its plan is applied and before its rows are on disk, nothing of it stays`, async () => {
     for (let done = 0, all = Number.POSITIVE_INFINITY; done <= all; done++) {
       const world = newWorld();
       const death = new Death();
@@ -180,7 +179,7 @@ for (const [name, operation] of Object.entries(MAKES)) {
       };
       const between = {
         kernel: (kernel: Kernel): Kernel => ({ ...kernel, apply, [Symbol.asyncDispose]: async () => {} }),
-        store: unwritten,
+        store: (store: Store): Store => unwritten(store, () => armed),
       };
       const bench = await start({ world, between });
       armed = true;
@@ -194,6 +193,36 @@ for (const [name, operation] of Object.entries(MAKES)) {
     }
   });
 }
+
+test('killed between a refusal and the deletion of its rows: what cannot be made is listed, told, and can be removed', async () => {
+  const world = newWorld();
+  let refusing = false;
+  const store = (real: Store): Store => ({
+    get: real.get,
+    list: real.list,
+    watch: real.watch,
+    lease: real.lease,
+    // The rows go with the plan; what would delete them comes too late.
+    commit: (writes) => (refusing && writes.some(({ type }) => type === 'delete') ? gone() : real.commit(writes)),
+    [Symbol.asyncDispose]: async () => {},
+  });
+  const bench = await start({ world, between: { store } });
+  const before = await whole(world);
+  world.kernel.failWhen = (change) => change.kind === 'address';
+  refusing = true;
+  void bench.engine.networks.create({ name: 'new' });
+  await settled();
+  await using next = await start({ world });
+  assert.deepEqual(
+    next.engine.networks.list().map(({ name }) => name),
+    ['bridge', 'host', 'none', 'new'],
+  );
+  assert.match(next.logger.messages('error')[0] ?? '', /^could not restore address 172\.\d+\.0\.1\/16 on .* in network new: /);
+  await next.engine.networks.remove('new');
+  world.kernel.failWhen = undefined;
+  await next[Symbol.asyncDispose]();
+  assert.deepEqual(await whole(world), before);
+});
 
 /** A few turns of the event loop: everything in memory that can go on has gone on. */
 async function settled(): Promise<void> {

@@ -105,6 +105,23 @@ test('what is gone is made again, and what hung off it too', () => {
   assert.equal(repairs[1]?.why, 'its device was made anew: it was deleted');
 });
 
+test('a way out by a device that stays gives way to one by a device that is made anew', () => {
+  const other = { ...route.route, via: parseIp('10.9.0.1'), device: 'eth1' };
+  const states = [space(HOST), inside({ routes: [connected, other] })];
+  const repairs = diff(DESIRED, { states });
+  assert.deepEqual(
+    repairs.map(({ change }) => change),
+    [veth, address, { ...route, op: 'remove', route: other }, route],
+  );
+  assert.equal(repairs[2]?.why, 'it went via 10.9.0.1 on eth1');
+  // One that goes with its device need not be removed.
+  const gone = [space(HOST), inside({ routes: [{ ...other, device: 'eth0' }] })];
+  assert.deepEqual(
+    diff(DESIRED, { states: gone }).map(({ change }) => change),
+    DESIRED,
+  );
+});
+
 test('a namespace that is gone has nothing', () => {
   const wanted: Change[] = [{ kind: 'netns', op: 'add', path: SPACE }, ...DESIRED];
   const changes = diff(wanted, { states: [space(HOST), null] }).map(({ change }) => change);

@@ -6,7 +6,7 @@ import type { Change, Netns } from '../../contracts/change.ts';
 import type { Actual, Repair } from './actual.ts';
 import { missingAddress, missingFdb, missingLink, missingLinkSet, missingNeighbour, missingSysctl } from './links.ts';
 import { missingElement, missingForeignRule, missingTable } from './nft.ts';
-import { missingRoute, missingRule } from './routes.ts';
+import { missingRoute, missingRule, rivalRoutes } from './routes.ts';
 
 export interface DiffOptions {
   /**
@@ -24,7 +24,11 @@ export function missing(desired: readonly Change[], actual: Actual, { unseen }: 
     if (isRemoval(change)) return [];
     const device = deviceOf(change);
     const lost = device === null ? undefined : renewed.get(device);
-    if (lost !== undefined) return [{ change, why: lost }];
+    if (lost !== undefined) {
+      const rivals =
+        change.kind === 'route' ? rivalRoutes(change, actual, (name) => !renewed.has(deviceKey(change.netns, name))) : [];
+      return [...rivals, { change, why: lost }];
+    }
     const repairs = missingOne(change, actual, unseen);
     for (const repair of repairs) {
       for (const name of linksMade(repair.change)) renewed.set(name, `its device was made anew: ${repair.why}`);

@@ -11,16 +11,32 @@ const MAIN = 254;
 const METRIC6 = 1024;
 
 export function missingRoute(change: Of<'route'>, actual: Actual): Repair<Change>[] {
-  const { netns, route } = change;
-  const routes = actual.namespace(netns)?.routes ?? [];
-  const same = routes.filter((one) => slot(one) === slot(route));
-  if (same.some((one) => matches(one, route))) return [];
-  // Another route in the same place (destination, table, metric) keeps ours out, so it goes first. IPv6 has no such places: there
-  // the kernel would add ours as a second next hop.
-  const rivals = same.map((one) => ({ change: { ...change, op: 'remove' as const, route: one }, why: `it went ${where(one)}` }));
+  const same = inPlaceOf(change, actual);
+  if (same.some((one) => matches(one, change.route))) return [];
   const why = same[0] === undefined ? 'it was deleted' : `it went ${where(same[0])}`;
-  return [...rivals, { change, why }];
+  return [...same.map((one) => rival(change, one)), { change, why }];
 }
+
+/**
+ * Of a route whose device is made anew: what stands in its place, on a device that stays.
+ * @param stays whether a device of the route's namespace is not made anew itself, which takes its routes along
+ */
+export const rivalRoutes = (change: Of<'route'>, actual: Actual, stays: (device: string) => boolean): Repair<Change>[] =>
+  inPlaceOf(change, actual)
+    .filter(({ device }) => device === undefined || stays(device))
+    .map((one) => rival(change, one));
+
+const inPlaceOf = ({ netns, route }: Of<'route'>, actual: Actual): Route[] =>
+  (actual.namespace(netns)?.routes ?? []).filter((one) => slot(one) === slot(route));
+
+/**
+ * Another route in the same place (destination, table, metric) keeps ours out, so it goes first. IPv6 has no such places: there
+ * the kernel would add ours as a second next hop.
+ */
+const rival = (change: Of<'route'>, route: Route): Repair<Change> => ({
+  change: { ...change, op: 'remove', route },
+  why: `it went ${where(route)}`,
+});
 
 const slot = (route: Route): string => `${route.destination} ${route.table ?? MAIN} ${metric(route)}`;
 
