@@ -11,6 +11,7 @@ import { Backoff } from './backoff.ts';
 import type { Context, EngineTimes } from './context.ts';
 import { everything, type Scope } from './desired.ts';
 import { failures } from './executor.ts';
+import { tellFollowers } from './follow.ts';
 import { type PassOptions, repairPass, type Repaired, type Unrepaired } from './repair.ts';
 import { orphans } from './sweep.ts';
 
@@ -48,6 +49,10 @@ export class Reconciler {
   /** Events are kept, not acted on, until the first full pass is through, and after `stop`. */
   #open = false;
   #factsSeen: string | null = null;
+
+  /** Of the uplink, bytes; and what it was, as long as not everybody has taken the new one over. */
+  #mtu: number | null = null;
+  #mtuBefore: number | null = null;
 
   constructor(ctx: Context) {
     this.#ctx = ctx;
@@ -101,6 +106,7 @@ export class Reconciler {
   /** Starts to act on what was noticed, and to look at everything from time to time. */
   start(facts: HostFacts): void {
     this.#open = true;
+    this.#mtu = facts.uplinkMtu;
     this.#factsSeen = relevant(facts);
     this.#sweeper = setInterval(() => void this.#background(() => this.#lookAround()), this.#times.sweep).unref();
     this.#schedule(this.#times.settle);
@@ -155,6 +161,7 @@ export class Reconciler {
     const ctx = this.#ctx;
     this.#stale = false;
     await this.#followFacts();
+    this.#noteMtu();
     if (!this.#dirty()) return;
     using _world = await ctx.world.exclusive();
     if (!this.#open) return;
@@ -179,6 +186,7 @@ export class Reconciler {
     for (const id of scope.sandboxes) this.#sandboxes.delete(id);
     const { repaired, failed } = await repairPass(ctx, scope, { ...options, nft });
     this.#tell(repaired, failed);
+    if (everybody !== null) this.#mtuBefore = null;
     // What came in meanwhile is looked at soon; what has to wait, later.
     this.#schedule(Math.max(this.#times.settle, Math.min(...late.filter((delay) => delay > 0), LONGEST_DELAY)));
   }
@@ -188,6 +196,12 @@ export class Reconciler {
     const facts = relevant(await this.#ctx.facts.get());
     if (this.#factsSeen !== null && this.#factsSeen !== facts) this.#all = true;
     this.#factsSeen = facts;
+  }
+
+  #noteMtu(): void {
+    const { uplinkMtu } = this.#ctx.facts.known();
+    if (this.#mtu !== null && this.#mtu !== uplinkMtu) this.#mtuBefore ??= this.#mtu;
+    this.#mtu = uplinkMtu;
   }
 
   /**
@@ -211,6 +225,7 @@ export class Reconciler {
       using _world = await ctx.world.exclusive();
       if (!this.#open) return;
       await this.#followFacts();
+      this.#noteMtu();
       const scope: Scope = { host: true, networks: everything(ctx).networks, sandboxes: [] };
       const seen = await repairPass(ctx, scope, { nft: true, unseen: false });
       this.#tell(seen.repaired, seen.failed);
@@ -242,8 +257,10 @@ export class Reconciler {
     });
   }
 
-  #tell(repaired: readonly Repaired[], failed: readonly Unrepaired[]): void {
-    const { clock, logger, events } = this.#ctx;
+  #tell(all: readonly Repaired[], failed: readonly Unrepaired[]): void {
+    const { clock, logger, events, registry, facts } = this.#ctx;
+    const repaired =
+      this.#mtuBefore === null ? all : tellFollowers(all, this.#mtuBefore, { facts: facts.known(), registry, logger });
     const now = clock.now();
     for (const lines of Map.groupBy(repaired, ({ owner }) => owner).values()) this.#say(lines);
     if (this.#open) {

@@ -278,6 +278,8 @@ test('an uplink with another MTU: networks and endpoints follow', async () => {
   host.routes.push({ destination: '0.0.0.0/0', device: 'eth0' } as (typeof host.routes)[number]);
   await using bench = await start({ world });
   await bench.engine.sandboxes.create({ name: 'ss' });
+  await bench.engine.networks.create({ name: 'n', pools: [{ subnet: '10.9.0.0/24' }] });
+  const from = bench.logger.lines.length;
   for (const mtu of [9000, 1400, 1500]) {
     host.setLink('eth0', { mtu });
     world.kernel.emit({ type: 'link', netns: HOST, name: 'eth0', gone: false });
@@ -286,6 +288,16 @@ test('an uplink with another MTU: networks and endpoints follow', async () => {
       assert.equal(world.kernel.spaces.get(pathOf(bench, 'ss')).link('eth0').state.mtu, mtu);
     });
   }
+  const said = bench.logger.lines.slice(from).map(({ level, message }) => `${level} ${message}`);
+  assert.deepEqual(
+    said,
+    [
+      [9000, 1500],
+      [1400, 9000],
+      [1500, 1400],
+    ].map(([mtu, old]) => `info 2 networks and 1 sandbox follow the uplink eth0: its MTU is ${mtu}, no longer ${old}`),
+  );
+  assert.equal(bench.events.filter(({ action }) => action === 'repair').length, 0);
   // The host's own subnet is not given to a network.
   const made = await bench.engine.networks.create({ name: 'x' });
   assert.equal(made.value.pools[0]?.subnet, '172.18.0.0/16');
