@@ -13,6 +13,7 @@ import { everything, type Scope } from './desired.ts';
 import { failures } from './executor.ts';
 import { tellFollowers } from './follow.ts';
 import { type PassOptions, repairPass, type Repaired, type Unrepaired } from './repair.ts';
+import { subject } from './subject.ts';
 import { orphans } from './sweep.ts';
 
 const TIMES: EngineTimes = { settle: 5, sweep: 60_000 };
@@ -247,14 +248,12 @@ export class Reconciler {
     if (changes.length === 0) return [];
     const ctx = this.#ctx;
     const applied = await ctx.kernel.apply(changes, { keepGoing: true });
-    for (const { change, error } of failures(changes, applied))
-      ctx.logger.error({ change, error }, `could not sweep: ${describe(change)}`);
-    return changes.flatMap((change, i) => {
-      if (applied[i]?.state !== 'changed') return [];
-      const what = describe(change);
-      ctx.logger.warn({ change }, `swept an orphan: ${what}`);
-      return [{ owner: 'host', where: 'the host', what, why: 'nobody owns it' }];
-    });
+    for (const { change, error } of failures(changes, applied)) {
+      ctx.logger.error({ error: error.message }, `could not remove ${subject(change)}, which nobody owns`);
+    }
+    const swept = changes.filter((_, i) => applied[i]?.state === 'changed');
+    if (swept.length > 0) ctx.logger.warn({ count: swept.length }, `removed what nobody owns: ${some(swept.map(subject))}`);
+    return swept.map((change) => ({ owner: 'host', where: 'the host', what: describe(change), why: 'nobody owns it' }));
   }
 
   #tell(all: readonly Repaired[], failed: readonly Unrepaired[]): void {
@@ -307,6 +306,12 @@ export class Reconciler {
     else if (this.#ctx.registry.sandboxes.has(owner as Id)) this.#sandboxes.add(owner as Id);
   }
 }
+
+/** Things that one line of the log names. */
+const NAMED = 8;
+
+const some = (names: readonly string[]): string =>
+  [...names.slice(0, NAMED), ...(names.length > NAMED ? [`${names.length - NAMED} more`] : [])].join(', ');
 
 /** Milliseconds: no dirty owner waits longer than the longest back-off. */
 const LONGEST_DELAY = 60_000;

@@ -173,7 +173,12 @@ test('orphans with our mark are swept, others are left alone', async () => {
   assert.equal(kernel.spaces.byPath.has('/run/netns/foreign'), true);
   assert.deepEqual(kernel.files, new Map());
   assert.deepEqual(Object.keys(kernel.tables.get('inet moor')?.sets['bridges'] ?? {}), ['"moor0"']);
-  assert.equal(second.logger.messages('warn').filter((message) => message.startsWith('swept an orphan')).length, 5);
+  const warnings = second.logger.lines.filter(({ message }) => message.startsWith('removed what nobody owns: '));
+  assert.equal(warnings.length, 1);
+  const [line] = warnings;
+  assert.deepEqual(line?.fields, { count: 5 });
+  assert.match(line?.message ?? '', /(^|, )network namespace \/exec\/netns\/abababababab(, |$)/);
+  assert.doesNotMatch(line?.message ?? '', /[{}]/);
 });
 
 test('what a write that was cut off left beside the files of a sandbox that is there is swept', async () => {
