@@ -8,6 +8,30 @@ export interface Failure {
   readonly message: string;
 }
 
+type Level = 'warn' | 'error';
+
+/** How the daemon's log tells of a failed request; null: as one of many requests. What a user got wrong is no error of ours. */
+const LEVEL = {
+  invalid: null,
+  'not-found': null,
+  conflict: null,
+  forbidden: null,
+  unsupported: null,
+  cancelled: null,
+  // A pool or a bridge is full, we are stopping, something did not answer: worth knowing, and nothing is broken.
+  exhausted: 'warn',
+  unavailable: 'warn',
+  timeout: 'warn',
+  internal: 'error',
+} as const satisfies Record<ErrorKind, Level | null>;
+
+export function levelOf(error: unknown): Level | null {
+  const { kind } = failureOf(error);
+  // The machine's own resources, and not those that a user has been given: a disk, descriptors, memory.
+  if (kind === 'exhausted' && error instanceof MoorError && error.kernel !== undefined) return 'error';
+  return LEVEL[kind];
+}
+
 /** Fastify's codes for requests that never reach a handler. */
 const FRAMEWORK: Readonly<Record<string, Failure>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: { status: 413, kind: 'invalid', message: 'request body too large: at most 1 MiB is accepted' },

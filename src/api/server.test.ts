@@ -83,6 +83,32 @@ test('unknown paths and methods', async () => {
   }
 });
 
+test('the log has what is wrong with the daemon, and not what users get wrong', async () => {
+  const lines: string[] = [];
+  const logger = {
+    ...silentLogger,
+    warn: (_: object, message: string): void => void lines.push(`warn ${message}`),
+    error: (_: object, message: string): void => void lines.push(`error ${message}`),
+  };
+  const logging = createServer({ logger, version: '1.2.3' });
+  logging.get<{ Params: { kind: ErrorKind } }>('/fail/:kind', async ({ params }) => {
+    throw new MoorError(params.kind, `no ${params.kind}`);
+  });
+  logging.get('/full', async () => {
+    throw new MoorError('exhausted', 'no space', { kernel: { operation: 'write', errno: 28, code: 'ENOSPC' } });
+  });
+  for (const kind of Object.keys(HTTP_STATUS)) await logging.inject(`/fail/${kind}`);
+  await logging.inject('/full');
+  await logging.close();
+  assert.deepEqual(lines, [
+    'warn GET /fail/exhausted: no exhausted',
+    'warn GET /fail/unavailable: no unavailable',
+    'warn GET /fail/timeout: no timeout',
+    'error GET /fail/internal: no internal',
+    'error GET /full: no space',
+  ]);
+});
+
 test('kinds of error are statuses; an unexpected error keeps its text and is 500', async () => {
   for (const [kind, status] of Object.entries(HTTP_STATUS)) {
     const { statusCode, body } = await app.inject({ url: `/fail/${kind}` });

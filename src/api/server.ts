@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from '../base/clock.ts';
 import { invalid } from '../base/errors.ts';
-import { failureOf } from './failure.ts';
+import { failureOf, levelOf } from './failure.ts';
 import { toJson } from './json.ts';
 import { type Schema, validate } from './schema.ts';
 import { apiVersionOf, checkVersion, isOlder, MAX_API_VERSION, MIN_API_VERSION, stripVersion, versionText } from './version.ts';
@@ -63,10 +63,11 @@ export function createServer({ logger, version }: ServerOptions): FastifyInstanc
   });
   app.setNotFoundHandler((_, reply) => reply.code(404).send({ message: 'page not found' }));
   app.setErrorHandler((error, request, reply) => {
-    const failure = failureOf(error);
-    if (failure.status >= 500 && failure.kind !== 'unsupported') {
-      const stack = failure.kind === 'internal' && error instanceof Error ? { stack: error.stack } : {};
-      logger.error({ ...stack }, `${request.method} ${request.originalUrl}: ${failure.message}`);
+    const level = levelOf(error);
+    if (level !== null) {
+      const { kind, message } = failureOf(error);
+      const stack = kind === 'internal' && error instanceof Error ? { stack: error.stack } : {};
+      logger[level](stack, `${request.method} ${request.originalUrl}: ${message}`);
     }
     answerFailure(error, request, reply);
   });
