@@ -31,6 +31,8 @@ export interface ResolverClient {
   readonly links: Readonly<Record<string, string>>;
   /** Empty: nothing but own names (internal networks). */
   readonly upstreams: readonly Upstream[];
+  /** The user has set `ndots` above 0: A and AAAA of an unknown name without a dot is empty, and not forwarded, as Docker has it. */
+  readonly ndots?: boolean;
 }
 
 export interface ResolverStatus {

@@ -31,17 +31,22 @@ export class Epoll implements Disposable {
    * @param tag a number below 2^32 that `tag` gives back with the events: descriptors are used again, tags need not be
    */
   add(fd: Fd, events: number, tag: number): void {
-    this.#control(epollH.EPOLL_CTL_ADD, fd, events, tag);
+    this.#fill(fd, events, tag);
+    this.#control(epollH.EPOLL_CTL_ADD, fd);
   }
 
   modify(fd: Fd, events: number, tag: number): void {
-    this.#control(epollH.EPOLL_CTL_MOD, fd, events, tag);
+    this.#fill(fd, events, tag);
+    this.#control(epollH.EPOLL_CTL_MOD, fd);
   }
 
-  #control(op: number, fd: Fd, events: number, tag: number): void {
+  #fill(fd: Fd, events: number, tag: number): void {
     this.#event[0] = events;
     this.#event[DATA_AT] = fd.number;
     this.#event[DATA_AT + 1] = tag;
+  }
+
+  #control(op: number, fd: Fd): void {
     check(libc.epollCtl(this.#fd.number, op, fd.number, new Uint8Array(this.#event.buffer)), () => `epoll_ctl ${fd.what}`);
   }
 

@@ -173,20 +173,6 @@ export function sameName(bytes: Uint8Array, at: number, lower: Uint8Array): bool
   return true;
 }
 
-/** Writes a header over a query's, its counts with it. `code` may be BADVERS: the lower bits go here. */
-export function writeHeader(
-  bytes: Uint8Array,
-  at: number,
-  part: { id: number; flags: number; questions: number; answers: number; additional: number },
-): void {
-  put16(bytes, at, part.id);
-  put16(bytes, at + 2, part.flags);
-  put16(bytes, at + 4, part.questions);
-  put16(bytes, at + 6, part.answers);
-  put16(bytes, at + 8, 0);
-  put16(bytes, at + 10, part.additional);
-}
-
 export function put16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 8;
   bytes[at + 1] = value & 255;
@@ -195,32 +181,6 @@ export function put16(bytes: Uint8Array, at: number, value: number): void {
 export function put32(bytes: Uint8Array, at: number, value: number): void {
   put16(bytes, at, value >>> 16);
   put16(bytes, at + 2, value & 0xffff);
-}
-
-/** An OPT record without options. @param extended the upper 8 of the RCODE's 12 bits @returns offset after it */
-export function writeOpt(
-  bytes: Uint8Array,
-  at: number,
-  { size, extended, flags }: { size: number; extended: number; flags: number },
-): number {
-  bytes[at] = 0;
-  put16(bytes, at + 1, dnsType.OPT);
-  put16(bytes, at + 3, size);
-  bytes[at + 5] = extended;
-  bytes[at + 6] = 0;
-  put16(bytes, at + 7, flags);
-  put16(bytes, at + 9, 0);
-  return at + OPT_SIZE;
-}
-
-/** Head of an answer whose name is the question's (a pointer to byte 12). @returns offset of its data */
-export function writeRecordHead(bytes: Uint8Array, at: number, part: { type: number; ttl: number; length: number }): number {
-  put16(bytes, at, 0xc000 | HEADER);
-  put16(bytes, at + 2, part.type);
-  put16(bytes, at + 4, CLASS_IN);
-  put32(bytes, at + 6, part.ttl);
-  put16(bytes, at + 10, part.length);
-  return at + 12;
 }
 
 /** One resource record of `records`. */

@@ -1,0 +1,157 @@
+/** Names and addresses of endpoints by network. Finding allocates nothing; adding and removing take the same time at any size. */
+import type { Id } from '../base/ids.ts';
+import { familyOf, ipBytes } from '../base/ip.ts';
+import type { NameRecord } from '../contracts/resolver.ts';
+import { sameName, wireName } from '../wire/dns.ts';
+
+interface Member<T> {
+  readonly address: T;
+  at: number;
+}
+
+/** Addresses of one name and family, and whose turn it is to be the first. */
+export class AddressList<T> {
+  readonly members: Member<T>[] = [];
+  /** A number that grows with each answer. Families have one each: clients ask for A and AAAA in turns. */
+  turn = 0;
+
+  add(address: T): () => void {
+    const member = { address, at: this.members.length };
+    this.members.push(member);
+    return () => {
+      const last = this.members.pop();
+      if (last === undefined || last === member) return;
+      last.at = member.at;
+      this.members[member.at] = last;
+    };
+  }
+}
+
+/** One name of a network; several endpoints may have it. */
+export class Name {
+  /** Labels in lower case. */
+  readonly lower: Uint8Array;
+  readonly hash: number;
+  /** Another name with the same hash. */
+  next: Name | undefined = undefined;
+  readonly v4 = new AddressList<number>();
+  readonly v6 = new AddressList<Uint8Array>();
+  /** Endpoints that have it, with or without addresses. */
+  holders = 0;
+
+  constructor(lower: Uint8Array, hash: number) {
+    this.lower = lower;
+    this.hash = hash;
+  }
+}
+
+/** Where a name's labels lie, in any case and without the root's. One that is used again costs nothing. */
+export interface Labels {
+  bytes: Uint8Array;
+  at: number;
+  /** bytes */
+  length: number;
+}
+
+interface Entry {
+  readonly zone: Zone;
+  readonly undo: readonly (() => void)[];
+}
+
+export class Zone {
+  readonly id: Id;
+  readonly #names = new Map<number, Name>();
+  /** The first name by address. */
+  readonly addresses = new Map<string, NameRecord>();
+  /** Endpoints and clients: who is interested in it. */
+  users = 0;
+
+  constructor(id: Id) {
+    this.id = id;
+  }
+
+  find(hash: number, labels: Labels): Name | undefined {
+    for (let name = this.#names.get(hash); name !== undefined; name = name.next) {
+      if (name.lower.length === labels.length && sameName(labels.bytes, labels.at, name.lower)) return name;
+    }
+    return undefined;
+  }
+
+  hold(lower: Uint8Array, hash: number): Name {
+    const known = this.find(hash, { bytes: lower, at: 0, length: lower.length });
+    const name = known ?? new Name(lower, hash);
+    if (known === undefined) {
+      name.next = this.#names.get(hash);
+      this.#names.set(hash, name);
+    }
+    name.holders++;
+    return name;
+  }
+
+  release(name: Name): void {
+    if (--name.holders > 0) return;
+    const first = this.#names.get(name.hash);
+    if (first === name) {
+      if (name.next === undefined) this.#names.delete(name.hash);
+      else this.#names.set(name.hash, name.next);
+      return;
+    }
+    for (let before = first; before !== undefined; before = before.next) if (before.next === name) before.next = name.next;
+  }
+}
+
+export class Zones {
+  readonly #zones = new Map<Id, Zone>();
+  readonly #entries = new Map<Id, Entry>();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The zone of a network, until it is released as often as it was taken. */
+  take(network: Id): Zone {
+    let zone = this.#zones.get(network);
+    if (zone === undefined) this.#zones.set(network, (zone = new Zone(network)));
+    zone.users++;
+    return zone;
+  }
+
+  release(zone: Zone): void {
+    if (--zone.users === 0) this.#zones.delete(zone.id);
+  }
+
+  put(record: NameRecord): void {
+    this.remove(record.endpoint);
+    const zone = this.take(record.network);
+    const undo: (() => void)[] = [];
+    const seen = new Set<string>();
+    for (const text of record.names) {
+      const wire = wireName(text);
+      const key = text.toLowerCase();
+      if (wire === null || seen.has(key)) continue;
+      seen.add(key);
+      const name = zone.hold(wire.lower, wire.hash);
+      undo.push(() => zone.release(name));
+      for (const address of record.addresses) {
+        const bytes = ipBytes(address);
+        undo.push(familyOf(address) === 4 ? name.v4.add(new DataView(bytes.buffer).getUint32(0)) : name.v6.add(bytes));
+      }
+    }
+    for (const address of record.addresses) {
+      zone.addresses.set(address, record);
+      undo.push(() => {
+        // It may be somebody else's by now.
+        if (zone.addresses.get(address) === record) zone.addresses.delete(address);
+      });
+    }
+    this.#entries.set(record.endpoint, { zone, undo });
+  }
+
+  remove(endpoint: Id): void {
+    const entry = this.#entries.get(endpoint);
+    if (entry === undefined) return;
+    this.#entries.delete(endpoint);
+    for (const undo of entry.undo) undo();
+    this.release(entry.zone);
+  }
+}
