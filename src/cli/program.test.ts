@@ -307,6 +307,28 @@ describe('run', () => {
     assert.deepEqual([requests.length, started, entered], [1, [], []]);
   });
 
+  it('exec --dry-run says in words where the command would run; in JSON when asked', async () => {
+    const enter = { id: ID, name: 'web', hostname: 'h', netns: '/run/n', files: { '/etc/hosts': '/run/f/hosts' } };
+    const byName: Answers = { 'GET /moor/sandboxes/web/enter': [200, enter] };
+    const { out, started, entered } = await moor(['exec', '--dry-run', 'web', '--', 'sh', '-c', "echo 'x'"], { answers: byName });
+    assert.equal(
+      out,
+      [
+        '# run in sandbox web, with mounts and a host name that only the command sees',
+        'mount --bind /run/f/hosts /etc/hosts',
+        'hostname h',
+        "nsenter --net=/run/n sh -c 'echo '\\''x'\\'''",
+        '',
+      ].join('\n'),
+    );
+    assert.deepEqual([started, entered], [[], []]);
+    const json = await moor('--json exec --dry-run web -- true', { answers: byName });
+    assert.deepEqual((JSON.parse(json.out) as { readonly command: unknown }).command, ['true']);
+    const host: Answers = { 'GET /moor/sandboxes/web/enter': [200, { ...enter, netns: null, files: {} }] };
+    const plain = await moor('exec --dry-run web -- true', { answers: host });
+    assert.equal(plain.out, "# run in sandbox web, which has the host's own network\ntrue\n");
+  });
+
   it('exec enters and becomes the command', async () => {
     const byName: Answers = { 'GET /moor/sandboxes/web/enter': answers[`GET /moor/sandboxes/${ID}/enter`] ?? [404, ''] };
     for (const line of ['exec web -- ip -br a', 'exec web ip -br a', 'exec -it web ip -br a']) {

@@ -1,8 +1,27 @@
 import { invalid } from '../../../base/errors.ts';
+import type { PlanText } from '../../api.ts';
 import { defineCommand, flag, list, text } from '../../command.ts';
-import { writeJson } from '../../output/report.ts';
+import { renderPlan, writeJson } from '../../output/report.ts';
+import type { SandboxView } from '../../ports.ts';
 import { commandLine } from './run.ts';
 import { viewOf } from './view.ts';
+
+/** Nothing of the host's kernel state is changed by entering; what can be shown is where the command would run. */
+function entering(sandbox: string, view: SandboxView | null, command: readonly string[]): PlanText {
+  const line = command.map(quoted).join(' ');
+  if (view === null) return { title: `run in sandbox ${sandbox}, which has the host's own network`, text: [line] };
+  return {
+    title: `run in sandbox ${sandbox}, with mounts and a host name that only the command sees`,
+    text: [
+      ...view.files.map(({ source, target }) => `mount --bind ${source} ${target}`),
+      ...(view.hostname === undefined ? [] : [`hostname ${view.hostname}`]),
+      `nsenter --net=${view.netns} ${line}`,
+    ],
+  };
+}
+
+/** A word as a shell takes it. */
+const quoted = (word: string): string => (/^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 export const exec = defineCommand({
   name: 'exec',
@@ -30,8 +49,9 @@ export const exec = defineCommand({
     if (program === undefined) throw invalid("'moor exec' requires a command");
     const view = await viewOf(context, sandbox);
     if (context.dryRun) {
-      // Nothing of the host's kernel state is changed by entering; what can be shown is where the command would run.
-      writeJson(context, { view, command: [program, ...args] });
+      const command = [program, ...args];
+      if (context.json) writeJson(context, { view, command });
+      else context.terminal.out.write(renderPlan(context, entering(sandbox, view, command)));
       return 0;
     }
     const line = commandLine(context, [program, ...args], options);
