@@ -5,7 +5,7 @@
 #   PATH=$PWD/.cache/peers/usr/bin:$PWD/.cache/peers/usr/sbin:$PATH
 #   LD_LIBRARY_PATH=$PWD/.cache/peers/usr/lib/x86_64-linux-gnu:$PWD/.cache/peers/lib/x86_64-linux-gnu
 #   PYTHONPATH=$PWD/.cache/peers/usr/lib/python3/dist-packages:$PWD/.cache/peers/usr/lib/python3.11 /usr/bin/python3 .cache/peers/usr/bin/docker-compose
-#   usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc   usr/lib/cni/bridge   usr/lib/podman/netavark
+#   usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc   usr/lib/cni/bridge   usr/lib/podman/netavark   usr/bin/etcd
 set -eu
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 peers=$root/.cache/peers
@@ -17,6 +17,8 @@ packages="$packages docker-compose python3-docker python3-attr python3-cached-pr
   python3-charset-normalizer python3-distro python3-distutils python3-dockerpty python3-docopt python3-dotenv python3-idna
   python3-jsonschema python3-lib2to3 python3-packaging python3-pkg-resources python3-pyrsistent python3-requests python3-six
   python3-texttable python3-urllib3 python3-websocket python3-yaml"
+# The cluster store. Installed, it would be started as a service of the machine.
+packages="$packages etcd-server"
 
 if [ "$(cat "$peers/stamp" 2>/dev/null)" = "$packages" ]; then exit 0; fi
 
@@ -43,13 +45,14 @@ cd "$root"
 rm -rf "$fresh/deb" "$fresh/usr/share"
 
 export LD_LIBRARY_PATH="$fresh/usr/lib/x86_64-linux-gnu:$fresh/lib/x86_64-linux-gnu"
-for program in usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc usr/sbin/docker-proxy usr/lib/podman/netavark usr/lib/podman/aardvark-dns; do
+for program in usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc usr/sbin/docker-proxy usr/lib/podman/netavark usr/lib/podman/aardvark-dns usr/bin/etcd; do
   [ -x "$fresh/$program" ] || { echo "peers: $program is not in the packages" >&2; exit 1; }
 done
 "$fresh/usr/bin/docker" --version
 "$fresh/usr/sbin/dockerd" --version
 "$fresh/usr/sbin/runc" --version | head -n 1
 "$fresh/usr/lib/podman/netavark" --version
+"$fresh/usr/bin/etcd" --version | head -n 1
 [ -x "$fresh/usr/lib/cni/bridge" ]
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$fresh/usr/lib/python3/dist-packages:$fresh/usr/lib/python3.11" \
   /usr/bin/python3 "$fresh/usr/bin/docker-compose" --version

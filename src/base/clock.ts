@@ -1,4 +1,5 @@
 /** Ports for time and logging, so that nothing below `main` reads the real ones by itself. */
+import { uptime } from 'node:os';
 
 export interface Clock {
   /** Wall-clock time in milliseconds since the Unix epoch. */
@@ -6,6 +7,15 @@ export interface Clock {
 }
 
 export const systemClock: Clock = { now: () => Date.now() };
+
+/** Time that passes evenly, whatever the wall clock is set to: for leases and time-outs. */
+export interface SteadyClock {
+  /** Milliseconds since some fixed moment. */
+  readonly elapsed: () => number;
+}
+
+/** Since the machine started, in steps of 10 ms. Unlike `performance.now()` it goes on while the machine sleeps (proc_uptime(5)). */
+export const bootClock: SteadyClock = { elapsed: () => uptime() * 1000 };
 
 /** Structured fields of one log line. */
 export type LogFields = Readonly<Record<string, unknown>>;

@@ -3,7 +3,7 @@
  * revision that it has seen, so a slow one costs nothing: it is told `compacted` when the history has moved past it.
  */
 import { MoorError } from '../base/errors.ts';
-import type { Revision, StoreEvent } from '../contracts/store.ts';
+import { CompactedError, type Revision, type StoreEvent } from '../contracts/store.ts';
 
 /** Changes kept by default. With values of 1 to 2 KB this is about 2 MB. */
 export const HISTORY_CHANGES = 1024;
@@ -62,10 +62,7 @@ export class Feed {
     let seen = from;
     while (!signal.aborted) {
       if (seen < this.#floor) {
-        throw new MoorError(
-          'unavailable',
-          `cannot watch ${prefix} from revision ${seen}: compacted up to ${this.#floor}, list again`,
-        );
+        throw new CompactedError(`cannot watch ${prefix} from revision ${seen}: compacted up to ${this.#floor}, list again`);
       }
       const events = this.#after(seen, prefix);
       seen = Math.max(seen, this.#latest);

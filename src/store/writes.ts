@@ -13,9 +13,12 @@ const PREFIX = /^[!-~]*$/;
 
 const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);
 
+/** Whether `checkKey` lets it pass: for keys that others have made. */
+export const isKey = (key: string): boolean => key.length <= KEY_MAX && KEY.test(key);
+
 /** @throws invalid unless the key is a path of printable ASCII segments without a leading or trailing slash. */
 export function checkKey(key: string): void {
-  if (key.length > KEY_MAX || !KEY.test(key)) {
+  if (!isKey(key)) {
     throw invalid(`invalid store key ${JSON.stringify(shown(key))}: printable ASCII segments parted by '/', at most ${KEY_MAX}`);
   }
 }

@@ -12,10 +12,14 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly store: Store;
   /** Makes `watch` from before this call impossible (etcd: compaction; in process: more changes than are kept). */
   readonly compact: () => Promise<void>;
+  /** The same state as another process sees it; only stores on a server have that. Disposed by the test. */
+  readonly another?: () => Promise<Store>;
 }
 
 export interface StoreSuite {
   readonly name: string;
+  /** Why it cannot be run here. */
+  readonly skip?: string | false;
   readonly open: () => Promise<StoreUnderTest>;
 }
 
@@ -71,7 +75,7 @@ const plain = (events: readonly StoreEvent[]): readonly (readonly [string, strin
 /** Registers the suite's tests with node:test. */
 export function storeConformance(suite: StoreSuite): void {
   const check = (title: string, body: (under: StoreUnderTest) => Promise<void>): void =>
-    void test(`${suite.name}: ${title}`, async () => {
+    void test(`${suite.name}: ${title}`, { skip: suite.skip ?? false }, async () => {
       await using under = await suite.open();
       await body(under);
     });

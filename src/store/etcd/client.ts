@@ -1,0 +1,99 @@
+/** Calls to a cluster of etcd servers: bounded in time, tried again where that is safe, with a valid token. */
+import type { SteadyClock } from '../../base/clock.ts';
+import type { Rpc } from './api.ts';
+import type { Auth } from './auth.ts';
+import { isPassing, isTokenStale, isUndone, storeFault } from './faults.ts';
+import { GRPC, RpcError } from './grpc.ts';
+import { pause } from './pause.ts';
+import type { CallHeaders, Session } from './session.ts';
+import type { Sessions } from './sessions.ts';
+
+export interface ClientOptions {
+  readonly sessions: Sessions;
+  readonly auth: Auth;
+  readonly clock: SteadyClock;
+  /** Milliseconds for a call with all its tries. */
+  readonly timeoutMs: number;
+}
+
+export interface CallOptions {
+  /** What the call does, in words: `read network/a`. */
+  readonly action: string;
+  /** Done twice it is as done once. Otherwise it is tried again only when nothing was done. */
+  readonly repeatable: boolean;
+  /** Less time than usual, in milliseconds. */
+  readonly timeoutMs?: number;
+}
+
+/** Between two tries of a call whose server answered with a passing fault, such as having no leader. */
+const RETRY_MS = 100;
+/** Share of the time that one try gets when the call may be tried again elsewhere. */
+const TRY_SHARE = 0.4;
+
+/** A call on its way has no signal: it ends by itself, in time. */
+const NEVER = new AbortController().signal;
+
+export class Client {
+  readonly #options: ClientOptions;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @throws MoorError unavailable (no server, or none with a leader), timeout, forbidden, invalid, exhausted. After `timeout` and
+   * `unavailable` what is not repeatable may still have been done.
+   */
+  async call<Request, Response>(rpc: Rpc<Request, Response>, request: Request, options: CallOptions): Promise<Response> {
+    const { action, repeatable } = options;
+    const timeoutMs = Math.min(options.timeoutMs ?? Number.POSITIVE_INFINITY, this.#options.timeoutMs);
+    try {
+      return rpc.response.decode(await this.#tries(rpc.path, rpc.request.encode(request), { repeatable, timeoutMs }));
+    } catch (error) {
+      throw storeFault(action, error);
+    }
+  }
+
+  /** A connection, and headers with a token for it: for calls that stay open. @throws RpcError */
+  async connect(signal: AbortSignal): Promise<{ readonly session: Session; readonly headers: CallHeaders }> {
+    const session = await this.#options.sessions.get(Number.POSITIVE_INFINITY, signal);
+    return { session, headers: await this.#options.auth.headers(session, this.#options.timeoutMs) };
+  }
+
+  /** An open call was refused for its token. @returns whether another try makes sense */
+  refused(headers: CallHeaders): boolean {
+    return this.#options.auth.refused(headers);
+  }
+
+  async #tries(
+    path: string,
+    message: Buffer,
+    limits: { readonly repeatable: boolean; readonly timeoutMs: number },
+  ): Promise<Buffer> {
+    const { sessions, auth, clock } = this.#options;
+    const until = clock.elapsed() + limits.timeoutMs;
+    let renewed = false;
+    for (;;) {
+      const session = await sessions.get(until, NEVER);
+      const begun = clock.elapsed();
+      const share = limits.repeatable ? Math.min(until - begun, limits.timeoutMs * TRY_SHARE) : until - begun;
+      let headers: CallHeaders = {};
+      try {
+        headers = await auth.headers(session, share);
+        return await session.unary(path, message, { headers, timeoutMs: share });
+      } catch (error) {
+        if (isTokenStale(error) && !renewed && auth.refused(headers)) {
+          renewed = true;
+          continue;
+        }
+        // Not a word since the call was made, about this or anything else: it is not slow, it is gone.
+        if (isTimeout(error) && session.heardAt < begun) session.destroy('no answer');
+        const again = isPassing(error) && (limits.repeatable || isUndone(error));
+        if (!again || clock.elapsed() + RETRY_MS >= until) throw error;
+        if (session.usable) await pause(RETRY_MS, NEVER);
+      }
+    }
+  }
+}
+
+const isTimeout = (error: unknown): boolean => error instanceof RpcError && error.code === GRPC.DEADLINE_EXCEEDED;

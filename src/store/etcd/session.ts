@@ -1,0 +1,270 @@
+/**
+ * One connection to one server, and gRPC calls over it. It is never mended: who notices that it is of no use opens another, so that
+ * nothing waits for a reconnection that somebody else decides about.
+ */
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import type { SteadyClock } from '../../base/clock.ts';
+import { frame, GRPC, outcome, RpcError, Unframer } from './grpc.ts';
+
+export interface Endpoint {
+  /** Name or address; IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** PEM texts. `ca` alone checks the server; `cert` and `key` show who we are. */
+export interface TlsText {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export interface SessionOptions {
+  readonly tls: TlsText | null;
+  readonly clock: SteadyClock;
+  /** Milliseconds for the connection, the handshake and the server's first words. */
+  readonly timeoutMs: number;
+}
+
+export interface CallHeaders {
+  readonly [name: string]: string;
+}
+
+export interface Listener {
+  readonly message: (message: Buffer) => void;
+  /** Once, last. null: the server has ended the call well. */
+  readonly end: (error: RpcError | null) => void;
+}
+
+/** Bytes on the way before the other side has to say that it has read them. The default of 64 KiB makes long listings slow. */
+const WINDOW_BYTES = 1 << 20;
+
+export const endpointName = ({ host, port }: Endpoint): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+export class Session {
+  readonly name: string;
+  /** When somebody last asked for a sign of life, on the steady clock. */
+  askedAt = 0;
+  readonly #http2: ClientHttp2Session;
+  readonly #clock: SteadyClock;
+  #heardAt: number;
+  #going = false;
+  /** Why it is of no use any more. */
+  #reason: string | null = null;
+
+  private constructor(name: string, http2: ClientHttp2Session, clock: SteadyClock) {
+    this.name = name;
+    this.#http2 = http2;
+    this.#clock = clock;
+    this.#heardAt = clock.elapsed();
+    http2.on('error', (error) => (this.#reason ??= describe(error)));
+    http2.on('goaway', () => (this.#going = true));
+    http2.on('close', () => (this.#reason ??= 'the connection was closed'));
+  }
+
+  /** @throws RpcError, not reached, when the server does not answer in time. A stopped process is reachable by TCP: its settings are awaited. */
+  static open(endpoint: Endpoint, options: SessionOptions, signal: AbortSignal): Promise<Session> {
+    const name = endpointName(endpoint);
+    const { tls, clock, timeoutMs } = options;
+    const http2 = connect(`${tls ? 'https' : 'http'}://${name}`, {
+      ...(tls ? { ca: tls.ca, cert: tls.cert, key: tls.key, ALPNProtocols: ['h2'], minVersion: 'TLSv1.2' } : {}),
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+    });
+    return new Promise((resolve, reject) => {
+      const fail = (text: string): void => {
+        settle();
+        // A late error of the dying connection has nobody else to listen.
+        http2.on('error', () => {});
+        http2.destroy();
+        reject(new RpcError(GRPC.UNAVAILABLE, `${name}: ${text}`, false));
+      };
+      const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
+      const aborted = (): void => fail('given up');
+      const failed = (error: Error): void => fail(describe(error));
+      const closed = (): void => fail('the connection was closed');
+      const settle = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', aborted);
+        http2.off('error', failed);
+        http2.off('close', closed);
+      };
+      http2.once('error', failed);
+      http2.once('close', closed);
+      signal.addEventListener('abort', aborted, { once: true });
+      if (signal.aborted) return aborted();
+      http2.once('remoteSettings', () => {
+        settle();
+        http2.setLocalWindowSize(WINDOW_BYTES);
+        resolve(new Session(name, http2, clock));
+      });
+    });
+  }
+
+  /** Whether new calls may be made on it. */
+  get usable(): boolean {
+    return !this.#going && this.#reason === null && !this.#http2.closed && !this.#http2.destroyed;
+  }
+
+  /** Why it is of no use any more. */
+  get reason(): string {
+    return this.#reason ?? 'the server is going away';
+  }
+
+  /** When the server last said anything, on the steady clock. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
+  /** @returns the answer to one message. @throws RpcError */
+  unary(
+    path: string,
+    message: Uint8Array,
+    options: { readonly headers: CallHeaders; readonly timeoutMs: number },
+  ): Promise<Buffer> {
+    const { headers, timeoutMs } = options;
+    return new Promise((resolve, reject) => {
+      let answer: Buffer | null = null;
+      const call = this.start(
+        path,
+        { ...headers, 'grpc-timeout': `${Math.max(1, Math.round(timeoutMs))}m` },
+        {
+          message: (given) => (answer = given),
+          end: (error) => {
+            clearTimeout(timer);
+            if (error) reject(error);
+            else if (answer) resolve(answer);
+            else reject(new RpcError(GRPC.INTERNAL, `${this.name}: an answer without content`, true));
+          },
+        },
+      );
+      const timer = setTimeout(
+        () => call.fail(new RpcError(GRPC.DEADLINE_EXCEEDED, `${this.name}: no answer within ${Math.round(timeoutMs)} ms`, true)),
+        timeoutMs,
+      );
+      call.send(message);
+      call.finish();
+    });
+  }
+
+  /** Begins a call. What goes wrong is told to the listener, never before this returns. */
+  start(path: string, headers: CallHeaders, listener: Listener): Call {
+    const heard = (): void => void (this.#heardAt = this.#clock.elapsed());
+    if (!this.usable)
+      return new Call(null, { name: this.name, reason: () => this.#reason ?? 'the server is going away', heard, listener });
+    const stream = this.#http2.request(
+      {
+        ':method': 'POST',
+        ':path': path,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+        'user-agent': 'moorline',
+        ...headers,
+      },
+      { endStream: false },
+    );
+    return new Call(stream, { name: this.name, reason: () => this.#reason, heard, listener });
+  }
+
+  /** Ends every call on it at once. */
+  destroy(reason: string): void {
+    this.#reason ??= reason;
+    this.#http2.destroy();
+  }
+}
+
+interface CallOptions {
+  readonly name: string;
+  /** Why the connection has ended, once it has. */
+  readonly reason: () => string | null;
+  readonly heard: () => void;
+  readonly listener: Listener;
+}
+
+export class Call {
+  readonly #stream: ClientHttp2Stream | null;
+  readonly #options: CallOptions;
+  readonly #unframer = new Unframer();
+  #outcome: RpcError | 'ok' | null = null;
+  #ended = false;
+
+  /** @param stream null: the connection was gone before the call */
+  constructor(stream: ClientHttp2Stream | null, options: CallOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    if (!stream) {
+      queueMicrotask(() => this.#end(this.#unavailable(options.reason() ?? 'the connection is closed', false)));
+      return;
+    }
+    let failure: string | null = null;
+    stream.on('response', (headers) => {
+      options.heard();
+      const status = headers[':status'];
+      this.#outcome = outcome(headers) ?? (status === 200 ? null : this.#unavailable(`HTTP status ${status}`, true));
+    });
+    stream.on('trailers', (headers) => (this.#outcome ??= outcome(headers)));
+    stream.on('data', (piece: Buffer) => this.#take(piece));
+    // The server is done; it may wait for us to be done too.
+    stream.on('end', () => stream.close(constants.NGHTTP2_NO_ERROR));
+    stream.on('error', (error) => (failure = describe(error)));
+    stream.on('close', () => {
+      if (this.#outcome === 'ok') this.#end(this.#unframer.partial ? this.#unavailable('an answer that is cut', true) : null);
+      else if (this.#outcome) this.#end(this.#outcome);
+      else {
+        const refused = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM;
+        this.#end(this.#unavailable(options.reason() ?? failure ?? 'the call was cut off', !refused));
+      }
+    });
+  }
+
+  send(message: Uint8Array): void {
+    if (this.#stream?.writable) this.#stream.write(frame(message));
+  }
+
+  /** We have nothing more to say. */
+  finish(): void {
+    this.#stream?.end();
+  }
+
+  /** Stops reading: the server is told to wait once its window is full. */
+  pause(): void {
+    this.#stream?.pause();
+  }
+
+  resume(): void {
+    this.#stream?.resume();
+  }
+
+  /** Gives the call up, with this for the listener. */
+  fail(error: RpcError): void {
+    this.#end(error);
+  }
+
+  #take(piece: Buffer): void {
+    this.#options.heard();
+    if (this.#ended) return;
+    try {
+      for (const message of this.#unframer.push(piece)) this.#options.listener.message(message);
+    } catch (error) {
+      this.#end(
+        error instanceof RpcError ? error : new RpcError(GRPC.INTERNAL, `${this.#options.name}: ${describe(error)}`, true),
+      );
+    }
+  }
+
+  #end(error: RpcError | null): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#options.listener.end(error);
+  }
+
+  #unavailable(text: string, reached: boolean): RpcError {
+    return new RpcError(GRPC.UNAVAILABLE, `${this.#options.name}: ${text}`, reached);
+  }
+}
+
+/** The words of Node's errors; an AggregateError (a name with several addresses) has none of its own. */
+function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0]);
+  return error instanceof Error ? error.message : String(error);
+}
