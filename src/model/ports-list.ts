@@ -59,41 +59,65 @@ function join(a: PortSpec, b: PortSpec): PortSpec | null {
   return { ...a, containerPorts, hostPorts: { from: a.hostPorts.from, to: b.hostPorts.to } };
 }
 
-/** What a request to unpublish says of one that publishes: `80/tcp` stands for whatever host ports lead there. */
+/** What a request to unpublish can be about. */
 type Published = PortSpec | PortBinding;
 
 /**
- * Takes ports away, also out of the middle of a range. A host address or host ports that `selection` does not name are not asked for.
- * @returns what is left of `from`; the same value when nothing was selected
+ * Parts ports in those that a selection is about and the rest, also in the middle of a range. `80/tcp` stands for whatever host ports lead
+ * there, a host address or host ports that are not named are not asked for.
  */
-export function without<T extends Published>(from: T, selection: PortSpec): readonly T[] {
-  if (from.protocol !== selection.protocol) return [from];
-  if (selection.hostAddress !== null && selection.hostAddress !== from.hostAddress) return [from];
+export function part<T extends Published>(
+  from: T,
+  selection: PortSpec,
+): { readonly taken: readonly T[]; readonly left: readonly T[] } {
+  const none = { taken: [], left: [from] };
+  if (from.protocol !== selection.protocol) return none;
+  if (selection.hostAddress !== null && selection.hostAddress !== from.hostAddress) return none;
   const { containerPorts, hostPorts } = from;
-  const whole = hostPorts === null || portCount(hostPorts) !== portCount(containerPorts);
-  let cut: PortRange | null = overlap(containerPorts, selection.containerPorts);
-  if (cut !== null && selection.hostPorts !== null) {
-    if (whole) return sameRange(hostPorts, selection.hostPorts) ? [] : [from];
-    const shift = containerPorts.from - hostPorts.from;
-    cut = overlap(cut, { from: selection.hostPorts.from + shift, to: selection.hostPorts.to + shift });
+  const all = overlap(containerPorts, selection.containerPorts);
+  if (all === null) return none;
+  if (hostPorts === null) return selection.hostPorts === null ? cut(from, all) : none;
+  if (portCount(hostPorts) !== portCount(containerPorts)) {
+    // One container port on the first free one of several: there is no part of it.
+    return selection.hostPorts === null || sameRange(hostPorts, selection.hostPorts) ? { taken: [from], left: [] } : none;
   }
-  if (cut === null) return [from];
-  // One container port on the first free one of several: there is no part of it.
-  if (whole && hostPorts !== null) return [];
-  const part = (ports: PortRange): T[] => {
+  if (selection.hostPorts === null) return cut(from, all);
+  const shift = containerPorts.from - hostPorts.from;
+  const some = overlap(all, { from: selection.hostPorts.from + shift, to: selection.hostPorts.to + shift });
+  return some === null ? none : cut(from, some);
+}
+
+function cut<T extends Published>(from: T, some: PortRange): { readonly taken: readonly T[]; readonly left: readonly T[] } {
+  const { containerPorts, hostPorts } = from;
+  const piece = (ports: PortRange): T[] => {
     if (ports.from > ports.to) return [];
     if (hostPorts === null) return [{ ...from, containerPorts: ports }];
     const shift = hostPorts.from - containerPorts.from;
     return [{ ...from, containerPorts: ports, hostPorts: { from: ports.from + shift, to: ports.to + shift } }];
   };
-  return [...part({ from: containerPorts.from, to: cut.from - 1 }), ...part({ from: cut.to + 1, to: containerPorts.to })];
+  const left = [
+    ...piece({ from: containerPorts.from, to: some.from - 1 }),
+    ...piece({ from: some.to + 1, to: containerPorts.to }),
+  ];
+  return { taken: piece(some), left };
+}
+
+/** The same for lists: what any of the selections is about is taken. */
+export function partAll<T extends Published>(
+  list: readonly T[],
+  selections: readonly PortSpec[],
+): { readonly taken: T[]; readonly left: T[] } {
+  const taken: T[] = [];
+  let left = [...list];
+  for (const selection of selections) {
+    const parts = left.map((one) => part(one, selection));
+    taken.push(...parts.flatMap((one) => one.taken));
+    left = parts.flatMap((one) => one.left);
+  }
+  return { taken, left };
 }
 
 function overlap(a: PortRange, b: PortRange): PortRange | null {
   const [from, to] = [Math.max(a.from, b.from), Math.min(a.to, b.to)];
   return from <= to ? { from, to } : null;
 }
-
-/** @returns what is left when all of `selections` are taken away */
-export const withoutAll = <T extends Published>(list: readonly T[], selections: readonly PortSpec[]): T[] =>
-  selections.reduce<T[]>((left, selection) => left.flatMap((one) => without(one, selection)), [...list]);

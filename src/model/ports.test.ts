@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { formatIp, type IpAddress } from '../base/ip.ts';
-import { coalesce, withoutAll } from './ports-list.ts';
+import { coalesce, partAll } from './ports-list.ts';
 import { parseBinding, parseContainerPorts, parsePortSpec, portCount } from './ports-parse.ts';
 import { bindingText, specText } from './ports-text.ts';
 import type { PortProtocol, PortRange, PortSpec } from './ports.ts';
@@ -197,10 +197,10 @@ describe('taking away', () => {
           return port >= containerPorts.from && port <= containerPorts.to;
         };
         assert.deepEqual(
-          pairs(withoutAll([value], [selection])),
+          pairs(partAll([value], [selection]).left),
           pairs([value]).filter((pair) => !gone(pair)),
         );
-        assert.deepEqual(withoutAll([value], [value]), []);
+        assert.deepEqual(partAll([value], [value]).left, []);
       }),
     );
   });
@@ -208,9 +208,9 @@ describe('taking away', () => {
   test('host ports and the host address narrow it down', () => {
     const range = spec({ hostPorts: { from: 8000, to: 8009 }, containerPorts: { from: 1000, to: 1009 } });
     const some = spec({ hostPorts: { from: 8004, to: 8005 }, containerPorts: { from: 1004, to: 1005 } });
-    assert.deepEqual(pairs(withoutAll([range], [some])).length, 8);
-    assert.deepEqual(withoutAll([range], [{ ...some, protocol: 'udp' }]), [range]);
-    assert.deepEqual(withoutAll([range], [{ ...some, hostAddress: '127.0.0.1' as IpAddress }]), [range]);
-    assert.deepEqual(withoutAll([range], [{ ...some, hostPorts: { from: 9000, to: 9001 } }]), [range]);
+    assert.deepEqual(pairs(partAll([range], [some]).left).length, 8);
+    assert.deepEqual(partAll([range], [{ ...some, protocol: 'udp' }]).left, [range]);
+    assert.deepEqual(partAll([range], [{ ...some, hostAddress: '127.0.0.1' as IpAddress }]).left, [range]);
+    assert.deepEqual(partAll([range], [{ ...some, hostPorts: { from: 9000, to: 9001 } }]).left, [range]);
   });
 });

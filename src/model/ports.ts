@@ -1,6 +1,9 @@
 /** Published ports: which ports of the host lead to which ports of a sandbox. Plain data; parsing of what a user writes is beside it. */
 import type { IpAddress } from '../base/ip.ts';
 
+/** Docker's driver option: host address that ports of a network bind to when they name none. */
+export const HOST_BINDING_OPTION = 'com.docker.network.bridge.host_binding_ipv4';
+
 export type PortProtocol = 'tcp' | 'udp' | 'sctp';
 
 /** Both ends belong to it. 1 to 65535. */

@@ -40,7 +40,11 @@ export interface FlowFilter {
   readonly destination?: IpAddress | undefined;
   readonly sourcePort?: number | undefined;
   readonly destinationPort?: number | undefined;
+  readonly destinations?: readonly IpAddress[] | undefined;
+  readonly destinationPorts?: { readonly from: number; readonly to: number } | undefined;
   readonly replySource?: IpAddress | undefined;
+  /** Whether the answers come from another address than was asked. */
+  readonly translated?: boolean | undefined;
 }
 
 const PROTOCOLS = { tcp: protocolH.IPPROTO_TCP, udp: protocolH.IPPROTO_UDP, sctp: protocolH.IPPROTO_SCTP } as const;
@@ -69,12 +73,15 @@ function kernelFilter({
   destination,
   sourcePort,
   destinationPort,
+  destinationPorts,
   replySource,
 }: FlowFilter): FlowAttributes {
   const number = protocol && PROTOCOLS[protocol];
   const v4 = <T>(address: T): T | undefined => (family === 4 ? address : undefined);
+  // One port of a range, one address of a list: the kernel can look for these.
+  const port = destinationPort ?? (destinationPorts?.from === destinationPorts?.to ? destinationPorts?.from : undefined);
   const ip = { source4: v4(source), destination4: v4(destination) };
-  const ports = number ? { sourcePort, destinationPort } : {};
+  const ports = number ? { sourcePort, destinationPort: port } : {};
   const original =
     (ip.source4 ? FILTER.source : 0) |
     (ip.destination4 ? FILTER.destination : 0) |
@@ -143,9 +150,15 @@ function matches(flow: Flow, filter: FlowFilter): boolean {
     same(filter.destination, flow.destination) &&
     same<number | null>(filter.sourcePort, flow.sourcePort) &&
     same<number | null>(filter.destinationPort, flow.destinationPort) &&
+    (filter.destinations?.includes(flow.destination) ?? true) &&
+    within(filter.destinationPorts, flow.destinationPort) &&
+    same(filter.translated, flow.replySource !== flow.destination) &&
     same(filter.replySource, flow.replySource)
   );
 }
+
+const within = (ports: FlowFilter['destinationPorts'], port: number | null): boolean =>
+  ports === undefined || (port !== null && port >= ports.from && port <= ports.to);
 
 function describe(filter: FlowFilter): string {
   const words = [
