@@ -38,6 +38,11 @@ export function checkEndpointSpec(network: Network, spec: EndpointSpec): void {
   if (spec.ipv4 !== undefined) problem(() => checkFixed(network, 4, spec.ipv4 ?? ''));
   if (spec.ipv6 !== undefined) problem(() => checkFixed(network, 6, spec.ipv6 ?? ''));
   if (spec.mac !== undefined) problem(() => parseMac(spec.mac ?? ''));
+  // Docker's text of API versions before 1.44; later ones take a MAC address for nothing without a word.
+  if (spec.mac !== undefined && !hasInterface(network)) problems.push('conflicting options: mac-address and the network mode');
+  if (spec.interfaceName !== undefined && !hasInterface(network)) {
+    problems.push('conflicting options: interface name and the network mode');
+  }
   if (spec.interfaceName !== undefined) problem(() => checkInterfaceName(spec.interfaceName ?? ''));
   problem(() => endpointSysctls(spec.options ?? {}));
   if (spec.gatewayPriority !== undefined && !Number.isSafeInteger(spec.gatewayPriority)) {
@@ -45,6 +50,9 @@ export function checkEndpointSpec(network: Network, spec: EndpointSpec): void {
   }
   if (problems.length > 0) throw invalid(`invalid endpoint settings:\n${joined(problems)}`);
 }
+
+/** The networks `host` and `none` give a sandbox nothing that could have a name or a MAC address. */
+const hasInterface = ({ driver }: Network): boolean => driver !== 'host' && driver !== 'null';
 
 /** The format of moby's internal/multierror. */
 const joined = (problems: readonly string[]): string =>

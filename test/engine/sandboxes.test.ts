@@ -294,6 +294,21 @@ test('a namespace can be adopted by path and by pid; its own interfaces are left
   assert.deepEqual([...kernel.spaces.get('/run/netns/pod').links.keys()].toSorted(), ['eth0', 'lo']);
 });
 
+test('what has no interface takes neither a MAC address nor an interface name', async () => {
+  await using bench = await start();
+  for (const network of ['none', 'host']) {
+    await assert.rejects(
+      bench.engine.sandboxes.create({ networks: [{ network, endpoint: { mac: '02:00:00:00:00:01', interfaceName: 'x0' } }] }),
+      {
+        kind: 'invalid',
+        message:
+          'invalid endpoint settings:\n* conflicting options: mac-address and the network mode\n' +
+          '* conflicting options: interface name and the network mode',
+      },
+    );
+  }
+});
+
 test('a namespace is adopted once: the second is refused in words that name the first', async () => {
   await using bench = await start();
   const { engine, kernel } = bench;
