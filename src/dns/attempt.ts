@@ -2,6 +2,7 @@
 import { epollH } from '../sys/constants.ts';
 import type { Fd } from '../sys/fd.ts';
 import { receive, send, socketError, type Transport } from '../sys/inet.ts';
+import { joined } from '../wire/bytes.ts';
 import { dnsFlag, HEADER, LOWER, put16, Question, rcode, records } from '../wire/dns.ts';
 import type { Loop, Source } from './loop.ts';
 import type { Server } from './upstreams.ts';
@@ -170,7 +171,7 @@ export class Attempt implements Source {
     const length = receive(fd, scratch);
     if (length === -1) return;
     if (length <= 0) return this.#end({ failed: true });
-    this.#input = Buffer.concat([this.#input, scratch.subarray(0, length)]);
+    this.#input = joined(this.#input, scratch.subarray(0, length));
     if (this.#input.length < 2) return;
     const whole = 2 + (((this.#input[0] ?? 0) << 8) | (this.#input[1] ?? 0));
     if (this.#input.length < whole) return;

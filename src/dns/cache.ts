@@ -36,7 +36,7 @@ export class Cache {
     this.#delete(key, entry);
     if (now >= entry.expires) return null;
     this.#insert(key, entry);
-    const bytes = entry.bytes.slice();
+    const bytes = new Uint8Array(entry.bytes);
     const age = Math.floor((now - entry.stored) / 1000);
     for (const { ttl, ttlAt } of entry.ttls) put32(bytes, ttlAt, Math.max(0, ttl - age));
     return bytes;

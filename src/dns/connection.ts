@@ -2,6 +2,7 @@
 import { epollH } from '../sys/constants.ts';
 import type { Fd } from '../sys/fd.ts';
 import { receive, send } from '../sys/inet.ts';
+import { joined } from '../wire/bytes.ts';
 import { put16 } from '../wire/dns.ts';
 import type { Loop, Source } from './loop.ts';
 import { Timer } from './timers.ts';
@@ -92,8 +93,7 @@ export class Connection implements Source {
       this.#ended = true;
       return;
     }
-    const bytes =
-      this.#input.length === 0 ? scratch.subarray(0, length) : Buffer.concat([this.#input, scratch.subarray(0, length)]);
+    const bytes = this.#input.length === 0 ? scratch.subarray(0, length) : joined(this.#input, scratch.subarray(0, length));
     let at = 0;
     while (this.open && bytes.length - at >= 2) {
       const size = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);

@@ -96,7 +96,7 @@ export class Forwarder {
     for (const waiter of waiters) {
       waiter.asker.waiting--;
       this.#waiting--;
-      this.#answer(waiter, answer?.slice() ?? null, asked);
+      this.#answer(waiter, answer === null ? null : new Uint8Array(answer), asked);
     }
   }
 

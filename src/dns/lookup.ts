@@ -185,7 +185,7 @@ export function askedOf(set: UpstreamSet, question: Question, message: Uint8Arra
   const asked = message.slice(HEADER, question.end);
   const ednsFlags = question.edns ? question.ednsFlags : null;
   // Labels in any case are one name; type and class are the last four bytes.
-  const name = Buffer.from(asked.buffer, 0, asked.length - 4)
+  const name = Buffer.from(asked.buffer, asked.byteOffset, asked.length - 4)
     .toString('latin1')
     .toLowerCase();
   return { key: `${set.id} ${flags} ${ednsFlags ?? '-'} ${question.type} ${name}`, flags, question: asked, ednsFlags };

@@ -70,3 +70,11 @@ export class Writer {
     return this.#bytes.slice(0, this.#length);
   }
 }
+
+/** Both, as a copy; no Buffer, whose `slice` would not copy. */
+export function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
+}
