@@ -68,8 +68,8 @@ export interface LinkAttributes {
 
 export interface Route {
   readonly destination: Prefix;
-  /** default `unicast` */
-  readonly type?: 'unicast' | 'blackhole' | 'unreachable';
+  /** default `unicast`; `local`: the address is the namespace's own, for packets that come in by this device */
+  readonly type?: 'unicast' | 'local' | 'blackhole' | 'unreachable';
   readonly via?: IpAddress;
   readonly device?: string;
   readonly source?: IpAddress;
@@ -89,6 +89,8 @@ export interface RoutingRule {
   readonly to?: Prefix;
   readonly iif?: string;
   readonly fwmark?: number;
+  /** Routes of at most so many bits do not count: 0 = no default route. */
+  readonly suppressPrefixLength?: number;
 }
 
 /** An ARP / neighbour-discovery entry. */

@@ -171,7 +171,8 @@ function route(value: Route): string {
     value.source === undefined ? '' : `src ${value.source}`,
     value.metric === undefined ? '' : `metric ${value.metric}`,
     value.scope === undefined ? '' : `scope ${value.scope}`,
-    value.table === undefined ? '' : `table ${value.table}`,
+    // ip(8) puts a local route into the table `local` when none is named.
+    value.table !== undefined ? `table ${value.table}` : value.type === 'local' ? 'table main' : '',
     value.onlink ? 'onlink' : '',
   );
 }
@@ -184,6 +185,7 @@ function rule(value: RoutingRule): string {
     value.iif === undefined ? '' : `iif ${value.iif}`,
     value.fwmark === undefined ? '' : `fwmark ${value.fwmark}`,
     `lookup ${value.table}`,
+    value.suppressPrefixLength === undefined ? '' : `suppress_prefixlength ${value.suppressPrefixLength}`,
   );
 }
 

@@ -49,13 +49,13 @@ const METRIC6 = 1024;
 
 /**
  * A route without what is the default, so that a wanted one and a dumped one compare field by field. The default scope is
- * iproute2's: link for an IPv4 route without gateway, global otherwise.
+ * iproute2's: for IPv4 host where the type is local and link without gateway, global otherwise.
  */
 export function normalRoute(route: Route): Route {
   const { type, metric, table, scope, onlink, ...rest } = route;
   const v6 = familyOf(route.destination) === 6;
   const unicast = type === undefined || type === 'unicast';
-  const usual = !v6 && unicast && route.via === undefined ? 'link' : 'global';
+  const usual = !v6 && type === 'local' ? 'host' : !v6 && unicast && route.via === undefined ? 'link' : 'global';
   return {
     ...rest,
     ...(unicast ? {} : { type }),

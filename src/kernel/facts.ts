@@ -36,7 +36,9 @@ const DEFAULT_MTU = 1500;
 /** @param own our table: its chains are not foreign */
 export function hostFacts(host: Space, nft: NftRunner, own: NftTableRef): HostFacts {
   host.forgetLinks();
-  const { links, addresses, routes } = dump(host, ['links', 'addresses', 'routes']);
+  const { links, addresses, routes: all } = dump(host, ['links', 'addresses', 'routes']);
+  // A local route leads nowhere else, also one to everything (for a transparent proxy).
+  const routes = all.filter(({ type }) => type !== 'local');
   const uplink = defaultRoute(routes)?.device ?? '';
   const sysctls = readSysctls(
     SYSCTLS.filter((key) => uplink !== '' || !key.includes('UPLINK')).map((key) => key.replace('UPLINK', uplink)),

@@ -44,6 +44,7 @@ const ROUTES: readonly (readonly [words: string, route: RouteSpec])[] = [
   ['fd01::/64 dev if11 metric 5', { destination: p('fd01::/64'), device: 11, metric: 5 }],
   ['fd02::/64 via fd99::1 dev if11 onlink', { destination: p('fd02::/64'), via: ip('fd99::1'), device: 11, onlink: true }],
   ['blackhole fd03::/64', { destination: p('fd03::/64'), type: 'blackhole' }],
+  ['local ::1/128 dev if11 metric 7 table main', { destination: p('::1/128'), type: 'local', device: 11, metric: 7 }],
   ['unreachable fd04::/64 table 70000', { destination: p('fd04::/64'), type: 'unreachable', table: 70000 }],
   [
     'fd05::/64 via fd00::1 src fd00::2 mtu 1300',
@@ -166,6 +167,8 @@ const RULES: readonly RuleSpec[] = [
   { family: 4, priority: 101, table: 70000, to: p('10.2.0.0/16'), iif: 'a', fwmark: 0x42 },
   { family: 4, priority: 102, table: 100 },
   { family: 6, priority: 103, table: 100, from: p('fd00::/64'), to: p('fd02::1/128') },
+  { family: 4, priority: 104, table: 254, suppressPrefixLength: 0 },
+  { family: 6, priority: 104, table: 254, suppressPrefixLength: 0 },
 ];
 
 test('rules are added, shown and deleted', () => {
@@ -175,13 +178,13 @@ test('rules are added, shown and deleted', () => {
   host.apply(...RULES.map(addRule));
   assert.match(
     host.run('ip rule'),
-    /^100:\tfrom 10\.0\.0\.0\/8 lookup 100 *\n101:\tfrom all to 10\.2\.0\.0\/16 fwmark 0x42 iif a lookup 70000 *\n102:\tfrom all lookup 100 *$/m,
+    /^100:\tfrom 10\.0\.0\.0\/8 lookup 100 *\n101:\tfrom all to 10\.2\.0\.0\/16 fwmark 0x42 iif a lookup 70000 *\n102:\tfrom all lookup 100 *\n104:\tfrom all lookup main suppress_prefixlength 0 *$/m,
   );
-  assert.match(host.run('ip -6 rule'), /^103:\tfrom fd00::\/64 to fd02::1 lookup 100 *$/m);
+  assert.match(host.run('ip -6 rule'), /^103:\tfrom fd00::\/64 to fd02::1 lookup 100 *\n104:\tfrom all lookup main suppress_prefixlength 0 *$/m);
   const dumped = [...host.route.collect(dumpRules(4)), ...host.route.collect(dumpRules(6))];
   assert.deepEqual(
     dumped.filter(({ priority }) => priority >= 100 && priority < 200),
-    RULES,
+    RULES.toSorted((a, b) => a.family - b.family),
   );
   assert.equal(failureOf(host.route, addRule(RULES[0] as RuleSpec)).kernel?.code, 'EEXIST');
   host.apply(...RULES.map(deleteRule));

@@ -19,9 +19,10 @@ const { RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE, RTNH_F_ONLINK, RT_TABLE_MAIN, 
 const { RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST, RT_SCOPE_NOWHERE } = rtnetlinkH;
 const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkH;
 
-export type RouteType = 'unicast' | 'blackhole' | 'unreachable' | 'prohibit';
+export type RouteType = 'unicast' | 'local' | 'blackhole' | 'unreachable' | 'prohibit';
 const TYPES = {
   unicast: rtnetlinkH.RTN_UNICAST,
+  local: rtnetlinkH.RTN_LOCAL,
   blackhole: rtnetlinkH.RTN_BLACKHOLE,
   unreachable: rtnetlinkH.RTN_UNREACHABLE,
   prohibit: rtnetlinkH.RTN_PROHIBIT,
@@ -46,7 +47,7 @@ export interface RouteSpec {
   readonly metric?: number | undefined;
   /** RTNH_F_ONLINK: the gateway is reachable although no on-link prefix covers it. */
   readonly onlink?: boolean | undefined;
-  /** default `link` for an IPv4 route without gateway, else `global` */
+  /** default for IPv4 `host` where the type is local and `link` without gateway, else `global` */
   readonly scope?: RouteScope | undefined;
   /** default 254 (main) */
   readonly table?: number | undefined;
@@ -84,7 +85,7 @@ function body(route: RouteSpec, protocol: number, scope?: number): Parameters<ty
   const { destination, via, device, source, metric, mtu, table = RT_TABLE_MAIN } = route;
   const type = route.type ?? 'unicast';
   const family = familyOf(destination);
-  const link = family === 4 && type === 'unicast' && via === undefined;
+  const usual = family === 6 ? 'global' : type === 'local' ? 'host' : type === 'unicast' && via === undefined ? 'link' : 'global';
   const otherFamily = via !== undefined && familyOf(via) !== family;
   return {
     header: {
@@ -93,7 +94,7 @@ function body(route: RouteSpec, protocol: number, scope?: number): Parameters<ty
       // 8 bits; larger tables are in RTA_TABLE, which the kernel then uses instead.
       table: table < 256 ? table : 0,
       protocol: route.protocol ?? protocol,
-      scope: route.scope ? SCOPES[route.scope] : (scope ?? (link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)),
+      scope: route.scope ? SCOPES[route.scope] : (scope ?? SCOPES[usual]),
       type: TYPES[type],
       flags: route.onlink ? RTNH_F_ONLINK : 0,
     },
@@ -119,7 +120,8 @@ function describe(route: RouteSpec, device: string | undefined): string {
     source && `src ${source}`,
     metric !== undefined && `metric ${metric}`,
     scope && `scope ${scope}`,
-    table !== undefined && table !== RT_TABLE_MAIN && `table ${table}`,
+    // ip(8) puts a local route into the table `local` when none is named.
+    (table ?? RT_TABLE_MAIN) !== RT_TABLE_MAIN ? `table ${table}` : type === 'local' && 'table main',
     mtu !== undefined && `mtu ${mtu}`,
     onlink && 'onlink',
   ];
@@ -142,7 +144,8 @@ const SCOPE_NAMES: Readonly<Record<number, RouteScope>> = Object.fromEntries(
 );
 
 /**
- * Routes that people write: unicast, blackhole, unreachable, prohibit. Local, broadcast and multicast routes are left out, and cached ones.
+ * Routes that people write: unicast, blackhole, unreachable, prohibit, and local ones that the kernel did not make with an address. Broadcast
+ * and multicast routes are left out, and cached ones.
  * @param filter.table only this table; filtered by the kernel, which answers nothing when there is no such table
  */
 export function dumpRoutes(family: Family, filter: { readonly table?: number | undefined } = {}): Query<RouteInfo> {
@@ -167,6 +170,7 @@ export function decodeRoute(message: Received): RouteInfo | undefined {
   const family = header.family === familyH.AF_INET ? 4 : header.family === familyH.AF_INET6 ? 6 : undefined;
   const type = TYPE_NAMES[header.type];
   if (!family || !type || header.flags & rtnetlinkH.RTM_F_CLONED) return undefined;
+  if (type === 'local' && header.protocol === rtnetlinkH.RTPROT_KERNEL) return undefined;
   const hop = attributes.multipath?.[0];
   const via = attributes.gateway ?? attributes.via ?? hop?.attributes.gateway ?? hop?.attributes.via;
   const device = attributes.oif ?? hop?.header.index;
@@ -179,7 +183,7 @@ export function decodeRoute(message: Received): RouteInfo | undefined {
     protocol: header.protocol,
     ...(via === undefined ? {} : { via }),
     // IPv6 shows its blackhole routes on the loopback.
-    ...(device === undefined || type !== 'unicast' ? {} : { device }),
+    ...(device === undefined || (type !== 'unicast' && type !== 'local') ? {} : { device }),
     ...(attributes.preferredSource === undefined ? {} : { source: attributes.preferredSource }),
     ...(attributes.priority === undefined ? {} : { metric: attributes.priority }),
     ...((header.flags | (hop?.header.flags ?? 0)) & RTNH_F_ONLINK ? { onlink: true } : {}),

@@ -18,6 +18,8 @@ export interface RuleSpec {
   readonly iif?: string;
   /** Compared in all 32 bits. */
   readonly fwmark?: number;
+  /** Routes of at most so many bits do not count. */
+  readonly suppressPrefixLength?: number;
 }
 
 /** A rule that is there: EEXIST. */
@@ -33,7 +35,7 @@ export const deleteRule = (rule: RuleSpec): Request =>
   change(`ip -${rule.family} rule del ${describe(rule)}`, RTM_DELRULE, { codec: ruleMessage, value: body(rule) });
 
 function body(rule: RuleSpec): Parameters<typeof ruleMessage.write>[1] {
-  const { family, priority, table, from, to, iif, fwmark } = rule;
+  const { family, priority, table, from, to, iif, fwmark, suppressPrefixLength } = rule;
   return {
     header: {
       family: family === 4 ? familyH.AF_INET : familyH.AF_INET6,
@@ -48,6 +50,7 @@ function body(rule: RuleSpec): Parameters<typeof ruleMessage.write>[1] {
       priority,
       iif,
       fwmark,
+      suppressPrefixLength,
       table: table < 256 ? undefined : table,
     },
   };
@@ -57,13 +60,14 @@ function body(rule: RuleSpec): Parameters<typeof ruleMessage.write>[1] {
 const matching = (prefix: Prefix | undefined): IpAddress | undefined =>
   prefix === undefined || lengthOf(prefix) === 0 ? undefined : addressOf(prefix);
 
-function describe({ priority, table, from, to, iif, fwmark }: RuleSpec): string {
+function describe({ priority, table, from, to, iif, fwmark, suppressPrefixLength }: RuleSpec): string {
   const words = [
     `from ${from ?? 'all'}`,
     to && `to ${to}`,
     fwmark !== undefined && `fwmark 0x${fwmark.toString(16)}`,
     iif && `iif ${iif}`,
     `lookup ${table} pref ${priority}`,
+    suppressPrefixLength !== undefined && `suppress_prefixlength ${suppressPrefixLength}`,
   ];
   return words.filter(Boolean).join(' ');
 }
@@ -89,5 +93,11 @@ function decode(message: Received): RuleSpec | undefined {
     ...(header.destinationLength === 0 ? {} : { to: prefix(attributes.destination, header.destinationLength) }),
     ...(attributes.iif === undefined ? {} : { iif: attributes.iif }),
     ...(attributes.fwmark === undefined ? {} : { fwmark: attributes.fwmark }),
+    // The kernel says -1 for none.
+    ...(attributes.suppressPrefixLength === undefined || attributes.suppressPrefixLength === NONE
+      ? {}
+      : { suppressPrefixLength: attributes.suppressPrefixLength }),
   };
 }
+
+const NONE = 2 ** 32 - 1;

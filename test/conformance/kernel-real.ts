@@ -124,6 +124,7 @@ interface IpRule {
   readonly fwmark?: string;
   readonly iif?: string;
   readonly table: string;
+  readonly suppress_prefixlen?: number;
 }
 interface IpNeigh {
   readonly dst: string;
@@ -166,7 +167,7 @@ function truthOf(netns: Netns): NetnsTruth {
     rules: ([4, 6] as const).flatMap((family) =>
       json<IpRule>('ip', `-${family}`, '-j', 'rule')
         .filter(({ priority }) => priority !== 0 && priority < 32766)
-        .map(({ priority, src, srclen, fwmark, iif, table }) =>
+        .map(({ priority, src, srclen, fwmark, iif, table, suppress_prefixlen: suppress }) =>
           ruleWords({
             family,
             priority,
@@ -174,6 +175,7 @@ function truthOf(netns: Netns): NetnsTruth {
             ...(src === 'all' ? {} : { from: parsePrefix(`${src}/${srclen ?? 32}`) }),
             ...(fwmark === undefined ? {} : { fwmark: Number(fwmark) }),
             ...(iif === undefined ? {} : { iif }),
+            ...(suppress === undefined ? {} : { suppressPrefixLength: suppress }),
           }),
         ),
     ),
@@ -207,7 +209,7 @@ function ipRoute(route: IpRoute, family: 4 | 6): string {
         destination: parsePrefix(destination),
         type,
         via: gateway,
-        device: type === 'unicast' ? dev : undefined,
+        device: type === 'unicast' || type === 'local' ? dev : undefined,
         source: prefsrc,
         metric,
         table: table === undefined || table === 'main' ? undefined : Number(table),

@@ -35,6 +35,7 @@ export const ruleWords = (rule: RoutingRule): string =>
     rule.fwmark !== undefined && `fwmark ${rule.fwmark}`,
     rule.iif !== undefined && `iif ${rule.iif}`,
     `lookup ${rule.table}`,
+    rule.suppressPrefixLength !== undefined && `suppress_prefixlength ${rule.suppressPrefixLength}`,
   );
 
 export const neighbourWords = (entry: Neighbour): string =>

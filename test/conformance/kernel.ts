@@ -209,6 +209,9 @@ export function kernelConformance(harness: KernelHarness): void {
       await cycle(given, route({ destination, via: parseIp('192.0.2.9'), device: 'tbr0', table: 100, metric: 7 }), () =>
         includes(host().routes, '198.51.100.0/24 via 192.0.2.9 dev tbr0 metric 7 table 100'),
       );
+      await cycle(given, route({ type: 'local', destination, device: 'tbr0', metric: 7 }), () =>
+        includes(host().routes, 'local 198.51.100.0/24 dev tbr0 metric 7'),
+      );
     });
 
     test('rule', async () => {
@@ -218,6 +221,10 @@ export function kernelConformance(harness: KernelHarness): void {
       );
       await cycle([], { kind: 'rule', op: 'add', netns: HOST, rule: { family: 6, priority: 7001, table: 100, iif: 'lo' } }, () =>
         includes(host().rules, '7001: iif lo lookup 100'),
+      );
+      const narrow = { family: 4, priority: 7002, table: 100, suppressPrefixLength: 0 } as const;
+      await cycle([], { kind: 'rule', op: 'add', netns: HOST, rule: narrow }, () =>
+        includes(host().rules, '7002: lookup 100 suppress_prefixlength 0'),
       );
     });
 

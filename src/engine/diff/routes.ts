@@ -70,4 +70,5 @@ const sameRule = (a: RoutingRule, b: RoutingRule): boolean =>
   a.from === b.from &&
   a.to === b.to &&
   a.iif === b.iif &&
-  a.fwmark === b.fwmark;
+  a.fwmark === b.fwmark &&
+  a.suppressPrefixLength === b.suppressPrefixLength;
