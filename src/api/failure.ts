@@ -45,7 +45,27 @@ interface FastifyLike {
   readonly statusCode?: unknown;
 }
 
+/** Characters of a word that a message may repeat: more than any id, and than paths that are not meant badly. */
+const LONGEST_WORD = 256;
+/** What is shown of a longer one. */
+const SHOWN = 64;
+/** Characters of a whole message. */
+const LONGEST_MESSAGE = 4096;
+
+/** A message may repeat what the client sent, but not a screenful of it. */
+function shortened(message: string): string {
+  const text = message.replace(TOO_LONG, (word) => `${word.slice(0, SHOWN)}...`);
+  return text.length > LONGEST_MESSAGE ? `${text.slice(0, LONGEST_MESSAGE)}...` : text;
+}
+
+const TOO_LONG = new RegExp(`[^\\s"'(),;]{${LONGEST_WORD + 1},}`, 'g');
+
 export function failureOf(error: unknown): Failure {
+  const failure = wholeFailure(error);
+  return { ...failure, message: shortened(failure.message) };
+}
+
+function wholeFailure(error: unknown): Failure {
   if (error instanceof MoorError) return { status: HTTP_STATUS[error.kind], kind: error.kind, message: error.message };
   if (!(error instanceof Error)) return { status: 500, kind: 'internal', message: String(error) };
   const { code, statusCode } = error as Error & FastifyLike;
