@@ -36,6 +36,7 @@ const endpoint = object({
   ipv6: text,
   mac: text,
   aliases: texts,
+  links: texts,
   gatewayPriority: { type: 'integer' },
   interfaceName: text,
   options: textMap,
@@ -49,7 +50,11 @@ export const sandboxBody = object({
   adopt: { ...object({ path: text, pid: { type: 'integer', minimum: 1 } }), minProperties: 1, maxProperties: 1 },
   networks: { type: 'array', items: object({ network: text, endpoint }, ['network']) },
   autoRemove: flag,
+  /** As `-p` takes them. */
+  ports: texts,
 });
+
+export const portsBody = object({ ports: texts }, ['ports']);
 
 /** ProcessRef */
 export const processBody = object(

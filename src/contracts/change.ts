@@ -176,6 +176,8 @@ export type Change =
       readonly mode?: number;
       /** Write into the file that is there, because it is mounted somewhere by itself; who edits it there is not overruled. */
       readonly inPlace?: boolean;
+      /** Only as long as it is as `old` says: what somebody else wrote into it stays. */
+      readonly unlessEdited?: boolean;
     }
   /** Forget connections. Cannot be undone, and need not be: the next packet makes a new entry. Done after all else of a list. */
   | { readonly kind: 'conntrack'; readonly tuple: ConntrackTuple };

@@ -5,6 +5,7 @@ import type { Endpoint, EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '.
 import type { Plan } from './change.ts';
 import type { PoolUse } from './ipam.ts';
 import type { Feature, HostFacts } from './kernel.ts';
+import type { ResolverStatus } from './resolver.ts';
 
 /** Every operation that changes something takes these. */
 export interface OperationOptions {
@@ -57,6 +58,8 @@ export interface EngineStatus {
   readonly warnings: readonly string[];
   /** Repairs since the start: what came back, and why. */
   readonly repairs: readonly { readonly time: number; readonly what: string; readonly why: string }[];
+  /** The name service, since the start. Absent: there is none. */
+  readonly names?: ResolverStatus;
 }
 
 export interface NetworkOperations {

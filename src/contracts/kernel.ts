@@ -100,6 +100,8 @@ export interface HostFacts {
   readonly foreignForward: readonly ForeignForward[];
   /** Nameservers and search domains of the host's resolv.conf, as text. */
   readonly resolvConf: string;
+  /** What systemd-resolved asks itself, when the host's resolv.conf names nothing but its stub on the loopback. */
+  readonly resolvedConf?: string;
   readonly hostname: string;
 }
 

@@ -68,7 +68,6 @@ test('what Docker has and we do not is refused with a sentence', () => {
   for (const value of [{ ConfigOnly: true }, { ConfigFrom: { Network: 'x' } }, { Ingress: true }]) {
     assert.throws(() => networkSpec(readBody({ Name: 'a', ...value }), true), { kind: 'unsupported', message: /not supported/ });
   }
-  assert.throws(() => endpointSpec(readBody({ Links: ['a:b'] })), { kind: 'unsupported' });
   assert.throws(() => endpointSpec(readBody({ IPAMConfig: { LinkLocalIPs: ['169.254.1.1'] } })), { kind: 'unsupported' });
 });
 
@@ -77,7 +76,7 @@ test('an endpoint as the CLI sends it', () => {
     endpointSpec(
       readBody({
         IPAMConfig: { IPv4Address: '10.0.0.5', IPv6Address: '', LinkLocalIPs: [] },
-        Links: null,
+        Links: ['a:b', ''],
         Aliases: ['web'],
         MacAddress: '',
         DriverOpts: { 'com.docker.network.endpoint.ifname': 'wan0', x: 'y' },
@@ -85,7 +84,7 @@ test('an endpoint as the CLI sends it', () => {
         NetworkID: '',
       }),
     ),
-    { ipv4: '10.0.0.5', aliases: ['web'], gatewayPriority: 7, interfaceName: 'wan0', options: { x: 'y' } },
+    { ipv4: '10.0.0.5', aliases: ['web'], links: ['a:b'], gatewayPriority: 7, interfaceName: 'wan0', options: { x: 'y' } },
   );
   assert.deepEqual(endpointSpec(undefined), {});
   assert.throws(() => endpointSpec(readBody({ GwPriority: 1.5 })), {

@@ -46,15 +46,13 @@ export function endpointSpec(config: JsonObject | undefined): EndpointSpec {
   if (ipam?.strings('LinkLocalIPs')?.some((address) => address !== '')) {
     throw unsupported('Cannot connect: link-local addresses (LinkLocalIPs) are not supported by Moorline');
   }
-  if (config.strings('Links')?.some((link) => link !== '')) {
-    throw unsupported('Cannot connect: legacy links (Links) are not supported by Moorline, use aliases');
-  }
   const { [IFNAME]: interfaceName, ...options } = config.stringMap('DriverOpts') ?? {};
   return compact({
     ipv4: given(ipam?.string('IPv4Address')),
     ipv6: given(ipam?.string('IPv6Address')),
     mac: given(config.string('MacAddress')),
     aliases: config.strings('Aliases'),
+    links: config.strings('Links')?.filter((link) => link !== ''),
     gatewayPriority: config.integer('GwPriority'),
     interfaceName: given(interfaceName),
     options,

@@ -8,6 +8,7 @@ import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { withOptions } from './endpoint-options.ts';
 import { networkAttributes } from './events.ts';
+import { retellNames, tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
 import { deleteEndpoint, putEndpoint } from './records.ts';
@@ -47,7 +48,10 @@ export async function connect(
       await undo.run(ctx.logger);
       return { value: endpoint, plan, warnings: [] };
     }
-    await ctx.executor.make(plan, [putEndpoint(endpoint)]);
+    await ctx.executor.make(plan, [putEndpoint(endpoint)], async () => {
+      undo.defer(() => retellNames(ctx, { before: after, after: sandbox }, facts));
+      await tellNames(ctx, { before: sandbox, after }, facts);
+    });
     ctx.registry.setSandbox(after);
     emitAttachment(ctx, { network, sandbox: after, action: 'connect' });
     return { value: endpoint, plan, warnings: [] };
@@ -128,6 +132,7 @@ export async function disconnect(
     warnings.push(error.message);
   }
   ctx.registry.setSandbox(after);
+  await retellNames(ctx, { before: sandbox, after }, facts);
   await releaseEndpoint(ctx, network, endpoint);
   emitAttachment(ctx, { network, sandbox: after, action: 'disconnect' });
   return { value: endpoint, plan, warnings };

@@ -6,8 +6,10 @@ import type { NetworkDriver } from '../contracts/driver.ts';
 import type { HostFacts, Kernel } from '../contracts/kernel.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
 import type { Processes } from '../contracts/process.ts';
+import type { Resolver } from '../contracts/resolver.ts';
 import type { Store } from '../contracts/store.ts';
 import type { Instance } from '../model/instance.ts';
+import type { SandboxDns } from '../model/sandbox.ts';
 import type { EventBus } from './events.ts';
 import type { Executor } from './executor.ts';
 import type { FactsCache } from './facts.ts';
@@ -41,6 +43,8 @@ export interface EngineConfig {
   readonly defaultBridge: DefaultBridge;
   /** `--default-network-opt`: options by driver, for networks that do not set them. */
   readonly defaultNetworkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** `--dns`, `--dns-search`, `--dns-opt`: for sandboxes that do not say. */
+  readonly dns?: SandboxDns;
   /** Remove everything of this instance before starting. */
   readonly resetOnStart?: boolean;
   readonly times?: Partial<EngineTimes>;
@@ -53,6 +57,10 @@ export interface EngineDeps {
   readonly ipam: readonly IpamDriver[];
   readonly drivers: readonly NetworkDriver[];
   readonly processes: Processes;
+  /** Names in sandboxes. The caller's to close, after the engine. Absent: there are none. */
+  readonly resolver?: Resolver;
+  /** Tells when the host's resolv.conf may have changed. Absent: it is looked at from time to time. */
+  readonly watchResolvConf?: (changed: () => void) => Disposable;
   readonly clock: Clock;
   readonly logger: Logger;
   /** What a driver wants an administrator to know about this host. */

@@ -49,8 +49,9 @@ export function desiredOf(ctx: Context, scope: Scope, facts: HostFacts): Desired
   return out;
 }
 
+/** Of the host; tables in sandboxes are theirs. */
 export const isNft = (change: Change): boolean =>
-  change.kind === 'nft-table' || change.kind === 'nft-element' || change.kind === 'nft-rule';
+  (change.kind === 'nft-table' && (change.netns ?? HOST) === HOST) || change.kind === 'nft-element' || change.kind === 'nft-rule';
 
 /** Namespaces that must be dumped to compare a scope; none when only nftables is looked at. */
 export function namespacesOf(ctx: Context, scope: Scope): Netns[] {
@@ -63,13 +64,15 @@ export function namespacesOf(ctx: Context, scope: Scope): Netns[] {
   return [...out];
 }
 
-/** Tables that must be listed. */
-export function tablesOf(desired: readonly Desired[]): NftTableRef[] {
-  const out = new Map<string, NftTableRef>();
-  const add = ({ family, name }: NftTableRef): void => void out.set(`${family} ${name}`, { family, name });
+/** Tables that must be listed, and where. */
+export function tablesOf(desired: readonly Desired[]): { readonly netns: Netns; readonly table: NftTableRef }[] {
+  const out = new Map<string, { readonly netns: Netns; readonly table: NftTableRef }>();
+  const add = ({ family, name }: NftTableRef, netns: Netns = HOST): void =>
+    void out.set(`${netns} ${family} ${name}`, { netns, table: { family, name } });
   for (const { changes } of desired) {
     for (const change of changes) {
-      if (change.kind === 'nft-table' || change.kind === 'nft-element') add(change.table);
+      if (change.kind === 'nft-table') add(change.table, change.netns);
+      else if (change.kind === 'nft-element') add(change.table);
       else if (change.kind === 'nft-rule') add({ family: change.family, name: change.table });
     }
   }

@@ -14,6 +14,7 @@ import {
   withLength,
 } from '../base/ip.ts';
 import { macFromIpv4, type Mac, parseMac, randomMac } from '../base/mac.ts';
+import { checkAlias, parseLink } from '../model/dns-names.ts';
 import { checkInterfaceName, hostVethName } from '../model/names.ts';
 import type { Network, Pool } from '../model/network.ts';
 import type { Endpoint, EndpointSpec, Sandbox } from '../model/sandbox.ts';
@@ -37,6 +38,8 @@ export function checkEndpointSpec(network: Network, spec: EndpointSpec): void {
   }
   if (spec.ipv4 !== undefined) problem(() => checkFixed(network, 4, spec.ipv4 ?? ''));
   if (spec.ipv6 !== undefined) problem(() => checkFixed(network, 6, spec.ipv6 ?? ''));
+  for (const alias of spec.aliases ?? []) problem(() => checkAlias(alias));
+  for (const link of spec.links ?? []) problem(() => checkAlias(parseLink(link).alias));
   if (spec.mac !== undefined) problem(() => parseMac(spec.mac ?? ''));
   // Docker's text of API versions before 1.44; later ones take a MAC address for nothing without a word.
   if (spec.mac !== undefined && !hasInterface(network)) problems.push('conflicting options: mac-address and the network mode');
@@ -159,6 +162,7 @@ export async function buildEndpoint(ctx: Context, { sandbox, network, spec, take
       ...(spec.interfaceName === undefined ? {} : { interfaceName: spec.interfaceName }),
     },
     aliases: spec.aliases ?? [],
+    ...(spec.links === undefined || spec.links.length === 0 ? {} : { links: spec.links }),
     gatewayPriority: spec.gatewayPriority ?? 0,
     options: spec.options ?? {},
   };

@@ -83,9 +83,11 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     loaded = await load(ctx);
   }
   const unwatch = await deps.kernel.watch((event: KernelEvent) => reconciler.notice(event));
+  const resolvConf = deps.watchResolvConf?.(reconciler.noticeResolvConf);
   try {
     await settle(ctx, loaded, reconciler);
   } catch (error) {
+    resolvConf?.[Symbol.dispose]();
     await unwatch();
     throw error;
   }
@@ -109,6 +111,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
         ...ctx.unreadable.map(({ key, error }) => `row ${key} of the store cannot be read: ${error.message}`),
       ],
       repairs: [...reconciler.repairs],
+      ...(deps.resolver === undefined ? {} : { names: await deps.resolver.status() }),
     };
   };
 
@@ -160,6 +163,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       supervisor.stop();
       reconciler.close();
       await reconciler.idle();
+      resolvConf?.[Symbol.dispose]();
       // Whoever is at work finishes; whoever waits is refused.
       using _world = await ctx.world.exclusive();
       await unwatch();

@@ -1,10 +1,14 @@
 /** The three files a sandbox finds under /etc: what Docker writes there. Pure. */
+import type { Id } from '../base/ids.ts';
 import { addressOf } from '../base/ip.ts';
 import type { Change } from '../contracts/change.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
+import type { Network } from '../model/network.ts';
 import { resolvConf } from '../model/resolv-conf.ts';
-import type { Sandbox } from '../model/sandbox.ts';
+import type { Sandbox, SandboxDns } from '../model/sandbox.ts';
+import type { Context } from './context.ts';
+import { dnsOf, isNamed, namedNetworks } from './names.ts';
 
 /** What /etc/hosts starts with in a container (libnetwork's etchosts). */
 const LOCALHOST = [
@@ -30,34 +34,69 @@ export function fileTargets(instance: Instance, sandbox: Sandbox): Record<string
   };
 }
 
+/** What the files depend on beside the sandbox. */
+export interface FileWorld {
+  readonly facts: Pick<HostFacts, 'resolvConf' | 'resolvedConf'>;
+  readonly networks: ReadonlyMap<Id, Network>;
+  readonly daemonDns: SandboxDns | undefined;
+}
+
+export const fileWorld = (ctx: Context, facts: HostFacts): FileWorld => ({
+  facts,
+  networks: namedNetworks(ctx),
+  daemonDns: ctx.config.dns,
+});
+
 /** Contents by target path. */
-export function fileContents(sandbox: Sandbox, facts: HostFacts): Record<string, string> {
+function fileContents(sandbox: Sandbox, { facts, networks, daemonDns }: FileWorld): Record<string, string> {
   if (sandbox.netns.type === 'host') return {};
+  const named = isNamed(networks, sandbox);
   return {
     '/etc/hosts': hostsFile(sandbox),
-    '/etc/resolv.conf': resolvConf(facts.resolvConf, {
+    '/etc/resolv.conf': resolvConf(named ? facts.resolvConf : (facts.resolvedConf ?? facts.resolvConf), {
+      kind: named ? 'named' : 'plain',
       ipv6: sandbox.endpoints.some((endpoint) => endpoint.ipv6 !== null),
-      ...(sandbox.dns === undefined ? {} : { own: sandbox.dns }),
+      own: dnsOf(sandbox, daemonDns),
     }),
     '/etc/hostname': `${sandbox.hostname}\n`,
   };
 }
 
-/** The changes from one state of a sandbox to another; `null`: it does not exist. Files that stay as they are make none. */
-export function fileChanges(
-  instance: Instance,
+/** The changes from one state of a sandbox to another while the world stays as it is; `null`: it does not exist. */
+export function sandboxFiles(
+  ctx: Context,
   { before, after }: { readonly before: Sandbox | null; readonly after: Sandbox | null },
   facts: HostFacts,
 ): Change[] {
-  const some = after ?? before;
+  const world = fileWorld(ctx, facts);
+  return fileChanges(ctx.config.instance, { sandbox: before, world }, { sandbox: after, world });
+}
+
+/** A sandbox and its world at one time; `sandbox: null`: it does not exist. */
+interface Moment {
+  readonly sandbox: Sandbox | null;
+  readonly world: FileWorld;
+}
+
+/** The changes from one state of a sandbox to another. Files that stay as they are make none. */
+export function fileChanges(instance: Instance, before: Moment, after: Moment): Change[] {
+  const some = after.sandbox ?? before.sandbox;
   if (some === null) return [];
-  const old = before === null ? {} : fileContents(before, facts);
-  const wanted = after === null ? {} : fileContents(after, facts);
+  const old = before.sandbox === null ? {} : fileContents(before.sandbox, before.world);
+  const wanted = after.sandbox === null ? {} : fileContents(after.sandbox, after.world);
   const changes: Change[] = [];
   for (const [target, path] of Object.entries(fileTargets(instance, some))) {
     const change = { path, value: wanted[target] ?? null, old: old[target] ?? null };
     if (change.value === change.old) continue;
-    changes.push({ kind: 'file', ...change, mode: 0o644, ...(some.managed === true ? { inPlace: true } : {}) });
+    // As Docker does with this file alone.
+    const unlessEdited = target === '/etc/resolv.conf' && change.value !== null && change.old !== null;
+    changes.push({
+      kind: 'file',
+      ...change,
+      mode: 0o644,
+      ...(some.managed === true ? { inPlace: true } : {}),
+      ...(unlessEdited ? { unlessEdited } : {}),
+    });
   }
   return changes;
 }

@@ -7,8 +7,9 @@ import type { Network } from '../model/network.ts';
 import type { Endpoint, Sandbox } from '../model/sandbox.ts';
 import { type Context, driverOf } from './context.ts';
 import { sysctlChanges } from './endpoint-options.ts';
-import { fileChanges } from './files.ts';
+import { sandboxFiles } from './files.ts';
 import { chooseGateways, type DefaultGateways, gatewayChanges, NO_GATEWAYS } from './gateway.ts';
+import { isNamed, nameChanges, namedNetworks } from './names.ts';
 
 export const netnsOf = (sandbox: Sandbox): Netns => (sandbox.netns.type === 'host' ? HOST : sandbox.netns.path);
 
@@ -82,7 +83,8 @@ export function sandboxChanges(ctx: Context, sandbox: Sandbox, facts: HostFacts)
   const all = joins(ctx, sandbox, facts);
   return [
     ...namespaceChanges(sandbox),
-    ...fileChanges(ctx.config.instance, { before: null, after: sandbox }, facts),
+    ...nameChanges(ctx, sandbox),
+    ...sandboxFiles(ctx, { before: null, after: sandbox }, facts),
     ...all.flatMap(({ plan }) => plan.changes),
     ...gatewayChanges(netnsOf(sandbox), NO_GATEWAYS, gatewaysOf(all)),
   ];
@@ -104,7 +106,8 @@ export function connectChanges(ctx: Context, attach: Attach, facts: HostFacts): 
   return [
     ...(join(ctx, { sandbox: attach.with, endpoint: attach.endpoint }, facts)?.plan.changes ?? []),
     ...gatewayChanges(netnsOf(attach.with), before, after),
-    ...fileChanges(ctx.config.instance, { before: attach.without, after: attach.with }, facts),
+    ...(isNamed(namedNetworks(ctx), attach.without) ? [] : nameChanges(ctx, attach.with)),
+    ...sandboxFiles(ctx, { before: attach.without, after: attach.with }, facts),
   ];
 }
 
@@ -118,6 +121,7 @@ export function disconnectChanges(ctx: Context, attach: Attach, facts: HostFacts
     ...routes.filter((change) => change.kind === 'route' && change.op === 'remove'),
     ...leave,
     ...routes.filter((change) => change.kind === 'route' && change.op === 'add'),
-    ...fileChanges(ctx.config.instance, { before: attach.with, after: attach.without }, facts),
+    ...(isNamed(namedNetworks(ctx), attach.without) ? [] : inversePlan(nameChanges(ctx, attach.with))),
+    ...sandboxFiles(ctx, { before: attach.with, after: attach.without }, facts),
   ]);
 }

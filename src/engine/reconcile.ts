@@ -3,12 +3,14 @@
  * the world lock, so that no operation is half done meanwhile, and look only at what is dirty, so that the lock is short.
  */
 import type { Id } from '../base/ids.ts';
-import { type Change, HOST } from '../contracts/change.ts';
+import { type Change, HOST, type Netns } from '../contracts/change.ts';
 import { describe } from '../contracts/describe.ts';
 import type { HostFacts, KernelEvent } from '../contracts/kernel.ts';
+import type { NftTableRef } from '../nft/types.ts';
 import { tableName } from '../model/instance.ts';
 import { Backoff } from './backoff.ts';
 import type { Context, EngineTimes } from './context.ts';
+import { followHostDns } from './host-dns.ts';
 import { everything, type Scope } from './desired.ts';
 import { failures } from './executor.ts';
 import { tellFollowers } from './follow.ts';
@@ -49,7 +51,9 @@ export class Reconciler {
   #running: Promise<void> | null = null;
   /** Events are kept, not acted on, until the first full pass is through, and after `stop`. */
   #open = false;
-  #factsSeen: string | null = null;
+  #factsSeen: HostFacts | null = null;
+  /** Facts by which files and upstreams of sandboxes are, when the host's resolv.conf is another one by now. */
+  #oldDns: HostFacts | null = null;
 
   /** Of the uplink, bytes; and what it was, as long as not everybody has taken the new one over. */
   #mtu: number | null = null;
@@ -69,6 +73,10 @@ export class Reconciler {
         this.#distrust();
         break;
       case 'nft': {
+        if (event.netns !== undefined && event.netns !== HOST) {
+          this.#noticeInside(event.netns, event.table);
+          break;
+        }
         const own =
           event.table === null || (event.table.family === 'inet' && event.table.name === tableName(this.#ctx.config.instance));
         if (own) this.#nft = true;
@@ -98,6 +106,21 @@ export class Reconciler {
     this.#schedule(urgent ? this.#times.settle : FOREIGN_SETTLE);
   };
 
+  /** A table in a sandbox: one of ours, or the business of who is in there. */
+  #noticeInside(netns: Netns, table: NftTableRef | null): void {
+    const sandbox = this.#ctx.registry.pinOwner(netns);
+    const ours = (change: Change): boolean =>
+      change.kind === 'nft-table' && change.table.family === table?.family && change.table.name === table.name;
+    if (sandbox !== undefined && (table === null || this.#ctx.resolver?.planClient(netns).some(ours) === true))
+      this.#sandboxes.add(sandbox);
+  }
+
+  /** The host's resolv.conf may have changed. */
+  readonly noticeResolvConf = (): void => {
+    this.#distrust();
+    this.#schedule(FOREIGN_SETTLE);
+  };
+
   /** Whoever needs facts reads them anew, and so do we, in case plans depend on what changed. */
   #distrust(): void {
     this.#ctx.facts.invalidate();
@@ -108,7 +131,7 @@ export class Reconciler {
   start(facts: HostFacts): void {
     this.#open = true;
     this.#mtu = facts.uplinkMtu;
-    this.#factsSeen = relevant(facts);
+    this.#factsSeen = facts;
     this.#sweeper = setInterval(() => void this.#background(() => this.#lookAround()), this.#times.sweep).unref();
     this.#schedule(this.#times.settle);
   }
@@ -127,7 +150,15 @@ export class Reconciler {
   }
 
   #dirty(): boolean {
-    return this.#host || this.#nft || this.#all || this.#stale || this.#networks.size > 0 || this.#sandboxes.size > 0;
+    return (
+      this.#host ||
+      this.#nft ||
+      this.#all ||
+      this.#stale ||
+      this.#oldDns !== null ||
+      this.#networks.size > 0 ||
+      this.#sandboxes.size > 0
+    );
   }
 
   #schedule(delay: number): void {
@@ -166,6 +197,7 @@ export class Reconciler {
     if (!this.#dirty()) return;
     using _world = await ctx.world.exclusive();
     if (!this.#open) return;
+    await this.#followDns();
     const now = ctx.clock.now();
     const options: PassOptions = { nft: this.#nft || this.#all, unseen: this.#all };
     const everybody = this.#all ? everything(ctx) : null;
@@ -194,9 +226,20 @@ export class Reconciler {
 
   /** Facts that plans depend on may have changed (an uplink with another MTU): then every plan may have. */
   async #followFacts(): Promise<void> {
-    const facts = relevant(await this.#ctx.facts.get());
-    if (this.#factsSeen !== null && this.#factsSeen !== facts) this.#all = true;
+    const facts = await this.#ctx.facts.get();
+    const seen = this.#factsSeen;
     this.#factsSeen = facts;
+    if (seen === null) return;
+    if (relevant(seen) !== relevant(facts)) this.#all = true;
+    if (dnsFacts(seen) !== dnsFacts(facts)) this.#oldDns ??= seen;
+  }
+
+  /** The world lock is held exclusively. */
+  async #followDns(): Promise<void> {
+    const before = this.#oldDns;
+    if (before === null) return;
+    this.#oldDns = null;
+    await followHostDns(this.#ctx, before, await this.#ctx.facts.get());
   }
 
   #noteMtu(): void {
@@ -227,6 +270,7 @@ export class Reconciler {
       if (!this.#open) return;
       await this.#followFacts();
       this.#noteMtu();
+      await this.#followDns();
       const scope: Scope = { host: true, networks: everything(ctx).networks, sandboxes: [] };
       const seen = await repairPass(ctx, scope, { nft: true, unseen: false });
       this.#tell(seen.repaired, seen.failed);
@@ -297,7 +341,7 @@ export class Reconciler {
 
   /** Whose repairs are counted together: those of the table are nobody's in particular. */
   #fighter({ owner, what }: Repaired): string {
-    return what.startsWith('table ') ? 'nft' : owner;
+    return owner === 'host' && what.startsWith('table ') ? 'nft' : owner;
   }
 
   #mark(owner: string): void {
@@ -316,5 +360,11 @@ const some = (names: readonly string[]): string =>
 /** Milliseconds: no dirty owner waits longer than the longest back-off. */
 const LONGEST_DELAY = 60_000;
 
-/** The facts that plans depend on. Routes and addresses only matter to allocation, which reads them afresh. */
-const relevant = ({ routes: _r, addresses: _a, ...rest }: HostFacts): string => JSON.stringify(rest);
+/**
+ * The facts that plans depend on. Routes and addresses only matter to allocation, which reads them afresh; what depends on resolv.conf is
+ * changed by itself.
+ */
+const relevant = ({ routes: _r, addresses: _a, resolvConf: _c, resolvedConf: _d, ...rest }: HostFacts): string =>
+  JSON.stringify(rest);
+
+const dnsFacts = ({ resolvConf, resolvedConf = '' }: HostFacts): string => JSON.stringify([resolvConf, resolvedConf]);

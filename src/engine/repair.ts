@@ -1,13 +1,14 @@
 /** One pass of repair: snapshot, compare, apply the difference, tell. The world lock is held exclusively. */
 import type { Id } from '../base/ids.ts';
-import { type Change, HOST } from '../contracts/change.ts';
+import { type Change, HOST, type Netns } from '../contracts/change.ts';
 import type { Applied, HostFacts, NetnsState } from '../contracts/kernel.ts';
-import type { NftTableState } from '../nft/types.ts';
+import type { NftTableRef } from '../nft/types.ts';
 import type { Sandbox } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
 import { type Desired, desiredOf, everything, isNft, namespacesOf, partsOf, type Scope, tablesOf } from './desired.ts';
-import { Actual, type Repair } from './diff/actual.ts';
+import { Actual, type FoundTable, type Repair } from './diff/actual.ts';
 import { missing } from './diff/missing.ts';
+import { serveAgain } from './names.ts';
 import { namespaceChanges, netnsOf, sandboxRemoval } from './plans.ts';
 import { dropSandbox } from './sandboxes.ts';
 import { subject } from './subject.ts';
@@ -32,7 +33,7 @@ export interface PassResult {
   /** What the pass saw and wanted, for the sweep. */
   readonly desired: readonly Desired[];
   readonly host: NetnsState | null;
-  readonly tables: readonly (NftTableState | null)[];
+  readonly tables: readonly (FoundTable | null)[];
 }
 
 export interface PassOptions {
@@ -52,6 +53,12 @@ export async function repairPass(ctx: Context, scope: Scope, options: PassOption
     const repaired = await reviveNamespaces(ctx, lost);
     const left = scope.sandboxes.filter((id) => ctx.registry.sandboxes.has(id) && !repaired.hopeless.has(id));
     const rest = await repairPass(ctx, { ...scope, sandboxes: left }, options);
+    // Their sockets stayed behind in the namespaces that are gone.
+    await serveAgain(
+      ctx,
+      lost.filter(({ id }) => left.includes(id)),
+      facts,
+    );
     return { ...rest, repaired: [...repaired.repaired, ...rest.repaired], failed: [...repaired.failed, ...rest.failed] };
   }
   const actual = new Actual(found.states, found.tables, await ctx.facts.actual());
@@ -73,7 +80,7 @@ export async function repairPass(ctx: Context, scope: Scope, options: PassOption
 interface Found {
   readonly states: readonly (NetnsState | null)[];
   readonly host: NetnsState | null;
-  readonly tables: readonly (NftTableState | null)[];
+  readonly tables: readonly (FoundTable | null)[];
 }
 
 async function look(
@@ -84,9 +91,18 @@ async function look(
   const tables = tablesOf(desired);
   const [states, listed] = await Promise.all([
     namespaces.length === 0 ? [] : ctx.kernel.snapshot(namespaces, partsOf(desired)),
-    Promise.all(tables.map((table) => ctx.kernel.listTable(table))),
+    Promise.all(tables.map((one) => findTable(ctx, one))),
   ]);
   return { states, host: states.find((state) => state?.netns === HOST) ?? null, tables: listed };
+}
+
+async function findTable(
+  ctx: Context,
+  { netns, table }: { readonly netns: Netns; readonly table: NftTableRef },
+): Promise<FoundTable | null> {
+  if (netns === HOST) return ctx.kernel.listTable(table);
+  const state = await ctx.kernel.listTable(table, netns);
+  return state === null ? null : { ...state, netns };
 }
 
 /** The nftables part of the owners that are not in scope otherwise. */

@@ -5,6 +5,7 @@ import { inversePlan, subsume } from '../contracts/inverse.ts';
 import type { Context } from './context.ts';
 import type { Write } from '../contracts/store.ts';
 import { desiredOf, everything, isNft, type Scope } from './desired.ts';
+import { forgetNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
@@ -35,6 +36,7 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
     }
   }
   ctx.watcher.forget(ctx.registry.pins());
+  await forgetNames(ctx, sandboxes);
   for (const { id } of sandboxes) ctx.registry.removeSandbox(id);
   for (const network of [...ctx.registry.networks.values()]) {
     ctx.registry.removeNetwork(network.id);

@@ -5,6 +5,7 @@ import { tableName } from '../model/instance.ts';
 import { parseOwnerAlias } from '../model/names.ts';
 import type { Network } from '../model/network.ts';
 import { type Context, driverOf } from './context.ts';
+import { tellAllNames } from './names.ts';
 import { replayPools } from './network-pools.ts';
 import { networkChanges, sandboxRemoval } from './plans.ts';
 import { ensurePredefined } from './predefined.ts';
@@ -77,6 +78,7 @@ export async function settle(ctx: Context, { predefined, host }: Loaded, reconci
   await reconciler.full(host === null ? 'this is the first start' : undefined);
   await ensurePredefined(ctx, predefined);
   ctx.watcher.observe(ctx.registry.pins());
+  await tellAllNames(ctx, await ctx.facts.get());
 }
 
 /** Sandboxes whose process ended while nobody watched. */

@@ -13,7 +13,8 @@ import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { withOptions } from './endpoint-options.ts';
 import { sandboxAttributes } from './events.ts';
-import { fileChanges } from './files.ts';
+import { sandboxFiles } from './files.ts';
+import { forgetNames, retellNames, tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { sandboxChanges, sandboxRemoval } from './plans.ts';
 import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
@@ -73,7 +74,11 @@ export async function createSandbox(
       return { value: sandbox, plan, warnings: [] };
     }
     const rows = sandbox.endpoints.map(putEndpoint);
-    await ctx.executor.make(plan, [putSandbox(sandbox), ...rows]);
+    const made = sandbox;
+    await ctx.executor.make(plan, [putSandbox(sandbox), ...rows], async () => {
+      undo.defer(() => forgetNames(ctx, [made]));
+      await tellNames(ctx, { before: null, after: made }, facts);
+    });
     ctx.registry.setSandbox(sandbox);
     if (netns.type !== 'host') ctx.watcher.observe([netns.path]);
     emit(ctx, sandbox, 'create');
@@ -122,10 +127,12 @@ export async function renameSandbox(ctx: Context, reference: string, name: strin
   if (sandbox === undefined) throw notFound(`No such container: ${old}`);
   using _name = ctx.registry.reserveSandbox(name, id);
   const after: Sandbox = { ...sandbox, name };
-  const changes = fileChanges(ctx.config.instance, { before: sandbox, after }, await ctx.facts.get());
+  const facts = await ctx.facts.get();
+  const changes = sandboxFiles(ctx, { before: sandbox, after }, facts);
   await ctx.executor.make({ title: `rename sandbox ${old} to ${name}`, changes }, []);
   await ctx.executor.commit([putSandbox(after)]);
   ctx.registry.setSandbox(after);
+  await retellNames(ctx, { before: sandbox, after }, facts);
   return after;
 }
 
@@ -212,6 +219,7 @@ export async function dropSandbox(ctx: Context, sandbox: Sandbox, plan: Plan): P
   const writes = [deleteSandbox(sandbox.id), ...sandbox.endpoints.map((endpoint) => deleteEndpoint(endpoint.id))];
   const restore = [putSandbox(sandbox), ...sandbox.endpoints.map(putEndpoint)];
   const left = await ctx.executor.unmake(plan, { writes, restore });
+  await forgetNames(ctx, [sandbox]);
   ctx.registry.removeSandbox(sandbox.id);
   if (sandbox.netns.type !== 'host') ctx.watcher.forget([sandbox.netns.path]);
   for (const endpoint of sandbox.endpoints) {

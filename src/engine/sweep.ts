@@ -83,7 +83,7 @@ function orphanElements(ctx: Context, { desired, tables }: PassResult): Change[]
   const own = ownTables(desired);
   return tables.flatMap((state) => {
     const sets = state === null ? undefined : own.get(`${state.family} ${state.name}`);
-    if (state === null || sets === undefined) return [];
+    if (state === null || sets === undefined || state.netns !== undefined) return [];
     const table = { family: state.family, name: state.name };
     return Object.entries(state.sets).flatMap(([set, elements]): Change[] => {
       const wanted = sets.get(set);

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { familyOf } from '../base/ip.ts';
 import type { Route } from '../contracts/change.ts';
 import type { ForeignForward, HostFacts } from '../contracts/kernel.ts';
+import { parseResolvConf } from '../model/resolv-conf.ts';
 import { parseChains } from '../nft/parse.ts';
 import type { NftTableRef } from '../nft/types.ts';
 import { dump } from './dump.ts';
@@ -52,7 +53,7 @@ export function hostFacts(host: Space, nft: NftRunner, own: NftTableRef): HostFa
     bridgeNf: bridgeNf === undefined ? null : bridgeNf === '1',
     sysctls,
     foreignForward: foreignForward(nft, own),
-    resolvConf: text('/etc/resolv.conf'),
+    ...resolvConfs(),
     hostname: hostname(),
   };
 }
@@ -87,6 +88,17 @@ function foreignForward(nft: NftRunner, own: NftTableRef): readonly ForeignForwa
 
 /** Families whose forward hook IP packets pass. */
 const FORWARDING: ReadonlySet<string> = new Set(['inet', 'ip', 'ip6']);
+
+/** resolv.conf(5), systemd-resolved.service(8) */
+function resolvConfs(): Pick<HostFacts, 'resolvConf' | 'resolvedConf'> {
+  const resolvConf = text('/etc/resolv.conf');
+  const { servers } = parseResolvConf(resolvConf);
+  const resolved = servers.length > 0 && servers.every((server) => server === STUB) ? text(RESOLVED) : '';
+  return resolved === '' ? { resolvConf } : { resolvConf, resolvedConf: resolved };
+}
+
+const STUB = '127.0.0.53';
+const RESOLVED = '/run/systemd/resolve/resolv.conf';
 
 function text(path: string): string {
   try {

@@ -27,6 +27,7 @@ export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: read
   if (!path.startsWith('/')) throw invalid('the path of a file must be absolute');
   try {
     const old = read(path);
+    if (change.unlessEdited === true && old !== change.old) return ALREADY;
     // One daemon owns a path, and one thread writes: a name derived from the path is free, or left over from a crash.
     const temporary = `${path}.new`;
     if (value === null) {

@@ -1,32 +1,77 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { resolvConf } from './resolv-conf.ts';
+import { parseResolvConf, resolvConf } from './resolv-conf.ts';
 
-test('resolv.conf: loopback resolvers and those of a missing family are left out, the rest stays', () => {
-  const host =
-    '# by systemd\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example.org lan\noptions edns0\n';
-  assert.equal(resolvConf(host, { ipv6: false }), 'nameserver 192.0.2.1\nsearch example.org lan\noptions edns0\n');
-  assert.equal(
-    resolvConf(host, { ipv6: true }),
-    'nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example.org lan\noptions edns0\n',
+const HOST =
+  '# by systemd\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example.org lan\noptions edns0\n';
+const NONE = { servers: [], search: [], options: [] };
+/** Without the comments, which start after an empty line. */
+const lines = (text: string): string => text.split('\n\n')[0] ?? '';
+const comments = (text: string): string => text.split('\n\n')[1] ?? '';
+
+test('resolv.conf: what it says, line by line', () => {
+  assert.deepEqual(
+    parseResolvConf(
+      'nameserver 192.0.2.1\nnameserver fe80::1%eth0\n;x\ndomain a\nsearch b c\noptions x ndots:2\nnameserver\noptions y\nsortlist 10.0.0.0\n',
+    ),
+    { servers: ['192.0.2.1'], search: ['b', 'c'], options: ['x', 'ndots:2', 'y'], other: ['sortlist 10.0.0.0'] },
   );
 });
 
-test("resolv.conf: Docker's public resolvers when no other is left", () => {
+test('plain: loopback resolvers and those of a missing family are left out, the rest stays', () => {
+  assert.equal(
+    resolvConf(HOST, { kind: 'plain', ipv6: false }),
+    "nameserver 192.0.2.1\nsearch example.org lan\noptions edns0\n\n# Based on host file: '/etc/resolv.conf' (legacy)\n# Overrides: []\n",
+  );
+  assert.equal(
+    lines(resolvConf(`${HOST}sortlist 10.0.0.0\n`, { kind: 'plain', ipv6: true })),
+    'nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example.org lan\noptions edns0\nsortlist 10.0.0.0',
+  );
+});
+
+test("plain: Docker's public resolvers when no other is left", () => {
   for (const host of ['', 'nameserver 127.0.0.53\n', 'nameserver ::1\nnameserver nonsense\n']) {
-    assert.equal(resolvConf(host, { ipv6: false }), 'nameserver 8.8.8.8\nnameserver 8.8.4.4\n');
+    assert.equal(lines(resolvConf(host, { kind: 'plain', ipv6: false })), 'nameserver 8.8.8.8\nnameserver 8.8.4.4');
   }
-  assert.match(resolvConf('', { ipv6: true }), /2001:4860:4860::8844\n$/);
+  assert.match(lines(resolvConf('', { kind: 'plain', ipv6: true })), /2001:4860:4860::8844$/);
 });
 
-test("resolv.conf: what the user set takes the place of the host's, kind by kind", () => {
+test("what the user set takes the place of the host's, kind by kind", () => {
   const host = 'nameserver 192.0.2.1\nsearch example.org\noptions edns0\n';
-  const own = { servers: [], search: [], options: [] };
-  assert.equal(resolvConf(host, { ipv6: false, own }), 'nameserver 192.0.2.1\nsearch example.org\noptions edns0\n');
+  const plain = (own: typeof NONE | Record<keyof typeof NONE, string[]>): string =>
+    resolvConf(host, { kind: 'plain', ipv6: false, own });
+  assert.equal(lines(plain(NONE)), 'nameserver 192.0.2.1\nsearch example.org\noptions edns0');
+  const all = plain({ servers: ['127.0.0.1'], search: ['lan', 'corp'], options: ['ndots:2'] });
+  assert.equal(lines(all), 'nameserver 127.0.0.1\nsearch lan corp\noptions ndots:2');
+  assert.match(comments(all), /^# Overrides: \[nameservers search options\]\n# Option ndots from: override$/m);
+  assert.equal(lines(plain({ ...NONE, search: ['.'] })), 'nameserver 192.0.2.1\noptions edns0');
+  assert.equal(lines(resolvConf('nameserver 127.0.0.53\n', { kind: 'host', ipv6: false, own: NONE })), 'nameserver 127.0.0.53');
+});
+
+test('named: our resolver, with the others in a comment', () => {
+  const text = resolvConf(HOST, { kind: 'named', ipv6: false });
+  assert.equal(lines(text), 'nameserver 127.0.0.11\nsearch example.org lan\noptions edns0 ndots:0');
   assert.equal(
-    resolvConf(host, { ipv6: false, own: { servers: ['127.0.0.1'], search: ['lan', 'corp'], options: ['ndots:2'] } }),
-    'nameserver 127.0.0.1\nsearch lan corp\noptions ndots:2\n',
+    comments(text),
+    "# Based on host file: '/etc/resolv.conf' (internal resolver)\n" +
+      '# ExtServers: [host(127.0.0.53) host(192.0.2.1) host(2001:db8::1)]\n# Overrides: []\n# Option ndots from: internal\n',
   );
-  assert.equal(resolvConf(host, { ipv6: false, own: { ...own, search: ['.'] } }), 'nameserver 192.0.2.1\noptions edns0\n');
-  assert.equal(resolvConf('nameserver 127.0.0.53\n', { ipv6: false, loopback: true }), 'nameserver 127.0.0.53\n');
+  const own = resolvConf(HOST, { kind: 'named', ipv6: false, own: { ...NONE, servers: ['192.0.2.7', '192.0.2.8'] } });
+  assert.match(comments(own), /^# ExtServers: \[192\.0\.2\.7 192\.0\.2\.8\]\n# Overrides: \[nameservers\]$/m);
+  assert.match(resolvConf('', { kind: 'named', ipv6: true }), /^nameserver 127\.0\.0\.11\noptions ndots:0\n\n.*\n# NO EXTERNAL/);
+});
+
+test('named: ndots is 0 unless somebody said otherwise and meant it', () => {
+  const options = (host: string, own: readonly string[] = []): string | undefined =>
+    /^options (.*)$/m.exec(resolvConf(host, { kind: 'named', ipv6: false, own: { ...NONE, options: own } }))?.[1];
+  const from = (host: string, own: readonly string[] = []): string | undefined =>
+    /ndots from: (\w+)/.exec(resolvConf(host, { kind: 'named', ipv6: false, own: { ...NONE, options: own } }))?.[1];
+  assert.equal(options(''), 'ndots:0');
+  assert.equal(options('options ndots:5\n'), 'ndots:5');
+  assert.equal(from('options ndots:5\n'), 'host');
+  assert.equal(options('options ndots:5\n', ['timeout:1']), 'timeout:1 ndots:0');
+  assert.equal(from('options ndots:5\n', ['timeout:1']), 'internal');
+  assert.equal(options('', ['ndots:2']), 'ndots:2');
+  assert.equal(from('', ['ndots:2']), 'override');
+  assert.equal(options('', ['ndots:', 'rotate']), 'rotate ndots:0');
 });

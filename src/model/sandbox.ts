@@ -24,6 +24,8 @@ export interface Endpoint {
     readonly interfaceName?: string;
   };
   readonly aliases: readonly string[];
+  /** `name:alias`: other names for others, known to this sandbox alone. Absent: none. */
+  readonly links?: readonly string[];
   /** Docker's gw-priority: the highest one is the sandbox's default gateway. */
   readonly gatewayPriority: number;
   readonly options: Readonly<Record<string, string>>;
@@ -35,6 +37,7 @@ export interface EndpointSpec {
   readonly ipv6?: string;
   readonly mac?: string;
   readonly aliases?: readonly string[];
+  readonly links?: readonly string[];
   readonly gatewayPriority?: number;
   readonly interfaceName?: string;
   readonly options?: Readonly<Record<string, string>>;

@@ -122,7 +122,20 @@ const ROWS: readonly Row[] = [
     400,
     /cannot connect container to host network/,
   ],
-  ['links', '/networks/bridge/connect', { Container: 'box1', EndpointConfig: { Links: ['a'] } }, 501, /not supported/],
+  [
+    'a link that is none',
+    '/networks/bridge/connect',
+    { Container: 'box1', EndpointConfig: { Links: [':a'] } },
+    400,
+    /bad format for links: :a/,
+  ],
+  [
+    'an alias that nobody can ask for',
+    '/networks/bridge/connect',
+    { Container: 'box1', EndpointConfig: { Aliases: ['a..b'] } },
+    400,
+    /invalid network alias "a\.\.b"/,
+  ],
   [
     'disconnect from what it is not on',
     '/networks/bridge/disconnect',

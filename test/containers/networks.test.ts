@@ -120,6 +120,50 @@ test('on the host network: no namespace, the host files in a copy, no other netw
   assert.throws(() => readFileSync(request.files['/etc/hosts'] ?? ''));
 });
 
+test('--link on the default network: lines of the hosts file, with the address that the other one has now', async () => {
+  using world = newWorld();
+  await using bench = await start(world);
+  const { containers, engine } = bench;
+  const other = (await containers.create(spec({ name: 'db', config: { Hostname: 'dbhost' } }))).container;
+  const { id } = (await containers.create(spec({ name: 'web', host: { Links: ['db:mysql', '/db:/web/second', 'db'] } })))
+    .container;
+  await assert.rejects(containers.start('web'), {
+    kind: 'conflict',
+    message: 'Cannot link to a non running container: /db AS /web/mysql',
+  });
+  await containers.start('db');
+  await containers.start('web');
+  const address = engine.sandboxes.get(other.id).endpoints[0]?.ipv4?.split('/')[0];
+  const lines = world.kernel.files.get(`/exec/sandboxes/${id}/hosts`)?.split('\n') ?? [];
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith(`${address}\t`)),
+    [`${address}\tmysql dbhost db`, `${address}\tsecond dbhost db`, `${address}\tdb dbhost`],
+  );
+  await engine.networks.create({ name: 'front' });
+  await containers.connect('front', 'db', {});
+  await containers.disconnect('bridge', 'db', { force: false });
+  await assert.rejects(containers.restart('web', { timeout: 0 }), {
+    kind: 'invalid',
+    message: 'Cannot link to /db, as it does not belong to the default network',
+  });
+});
+
+test('links of an attachment are kept for the next start', async () => {
+  using world = newWorld();
+  await using bench = await start(world);
+  await bench.engine.networks.create({ name: 'front' });
+  await bench.containers.create(
+    spec({
+      name: 'web',
+      host: { NetworkMode: 'front', Links: ['nobody:x'] },
+      networks: [{ network: 'front', endpoint: { links: ['nobody:x'] } }],
+    }),
+  );
+  await bench.containers.start('web');
+  await bench.containers.restart('web', { timeout: 0 });
+  assert.deepEqual(bench.engine.sandboxes.get('web').endpoints[0]?.links, ['nobody:x']);
+});
+
 test('host-gateway is the address of the default bridge', async () => {
   using world = newWorld();
   await using bench = await start(world);

@@ -47,7 +47,12 @@ const REFUSALS: readonly Refusal[] = [
     kind: 'unsupported',
     message: /published ports .* are not built yet/,
   },
-  { asked: { host: { Links: ['a:b'] } }, kind: 'unsupported', message: /links/ },
+  { asked: { host: { Links: ['nobody:b'] } }, message: 'could not get container for nobody: No such container: nobody' },
+  { asked: { host: { Links: ['a:b:c'] } }, message: 'bad format for links: a:b:c' },
+  {
+    asked: { host: { NetworkMode: 'auto' }, networks: [{ network: 'auto', endpoint: { links: [':b'] } }] },
+    message: /bad format for links: :b$/,
+  },
   {
     asked: { host: { AutoRemove: true, RestartPolicy: { Name: 'always', MaximumRetryCount: 0 } } },
     message: "can't create 'AutoRemove' container with restart policy",

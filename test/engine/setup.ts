@@ -4,11 +4,12 @@ import type { Engine, EngineEvent } from '../../src/contracts/engine.ts';
 import type { IpamDriver } from '../../src/contracts/ipam.ts';
 import type { Kernel } from '../../src/contracts/kernel.ts';
 import type { Processes } from '../../src/contracts/process.ts';
+import type { Resolver } from '../../src/contracts/resolver.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
 import { createHostDriver } from '../../src/drivers/host/index.ts';
 import { createNullDriver } from '../../src/drivers/none/index.ts';
-import { createEngine, type EngineConfig } from '../../src/engine/engine.ts';
+import { createEngine, type EngineConfig, type EngineDeps } from '../../src/engine/engine.ts';
 import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
 import { createFakeKernel, type FakeKernel } from '../../src/kernel/fake/fake.ts';
 import type { Instance } from '../../src/model/instance.ts';
@@ -85,6 +86,8 @@ export interface StartOptions {
   readonly now?: () => number;
   /** Whether the sweep finds files, true by default. */
   readonly lists?: boolean;
+  readonly resolver?: Resolver;
+  readonly watchResolvConf?: EngineDeps['watchResolvConf'];
 }
 
 export const newWorld = (): World => ({
@@ -98,7 +101,15 @@ function namesIn(kernel: FakeKernel, path: string): string[] {
   return [...new Set(below.map((file) => file.slice(path.length + 1).split('/')[0] ?? ''))];
 }
 
-export async function start({ world = newWorld(), config, between, now, lists = true }: StartOptions = {}): Promise<Bench> {
+export async function start({
+  world = newWorld(),
+  config,
+  between,
+  now,
+  lists = true,
+  resolver,
+  watchResolvConf,
+}: StartOptions = {}): Promise<Bench> {
   const ipam = createLocalIpam({ pools: [], hostId: 'test' });
   const logger = new MemoryLogger();
   const events: EngineEvent[] = [];
@@ -113,6 +124,8 @@ export async function start({ world = newWorld(), config, between, now, lists = 
     clock: { now: now ?? (() => ++last) },
     logger,
     listDirectory: async (path) => (lists ? namesIn(world.kernel, path) : []),
+    ...(resolver === undefined ? {} : { resolver }),
+    ...(watchResolvConf === undefined ? {} : { watchResolvConf }),
   });
   const unsubscribe = engine.subscribe((event) => events.push(event), 0);
   return {

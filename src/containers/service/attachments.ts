@@ -29,10 +29,11 @@ function networkName(ctx: Context, { networkId }: Endpoint): string {
 }
 
 /** What was asked for, without what was chosen. */
-function specOf({ requested, aliases, gatewayPriority, options }: Endpoint): EndpointSpec {
+function specOf({ requested, aliases, links = [], gatewayPriority, options }: Endpoint): EndpointSpec {
   return {
     ...requested,
     ...(aliases.length === 0 ? {} : { aliases }),
+    ...(links.length === 0 ? {} : { links }),
     ...(gatewayPriority === 0 ? {} : { gatewayPriority }),
     ...(Object.keys(options).length === 0 ? {} : { options }),
   };

@@ -5,6 +5,7 @@ import type { ContainerSpec } from '../../contracts/containers.ts';
 import type { Container, ContainerConfig, HostConfig, Volume } from '../../model/container.ts';
 import type { Context } from './context.ts';
 import { containerEvent, volumeCreated } from './events.ts';
+import { checkLinks } from './links.ts';
 import { mergeConfig } from './merge.ts';
 import { wantedMounts } from './mounts.ts';
 import { checkNetworkMode, type NetworkMode, networksOf } from './network-mode.ts';
@@ -27,6 +28,7 @@ export async function createContainer(ctx: Context, spec: ContainerSpec): Promis
   checkConfig(merged, spec.hostConfig);
   const mode = checkNetworkMode({ ...spec, config: merged });
   const hostConfig = completed(spec.hostConfig, mode.type === 'container' ? ctx.registry.find(mode.reference).container : null);
+  checkLinks(ctx, { hostConfig });
   const wanted = wantedMounts(merged, spec.hostConfig);
   const networks = networksOf(mode, spec);
   const id = newId();

@@ -53,9 +53,6 @@ export function checkNetworkMode({ config, hostConfig, networks }: ContainerSpec
     }
   }
   if (published) throw unsupported('published ports (-p, PortBindings) are not built yet: reach the container by its address');
-  if (hostConfig.Links.length > 0) {
-    throw unsupported('links (--link) are not built: put the containers on one network and use their names');
-  }
   return mode;
 }
 

@@ -8,6 +8,7 @@ import type { SandboxSpec } from '../../model/sandbox.ts';
 import { sandboxOf } from './attachments.ts';
 import type { Context } from './context.ts';
 import { resolveExtraHosts } from './extra-hosts.ts';
+import { linkedHosts } from './links.ts';
 import { networkMode } from './network-mode.ts';
 import { isUp, type Live } from './registry.ts';
 
@@ -24,7 +25,7 @@ export async function makeStack(ctx: Context, container: Container): Promise<Sta
   const { id, name, config, hostConfig, networks } = container;
   const mode = networkMode(hostConfig.NetworkMode);
   if (mode.type === 'container') return joinedStack(ctx, container, mode.reference);
-  const extraHosts = resolveExtraHosts(ctx.engine, hostConfig.ExtraHosts);
+  const extraHosts = [...resolveExtraHosts(ctx.engine, hostConfig.ExtraHosts), ...linkedHosts(ctx, container)];
   const spec: SandboxSpec = {
     id,
     name,
@@ -109,7 +110,7 @@ async function writeHostFiles(ctx: Context, { id, config, hostConfig }: Containe
   await mkdir(directory, { recursive: true, mode: 0o755 });
   await Promise.all([
     writeFile(`${directory}/hosts`, `${hosts.replace(/([^\n])$/, '$1\n')}${extra.join('')}`),
-    writeFile(`${directory}/resolv.conf`, changed ? resolvConf(resolv, { ipv6: true, loopback: true, own: dns }) : resolv),
+    writeFile(`${directory}/resolv.conf`, changed ? resolvConf(resolv, { kind: 'host', ipv6: true, own: dns }) : resolv),
     writeFile(`${directory}/hostname`, `${config.Hostname}\n`),
   ]);
 }

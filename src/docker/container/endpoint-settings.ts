@@ -1,5 +1,6 @@
 /** An attachment to a network, in Docker's JSON. */
 import { addressOf, type IfAddress, lengthOf, prefixContains } from '../../base/ip.ts';
+import { dnsNames } from '../../model/dns-names.ts';
 import type { Network } from '../../model/network.ts';
 import type { Endpoint, EndpointSpec, Sandbox } from '../../model/sandbox.ts';
 
@@ -14,13 +15,12 @@ export function endpointSettings(
     return network.pools.find((pool) => prefixContains(pool.subnet, addressOf(address)))?.gateway ?? '';
   };
   const { ipv4, ipv6 } = endpoint.requested;
-  const names = [sandbox.name, ...endpoint.aliases, sandbox.id.slice(0, 12)];
   return {
     IPAMConfig:
       ipv4 === undefined && ipv6 === undefined
         ? null
         : { ...(ipv4 === undefined ? {} : { IPv4Address: ipv4 }), ...(ipv6 === undefined ? {} : { IPv6Address: ipv6 }) },
-    Links: null,
+    Links: endpoint.links ?? null,
     Aliases: endpoint.aliases.length === 0 ? null : endpoint.aliases,
     MacAddress: endpoint.mac ?? '',
     DriverOpts: Object.keys(endpoint.options).length === 0 ? null : endpoint.options,
@@ -34,19 +34,19 @@ export function endpointSettings(
     GlobalIPv6Address: endpoint.ipv6 === null ? '' : addressOf(endpoint.ipv6),
     GlobalIPv6PrefixLen: endpoint.ipv6 === null ? 0 : lengthOf(endpoint.ipv6),
     // The names service exists on user-defined networks only.
-    DNSNames: network === undefined || network.predefined ? null : [...new Set(names)],
+    DNSNames: network === undefined || network.predefined ? null : dnsNames(sandbox, endpoint),
   };
 }
 
 /** The same of a container that does not run: what it will ask for when it starts. */
 export function plannedSettings(spec: EndpointSpec, network: Network | undefined): Readonly<Record<string, unknown>> {
-  const { ipv4, ipv6, aliases = [], options = {} } = spec;
+  const { ipv4, ipv6, aliases = [], links = [], options = {} } = spec;
   return {
     IPAMConfig:
       ipv4 === undefined && ipv6 === undefined
         ? null
         : { ...(ipv4 === undefined ? {} : { IPv4Address: ipv4 }), ...(ipv6 === undefined ? {} : { IPv6Address: ipv6 }) },
-    Links: null,
+    Links: links.length === 0 ? null : links,
     Aliases: aliases.length === 0 ? null : aliases,
     MacAddress: spec.mac ?? '',
     DriverOpts: Object.keys(options).length === 0 ? null : options,

@@ -1,5 +1,5 @@
 /** What the kernel holds, indexed for comparison. */
-import type { Netns } from '../../contracts/change.ts';
+import { HOST, type Netns } from '../../contracts/change.ts';
 import type { HostFacts, LinkState, NetnsState } from '../../contracts/kernel.ts';
 import type { NftTableRef, NftTableState } from '../../nft/types.ts';
 
@@ -9,18 +9,21 @@ export interface Repair<C> {
   readonly why: string;
 }
 
+/** A table, and where it was found; `netns` absent: in the host's. */
+export type FoundTable = NftTableState & { readonly netns?: Netns };
+
 /** Indexed lazily: a pass over one sandbox must not pay for the host's thousand links. */
 export class Actual {
   readonly #namespaces = new Map<Netns, NetnsState>();
   readonly #links = new Map<Netns, ReadonlyMap<string, LinkState>>();
   readonly #addresses = new Map<Netns, ReadonlySet<string>>();
-  readonly #tables: ReadonlyMap<string, NftTableState>;
+  readonly #tables: ReadonlyMap<string, FoundTable>;
   readonly facts: HostFacts;
 
   /** @param tables null entries are tables that do not exist. */
-  constructor(states: readonly (NetnsState | null)[], tables: readonly (NftTableState | null)[], facts: HostFacts) {
+  constructor(states: readonly (NetnsState | null)[], tables: readonly (FoundTable | null)[], facts: HostFacts) {
     for (const state of states) if (state !== null) this.#namespaces.set(state.netns, state);
-    this.#tables = new Map(tables.flatMap((table) => (table === null ? [] : [[tableKey(table), table] as const])));
+    this.#tables = new Map(tables.flatMap((table) => (table === null ? [] : [[tableKey(table, table.netns), table] as const])));
     this.facts = facts;
   }
 
@@ -47,9 +50,10 @@ export class Actual {
     return addresses.has(`${device} ${address}`);
   }
 
-  table(ref: NftTableRef): NftTableState | undefined {
-    return this.#tables.get(tableKey(ref));
+  /** @param netns default: the host's */
+  table(ref: NftTableRef, netns?: Netns): NftTableState | undefined {
+    return this.#tables.get(tableKey(ref, netns));
   }
 }
 
-const tableKey = ({ family, name }: NftTableRef): string => `${family} ${name}`;
+const tableKey = ({ family, name }: NftTableRef, netns: Netns = HOST): string => `${netns} ${family} ${name}`;

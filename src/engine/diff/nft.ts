@@ -6,7 +6,7 @@ import type { Actual, Repair } from './actual.ts';
 type Of<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;
 
 export function missingTable(change: Of<'nft-table'>, actual: Actual): Repair<Change>[] {
-  const state = actual.table(change.table);
+  const state = actual.table(change.table, change.netns);
   if (state === undefined) return [{ change, why: 'it was deleted' }];
   const why = tableDamage(change.table, state);
   return why === null ? [] : [{ change, why }];

@@ -32,7 +32,7 @@ export function applyOne(memory: Memory, change: Exclude<Change, NftMember | { k
     }
     case 'file': {
       const old = memory.files.get(change.path) ?? null;
-      if (old === change.value) return ALREADY;
+      if (old === change.value || (change.unlessEdited === true && old !== change.old)) return ALREADY;
       if (change.value === null) memory.files.delete(change.path);
       else memory.files.set(change.path, change.value);
       return CHANGED;
