@@ -9,7 +9,7 @@ const run = promisify(execFile);
 export type Place = string;
 export const HERE: Place = 'host';
 
-const inside = (place: Place, command: readonly string[]): readonly string[] =>
+export const inside = (place: Place, command: readonly string[]): readonly string[] =>
   place === HERE ? command : ['nsenter', `--net=${place}`, ...command];
 
 /** Runs a command in a namespace. @throws with its stderr when it fails. */

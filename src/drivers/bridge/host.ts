@@ -49,6 +49,8 @@ export function planHost(table: NftTableRef, facts: HostFacts): Change[] {
     // Turning forwarding on makes the host a router for everybody. What it did not forward before, it still does not.
     ...(facts.sysctls[FORWARD4] === '0' ? [add(table, { set: 'foreign', key: 'ipv4', value: 'goto closed' })] : []),
     ...(facts.sysctls[FORWARD6] === '0' ? [add(table, { set: 'foreign', key: 'ipv6', value: 'goto closed' })] : []),
+    // br_netfilter translates answers while they are bridged, and IPv6 drops what then comes to it for ::1.
+    ...(facts.bridgeNf === true ? [add(table, { set: 'unanswered', key: '::1' })] : []),
     ...foreignRules(facts, { owner: table.name, policy: 'drop', op: 'add' }),
     // After the rules: no moment of forwarding without them.
     { kind: 'sysctl', netns: HOST, key: FORWARD4, value: '1', old: undoForward(facts) },

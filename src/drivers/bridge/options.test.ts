@@ -11,6 +11,8 @@ test('without options', () => {
     icc: true,
     masquerade: true,
     hostBinding: null,
+    gatewayMode: { 4: 'nat', 6: 'nat' },
+    trusted: [],
     mtu: null,
     prefix: 'eth',
   });
@@ -22,6 +24,9 @@ test('every option', () => {
     [OPTION.icc]: 'false',
     [OPTION.masquerade]: 'F',
     [OPTION.hostBinding]: '127.0.0.1',
+    [OPTION.gatewayMode4]: 'nat-unprotected',
+    [OPTION.gatewayMode6]: 'routed',
+    [OPTION.trusted]: 'vxlan.1:eth3',
     [OPTION.mtu]: '9000',
     [OPTION.prefix]: 'net',
   };
@@ -30,6 +35,8 @@ test('every option', () => {
     icc: false,
     masquerade: false,
     hostBinding: '127.0.0.1',
+    gatewayMode: { 4: 'nat-unprotected', 6: 'routed' },
+    trusted: ['vxlan.1', 'eth3'],
     mtu: 9000,
     prefix: 'net',
   });
@@ -41,12 +48,14 @@ test('booleans are those of Go', () => {
 });
 
 test('an unknown option is named, and so are the known ones', () => {
-  assert.throws(() => parse({ 'com.docker.network.bridge.gateway_mode_ipv4': 'nat' }), {
+  assert.throws(() => parse({ 'com.docker.network.bridge.inhibit_ipv4': 'true' }), {
     kind: 'invalid',
     message:
-      'unknown option com.docker.network.bridge.gateway_mode_ipv4 for driver bridge: the known ones are ' +
+      'unknown option com.docker.network.bridge.inhibit_ipv4 for driver bridge: the known ones are ' +
       'com.docker.network.bridge.name, com.docker.network.bridge.enable_icc, com.docker.network.bridge.enable_ip_masquerade, ' +
-      'com.docker.network.bridge.host_binding_ipv4, com.docker.network.driver.mtu, com.docker.network.container_iface_prefix, ' +
+      'com.docker.network.bridge.host_binding_ipv4, com.docker.network.bridge.gateway_mode_ipv4, ' +
+      'com.docker.network.bridge.gateway_mode_ipv6, com.docker.network.bridge.trusted_host_interfaces, ' +
+      'com.docker.network.driver.mtu, com.docker.network.container_iface_prefix, ' +
       'com.docker.network.bridge.default_bridge',
   });
 });
@@ -67,8 +76,9 @@ describe('a bad value is named with its option and the rule', () => {
     [OPTION.name, 'a"; drop', "must be 1 to 15 of the characters [A-Za-z0-9_.-], the first one not '.' or '-'"],
     [OPTION.name, '../etc', "must be 1 to 15 of the characters [A-Za-z0-9_.-], the first one not '.' or '-'"],
     [OPTION.name, 'all', 'must not be a name that the kernel reserves'],
-    [OPTION.hostBinding, '::1', 'must be an IPv4 address'],
-    [OPTION.hostBinding, '010.0.0.1', 'must be an IPv4 address'],
+    [OPTION.hostBinding, 'localhost', 'must be an IP address'],
+    [OPTION.hostBinding, '010.0.0.1', 'must be an IP address'],
+    [OPTION.trusted, 'eth3:a b', "must be 1 to 15 of the characters [A-Za-z0-9_.-], the first one not '.' or '-'"],
     [OPTION.mtu, '67', 'must be a number of bytes from 68 to 65535'],
     [OPTION.mtu, '65536', 'must be a number of bytes from 68 to 65535'],
     [OPTION.mtu, '1e3', 'must be a number of bytes from 68 to 65535'],
@@ -80,10 +90,27 @@ describe('a bad value is named with its option and the rule', () => {
     test(`${key}=${value}`, () => {
       assert.throws(() => parse({ [key]: value }), {
         kind: 'invalid',
-        message: `invalid value ${JSON.stringify(value)} for option ${key}: it ${rule}`,
+        message: `invalid value ${JSON.stringify(value.split(':').at(-1))} for option ${key}: it ${rule}`,
       });
     });
   }
+});
+
+test('gateway modes, in the words of Docker', () => {
+  assert.throws(() => parse({ [OPTION.gatewayMode6]: 'open' }), {
+    kind: 'invalid',
+    message: 'failed to parse com.docker.network.bridge.gateway_mode_ipv6 value: open (unknown gateway mode open)',
+  });
+  const options = { [OPTION.gatewayMode4]: 'isolated' };
+  assert.throws(() => parse(options), {
+    kind: 'invalid',
+    message: "gateway mode 'isolated' can only be used for an internal network",
+  });
+  assert.equal(parseOptions(network({ options, internal: true })).gatewayMode[4], 'isolated');
+});
+
+test('ports may bind to an IPv6 address by default, whatever the name of the option says', () => {
+  assert.equal(parse({ [OPTION.hostBinding]: '::1' }).hostBinding, '::1');
 });
 
 test('the limits of the MTU, which are higher with IPv6', () => {

@@ -1,7 +1,7 @@
 /** Driver options (`docker network create -o KEY=VALUE`) -> typed options. Docker's names and meanings. */
-import { isIPv4 } from 'node:net';
 import { invalid } from '../../base/errors.ts';
-import { type IpAddress, parseIp } from '../../base/ip.ts';
+import { type Family, type IpAddress, isIp, parseIp } from '../../base/ip.ts';
+import { GATEWAY_MODE_OPTION, GATEWAY_MODES, type GatewayMode, gatewayMode } from '../../model/gateway-mode.ts';
 import { bridgeName } from '../../model/names.ts';
 import type { Network } from '../../model/network.ts';
 
@@ -10,6 +10,9 @@ export const OPTION = {
   icc: 'com.docker.network.bridge.enable_icc',
   masquerade: 'com.docker.network.bridge.enable_ip_masquerade',
   hostBinding: 'com.docker.network.bridge.host_binding_ipv4',
+  gatewayMode4: GATEWAY_MODE_OPTION[4],
+  gatewayMode6: GATEWAY_MODE_OPTION[6],
+  trusted: 'com.docker.network.bridge.trusted_host_interfaces',
   mtu: 'com.docker.network.driver.mtu',
   prefix: 'com.docker.network.container_iface_prefix',
   defaultBridge: 'com.docker.network.bridge.default_bridge',
@@ -24,6 +27,9 @@ export interface BridgeOptions {
   readonly masquerade: boolean;
   /** Host address that published ports bind to when a port names none; null = every address. */
   readonly hostBinding: IpAddress | null;
+  readonly gatewayMode: Readonly<Record<Family, GatewayMode>>;
+  /** Devices of the host behind which whoever has a route reaches published ports by the sandbox's own address. */
+  readonly trusted: readonly string[];
   /** bytes; null = that of the host's uplink. */
   readonly mtu: number | null;
   /** First part of interface names inside a sandbox; a number follows. */
@@ -59,6 +65,8 @@ export function parseOptions(network: Network): BridgeOptions {
     icc: optional(options, OPTION.icc, bool) ?? true,
     masquerade: optional(options, OPTION.masquerade, bool) ?? true,
     hostBinding: optional(options, OPTION.hostBinding, hostAddress),
+    gatewayMode: { 4: modeOf(network, 4), 6: modeOf(network, 6) },
+    trusted: optional(options, OPTION.trusted, deviceNames) ?? [],
     mtu: optional(options, OPTION.mtu, (key, value) => mtuValue(key, value, network.ipv6)),
     prefix: optional(options, OPTION.prefix, interfacePrefix) ?? 'eth',
   };
@@ -102,10 +110,31 @@ function interfacePrefix(key: string, value: string): string {
   return value;
 }
 
+/** Of either family, whatever the option's name says; so it is in Docker. */
 function hostAddress(key: string, value: string): IpAddress {
-  if (!isIPv4(value)) throw bad(key, value, 'must be an IPv4 address');
+  if (!isIp(value)) throw bad(key, value, 'must be an IP address');
   return parseIp(value);
 }
+
+/** Docker's texts. */
+function modeOf(network: Network, family: Family): GatewayMode {
+  const key = GATEWAY_MODE_OPTION[family];
+  const value = network.options[key];
+  if (value === undefined) return 'nat';
+  if (!GATEWAY_MODES.some((mode) => mode === value)) {
+    throw invalid(`failed to parse ${key} value: ${short(value)} (unknown gateway mode ${short(value)})`);
+  }
+  const mode = gatewayMode(network, family);
+  if (mode === 'isolated' && !network.internal) throw invalid("gateway mode 'isolated' can only be used for an internal network");
+  return mode;
+}
+
+/** `vxlan.1:eth3` */
+const deviceNames = (key: string, value: string): readonly string[] =>
+  value
+    .split(':')
+    .filter((name) => name !== '')
+    .map((name) => deviceName(key, name));
 
 function mtuValue(key: string, value: string, ipv6: boolean): number {
   const min = ipv6 ? MTU_MIN_IPV6 : MTU_MIN;
@@ -117,6 +146,7 @@ function mtuValue(key: string, value: string, ipv6: boolean): number {
 }
 
 function bad(key: string, value: string, rule: string): Error {
-  const shown = value.length > 64 ? `${value.slice(0, 64)}...` : value;
-  return invalid(`invalid value ${JSON.stringify(shown)} for option ${key}: it ${rule}`);
+  return invalid(`invalid value ${JSON.stringify(short(value))} for option ${key}: it ${rule}`);
 }
+
+const short = (value: string): string => (value.length > 64 ? `${value.slice(0, 64)}...` : value);

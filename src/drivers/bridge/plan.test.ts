@@ -29,7 +29,7 @@ describe('a network', () => {
       'nft add element inet moor same { "br-1a2b3c4d5e6f" . "br-1a2b3c4d5e6f" }',
       'nft add element inet moor leaving { "br-1a2b3c4d5e6f" : goto leave }',
       'nft add element inet moor entering { "br-1a2b3c4d5e6f" : goto enter }',
-      'nft add element inet moor masqueraded { "br-1a2b3c4d5e6f" }',
+      'nft add element inet moor masqueraded { ipv4 . "br-1a2b3c4d5e6f" }',
     ]);
   });
 
@@ -49,7 +49,9 @@ describe('a network', () => {
       'nft add element inet moor same { "blue" . "blue" }',
       'nft add element inet moor leaving { "blue" : goto leave }',
       'nft add element inet moor entering { "blue" : goto enter }',
-      'nft add element inet moor masqueraded { "blue" }',
+      'nft add element inet moor masqueraded { ipv4 . "blue" }',
+      'nft add element inet moor masqueraded { ipv6 . "blue" }',
+      'ip -6 route add local ::1/128 dev blue metric 2174923716 table main',
       'sysctl -w net.ipv6.conf.ens3.accept_ra=2',
       'sysctl -w net.ipv6.conf.all.forwarding=1',
     ]);
@@ -76,6 +78,44 @@ describe('a network', () => {
       'leaving goto leave',
       'entering goto enter',
     ]);
+  });
+
+  test('of other gateway modes', () => {
+    const modes = (mode4: string, mode6: string, part = {}): string[] =>
+      text(planNetwork({ ...DUAL, options: { [OPTION.gatewayMode4]: mode4, [OPTION.gatewayMode6]: mode6 }, ...part })).filter(
+        (what) => /masqueraded|direct|::1\/128/.test(what),
+      );
+    assert.deepEqual(modes('nat', 'routed'), [
+      'nft add element inet moor masqueraded { ipv4 . "br-1a2b3c4d5e6f" }',
+      'nft add element inet moor direct { ipv6 . "br-1a2b3c4d5e6f" : goto routed }',
+    ]);
+    assert.deepEqual(modes('nat-unprotected', 'nat'), [
+      'nft add element inet moor masqueraded { ipv4 . "br-1a2b3c4d5e6f" }',
+      'nft add element inet moor masqueraded { ipv6 . "br-1a2b3c4d5e6f" }',
+      'nft add element inet moor direct { ipv4 . "br-1a2b3c4d5e6f" : goto unprotected }',
+      'ip -6 route add local ::1/128 dev br-1a2b3c4d5e6f metric 2174923716 table main',
+    ]);
+    assert.deepEqual(modes('routed', 'isolated', { internal: true }), []);
+  });
+
+  test('that is isolated has no address of the host, not even one of its link', () => {
+    const options = { [OPTION.gatewayMode4]: 'isolated', [OPTION.gatewayMode6]: 'isolated' };
+    const plan = text(planNetwork({ ...DUAL, internal: true, options }));
+    assert.deepEqual(
+      plan.filter((what) => /ip address|net\.ipv6/.test(what)),
+      ['sysctl -w net.ipv6.conf.br-1a2b3c4d5e6f.disable_ipv6=1'],
+    );
+  });
+
+  test('with trusted interfaces', () => {
+    const plan = text(planNetwork({ options: { [OPTION.trusted]: 'vxlan.1:eth3' } }));
+    assert.deepEqual(
+      plan.filter((what) => what.includes('trusted')),
+      [
+        'nft add element inet moor trusted { "vxlan.1" . "br-1a2b3c4d5e6f" }',
+        'nft add element inet moor trusted { "eth3" . "br-1a2b3c4d5e6f" }',
+      ],
+    );
   });
 
   test('with an MTU that is too small for IPv6 turns off no IPv6: there is none, and no key for it', () => {
@@ -126,7 +166,8 @@ describe('a network', () => {
   test('is taken away by the inverse, which leaves forwarding on', () => {
     const undo = subsume(inversePlan(planNetwork(DUAL)));
     assert.deepEqual(text(undo), [
-      'nft delete element inet moor masqueraded { "br-1a2b3c4d5e6f" }',
+      'nft delete element inet moor masqueraded { ipv6 . "br-1a2b3c4d5e6f" }',
+      'nft delete element inet moor masqueraded { ipv4 . "br-1a2b3c4d5e6f" }',
       'nft delete element inet moor entering { "br-1a2b3c4d5e6f" }',
       'nft delete element inet moor leaving { "br-1a2b3c4d5e6f" }',
       'nft delete element inet moor same { "br-1a2b3c4d5e6f" . "br-1a2b3c4d5e6f" }',

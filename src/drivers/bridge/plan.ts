@@ -1,6 +1,6 @@
 /** A bridge network and its endpoints as changes. */
 import { unsupported } from '../../base/errors.ts';
-import { addressOf, type Family, type IpAddress, lengthOf, withLength } from '../../base/ip.ts';
+import { addressOf, type Family, type IpAddress, lengthOf, parseIp, prefixOf, withLength } from '../../base/ip.ts';
 import { type Mac, randomMac } from '../../base/mac.ts';
 import type { Id } from '../../base/ids.ts';
 import { type Change, HOST, type Netns } from '../../contracts/change.ts';
@@ -13,7 +13,7 @@ import type { Endpoint } from '../../model/sandbox.ts';
 import type { NftTableRef } from '../../nft/types.ts';
 import { acceptRaOf, FORWARD6 } from './host.ts';
 import { type BridgeOptions, MTU_MAX, MTU_MIN_IPV6, parseOptions } from './options.ts';
-import { networkElements } from './table.ts';
+import { type NetworkElements, networkElements } from './table.ts';
 
 export const tableRef = (instance: Instance): NftTableRef => ({ family: 'inet', name: tableName(instance) });
 
@@ -47,11 +47,14 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
     ...(mtu === BRIDGE_MTU
       ? []
       : [{ kind: 'link-set', netns: HOST, name: bridge, value: { mtu }, old: { mtu: BRIDGE_MTU } } satisfies Change]),
-    ...(hasIpv6 && mtu >= MTU_MIN_IPV6 ? [bridgeIpv6(network, bridge)] : []),
+    ...(hasIpv6 && mtu >= MTU_MIN_IPV6 ? [bridgeIpv6(network, options)] : []),
     ...network.pools.flatMap(({ family, subnet, gateway }): Change[] =>
-      gateway === null ? [] : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
+      gateway === null || options.gatewayMode[family] === 'isolated'
+        ? []
+        : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
     ),
-    ...networkElements(tableRef(instance), { ...options, internal: network.internal }),
+    ...networkElements(tableRef(instance), { ...options, ...outside(network, options), internal: network.internal }),
+    ...(network.ipv6 && !network.internal && options.gatewayMode[6] !== 'routed' ? [localhost6(network, bridge)] : []),
     ...(network.ipv6 && !network.internal ? forwardIpv6(facts) : []),
   ];
 }
@@ -101,6 +104,35 @@ export function planJoin(
   };
 }
 
+/** How the families of a network meet the world. */
+function outside(network: Network, { masquerade, gatewayMode }: BridgeOptions): Pick<NetworkElements, 'masquerade' | 'direct'> {
+  const families = network.pools.map(({ family }) => family);
+  return {
+    masquerade: families.filter((family) => masquerade && gatewayMode[family] !== 'routed'),
+    direct: families.flatMap((family): NetworkElements['direct'] => {
+      const mode = gatewayMode[family];
+      if (mode === 'routed') return [{ family, mode }];
+      return mode === 'nat-unprotected' ? [{ family, mode: 'unprotected' }] : [];
+    }),
+  };
+}
+
+/**
+ * IPv6 has no `route_localnet`. Answers to a client at ::1 get that address back when they come in by the bridge, and the kernel then
+ * asks for a route to ::1 on that very device (rt6_need_strict(), net/ipv6/route.c), which this is. What comes from the wire with such an
+ * address was dropped before that (ip6_rcv_core()), and so is an answer that br_netfilter translates while it is bridged.
+ *
+ * A metric of its own for each bridge: for the kernel two routes of one metric are the same place.
+ */
+function localhost6(network: Network, device: string): Change {
+  const metric = LOCALHOST_METRIC + Number.parseInt(network.id.slice(0, 7), 16);
+  return { kind: 'route', op: 'add', netns: HOST, route: { type: 'local', destination: LOCALHOST6, device, metric } };
+}
+
+const LOCALHOST6 = prefixOf(parseIp('::1'), 128);
+/** Behind every metric that people and routing daemons use. */
+const LOCALHOST_METRIC = 2 ** 31;
+
 /** The way out, which an internal network does not offer even though its bridge has an address. */
 function gatewayOf(network: Network, family: Family): IpAddress | null {
   if (network.internal) return null;
@@ -121,8 +153,9 @@ function mtuOf(network: Network, options: BridgeOptions, facts: HostFacts): numb
 export const bridgeMac = (id: Id): Mac => randomMac(Buffer.from(id.slice(0, 12), 'hex'));
 
 /** No IPv6 on the host's side unless the network has it, and even then no router advertisement from a sandbox (CVE-2020-13401). */
-function bridgeIpv6(network: Network, bridge: string): Change {
-  return network.ipv6
+function bridgeIpv6(network: Network, { bridge, gatewayMode }: BridgeOptions): Change {
+  // Of an isolated network the host has no address at all, and so no link-local one.
+  return network.ipv6 && gatewayMode[6] !== 'isolated'
     ? { kind: 'sysctl', netns: HOST, key: `net/ipv6/conf/${bridge}/accept_ra`, value: '0', old: null }
     : { kind: 'sysctl', netns: HOST, key: `net/ipv6/conf/${bridge}/disable_ipv6`, value: '1', old: null };
 }

@@ -13,19 +13,34 @@ export const MAPS = {
   6: { portAt: 'port6_at', rangeAt: 'range6_at', port: 'port6', range: 'range6' },
 } as const;
 
+/** Ports of sandboxes that are open at the sandbox's own address. */
+export const OPEN = {
+  4: { port: 'open4', range: 'open_range4' },
+  6: { port: 'open6', range: 'open_range6' },
+} as const;
+
 const rule = (comment: string, expr: string): NftRule => ({ expr, comment });
 
 const FAMILIES = [
-  { maps: MAPS[4], ip: 'ip', address: 'ipv4_addr' },
-  { maps: MAPS[6], ip: 'ip6', address: 'ipv6_addr' },
+  { maps: MAPS[4], open: OPEN[4], ip: 'ip', address: 'ipv4_addr' },
+  { maps: MAPS[6], open: OPEN[6], ip: 'ip6', address: 'ipv6_addr' },
 ] as const;
 
-export const PORT_SETS: readonly NftSet[] = FAMILIES.flatMap(({ maps, address }): NftSet[] => [
-  { name: maps.portAt, key: `inet_proto . ${address} . inet_service`, value: `${address} . inet_service` },
-  { name: maps.rangeAt, key: `inet_proto . ${address} . inet_service`, value: address, flags: ['interval'] },
-  { name: maps.port, key: 'inet_proto . inet_service', value: `${address} . inet_service` },
-  { name: maps.range, key: 'inet_proto . inet_service', value: address, flags: ['interval'] },
-]);
+export const PORT_SETS: readonly NftSet[] = [
+  ...FAMILIES.flatMap(({ maps, address }): NftSet[] => [
+    { name: maps.portAt, key: `inet_proto . ${address} . inet_service`, value: `${address} . inet_service` },
+    { name: maps.rangeAt, key: `inet_proto . ${address} . inet_service`, value: address, flags: ['interval'] },
+    { name: maps.port, key: 'inet_proto . inet_service', value: `${address} . inet_service` },
+    { name: maps.range, key: 'inet_proto . inet_service', value: address, flags: ['interval'] },
+  ]),
+  ...FAMILIES.flatMap(({ open, address }): NftSet[] => [
+    { name: open.port, key: `inet_proto . ${address} . inet_service` },
+    { name: open.range, key: `inet_proto . ${address} . inet_service`, flags: ['interval'] },
+  ]),
+  { name: 'direct', key: 'nf_proto . ifname', value: 'verdict' },
+  { name: 'trusted', key: 'ifname . ifname' },
+  { name: 'unanswered', key: 'ipv6_addr' },
+];
 
 /** Only what is meant for the host itself. NAT chains see the first packet of a connection, and no other. */
 const LOOK_UP = rule('to an address of the host', 'fib daddr type local goto published');
@@ -51,7 +66,7 @@ export const PORT_CHAINS: readonly NftChain[] = [
     // What the host's own programs send. NF_IP_PRI_NAT_DST, which nft 1.0.6 has no name for in this hook.
     name: 'output',
     hook: { type: 'nat', hook: 'output', priority: '-100', policy: 'accept' },
-    rules: [LOOK_UP],
+    rules: [rule('refused at once, not answered in vain', 'ip6 daddr @unanswered return'), LOOK_UP],
   },
   {
     name: 'published',
@@ -70,6 +85,32 @@ export const PORT_CHAINS: readonly NftChain[] = [
       // br_netfilter calls this hook without an input device, and so does what the host itself sends.
       rule('the same, bridged', 'ct status dnat iif 0 fib saddr type != local masquerade'),
       rule('from localhost', 'ip saddr 127.0.0.0/8 masquerade'),
+      rule('from localhost, IPv6', 'ip6 saddr ::1 masquerade'),
     ],
+  },
+  {
+    // gateway_mode=routed. Errors about a connection are part of it; this is for ping.
+    name: 'routed',
+    rules: [
+      rule('ping', 'icmp type echo-request goto pass'),
+      rule('ping, IPv6', 'icmpv6 type echo-request goto pass'),
+      rule('published ports', 'goto open'),
+    ],
+  },
+  {
+    // Published ports, asked for at the sandbox's own address.
+    name: 'open',
+    rules: [
+      ...FAMILIES.flatMap(({ open, ip }) => [
+        rule(`${ip}: port`, `meta l4proto . ${ip} daddr . th dport @${open.port} goto pass`),
+        rule(`${ip}: range`, `meta l4proto . ${ip} daddr . th dport @${open.range} goto pass`),
+      ]),
+      rule('not published', 'drop'),
+    ],
+  },
+  {
+    // gateway_mode=nat-unprotected
+    name: 'unprotected',
+    rules: [rule('networks stay apart', 'iifname @bridges drop'), rule('whoever has a route', 'goto pass')],
   },
 ];

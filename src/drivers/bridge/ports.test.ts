@@ -6,6 +6,7 @@ import { inversePlan } from '../../contracts/inverse.ts';
 import type { PortBinding } from '../../model/ports.ts';
 import { DUAL, ENDPOINT6, endpoint, facts, INSTANCE, network } from './fixture.testing.ts';
 import { createBridgeDriver } from './index.ts';
+import { OPTION } from './options.ts';
 
 const driver = createBridgeDriver({ instance: INSTANCE });
 
@@ -17,8 +18,8 @@ const binding = (hostAddress: string, host: readonly [number, number], part: Par
   ...part,
 });
 
-const plan = (ports: readonly PortBinding[], end = endpoint(ENDPOINT6), host = facts()) =>
-  driver.planPorts?.(network(DUAL), { endpoint: end, ports }, host) ?? [];
+const plan = (ports: readonly PortBinding[], end = endpoint(ENDPOINT6), host = facts(), options = {}) =>
+  driver.planPorts?.(network({ ...DUAL, options }), { endpoint: end, ports }, host) ?? [];
 const text = (...args: Parameters<typeof plan>): string[] => plan(...args).map(line);
 
 const LOCALNET = 'sysctl -w net.ipv4.conf.br-1a2b3c4d5e6f.route_localnet=1';
@@ -71,5 +72,30 @@ describe('ports', () => {
   test('go, and leave what others may count on', () => {
     const changes = plan([binding('0.0.0.0', [80, 80])], endpoint(), facts({ bridgeNf: true }));
     assert.deepEqual(inversePlan(changes).map(line).filter(Boolean), ['nft delete element inet moor port4 { tcp . 80 }']);
+  });
+
+  test('of a routed family are open at the sandbox itself, once', () => {
+    const options = { [OPTION.gatewayMode6]: 'routed' };
+    const ports = [
+      binding('0.0.0.0', [80, 80]),
+      binding('::', [80, 80]),
+      binding('2001:db8::1', [81, 81], { containerPorts: { from: 80, to: 80 } }),
+      binding('::', [8000, 8999]),
+    ];
+    assert.deepEqual(text(ports, endpoint(ENDPOINT6), facts({ bridgeNf: true }), options), [
+      LOCALNET,
+      'bridge link set dev vethabcdef0 hairpin on',
+      'nft add element inet moor port4 { tcp . 80 : 192.168.7.10 . 80 }',
+      'nft add element inet moor open6 { tcp . fd00:7::a . 80 }',
+      'nft add element inet moor open_range6 { tcp . fd00:7::a . 8000-8999 }',
+    ]);
+  });
+
+  test('with trusted interfaces are open there too', () => {
+    assert.deepEqual(text([binding('127.0.0.1', [80, 80])], endpoint(), facts(), { [OPTION.trusted]: 'eth3' }), [
+      LOCALNET,
+      'nft add element inet moor port4_at { tcp . 127.0.0.1 . 80 : 192.168.7.10 . 80 }',
+      'nft add element inet moor open4 { tcp . 192.168.7.10 . 80 }',
+    ]);
   });
 });

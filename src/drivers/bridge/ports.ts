@@ -6,8 +6,8 @@ import type { Network } from '../../model/network.ts';
 import type { PortBinding } from '../../model/ports.ts';
 import type { Endpoint } from '../../model/sandbox.ts';
 import type { NftElement, NftTableRef } from '../../nft/types.ts';
-import { bridgeOf } from './options.ts';
-import { MAPS } from './ports-table.ts';
+import { parseOptions } from './options.ts';
+import { MAPS, OPEN } from './ports-table.ts';
 import { add } from './table.ts';
 
 export interface Publish {
@@ -24,18 +24,28 @@ export function planPorts(
   network: Network,
   { endpoint, ports, facts }: Publish & { readonly facts: HostFacts },
 ): Change[] {
-  const elements: Change[] = [];
+  const { bridge, gatewayMode, trusted } = parseOptions(network);
+  /** By set and key: two ports of the host may lead to one of the sandbox, which is then open once. */
+  const elements = new Map<string, NftElement>();
+  let translated = false;
   let localhost = false;
   for (const binding of ports) {
     const target = targetOf(endpoint, binding);
     if (target === null) continue;
-    elements.push(...bindingElements(binding, target).map((element) => add(table, element)));
-    localhost ||= reachesLocalhost(binding.hostAddress);
+    const mode = gatewayMode[familyOf(target)];
+    const routed = mode === 'routed';
+    const list = [
+      ...(routed ? [] : bindingElements(binding, target)),
+      ...(routed || trusted.length > 0 ? [openElement(binding, target)] : []),
+    ];
+    for (const element of list) elements.set(`${element.set} ${element.key}`, element);
+    translated ||= !routed;
+    localhost ||= !routed && reachesLocalhost(binding.hostAddress);
   }
   return [
-    ...(localhost ? [routeLocalnet(bridgeOf(network))] : []),
-    ...(elements.length > 0 && facts.bridgeNf === true ? [hairpin(endpoint.hostInterfaceName)] : []),
-    ...elements,
+    ...(localhost ? [routeLocalnet(bridge)] : []),
+    ...(translated && facts.bridgeNf === true ? [hairpin(endpoint.hostInterfaceName)] : []),
+    ...[...elements.values()].map((element) => add(table, element)),
   ];
 }
 
@@ -56,6 +66,14 @@ function bindingElements({ protocol, hostAddress, hostPorts, containerPorts }: P
     key: `${where} . ${hostPorts.from + at}`,
     value: `${target} . ${containerPorts.from + at}`,
   }));
+}
+
+/** A port that is open at the sandbox's own address. */
+function openElement({ protocol, containerPorts: { from, to } }: PortBinding, target: IpAddress): NftElement {
+  const sets = OPEN[familyOf(target)];
+  return from === to
+    ? { set: sets.port, key: `${protocol} . ${target} . ${from}` }
+    : { set: sets.range, key: `${protocol} . ${target} . ${from}-${to}` };
 }
 
 const isAny = (address: IpAddress): boolean => address === '0.0.0.0' || address === '::';

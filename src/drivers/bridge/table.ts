@@ -5,6 +5,7 @@
  * Everything is keyed by interface name, nothing by address: an address says where a packet claims to come from, the interface
  * where it does come from. Names, not indexes, so that elements may be there before the bridge and outlive it.
  */
+import type { Family } from '../../base/ip.ts';
 import type { Change } from '../../contracts/change.ts';
 import { quoteIfname } from '../../nft/names.ts';
 import type { NftElement, NftRule, NftTable, NftTableRef } from '../../nft/types.ts';
@@ -35,7 +36,7 @@ export function baseTable(ref: NftTableRef): NftTable {
       { name: 'entering', key: 'ifname', value: 'verdict' },
       { name: 'foreign', key: 'nf_proto', value: 'verdict' },
       { name: 'bridges', key: 'ifname' },
-      { name: 'masqueraded', key: 'ifname' },
+      { name: 'masqueraded', key: 'nf_proto . ifname' },
       { name: 'uplink', key: 'ifname' },
       { name: 'same', key: 'ifname . ifname' },
       ...PORT_SETS,
@@ -66,6 +67,9 @@ export function baseTable(ref: NftTableRef): NftTable {
         rules: [
           rule('answers', 'ct state established,related goto pass'),
           rule('published ports', 'ct status dnat goto pass'),
+          // Only of networks that are not `nat`.
+          rule('to a gateway of another mode', 'meta nfproto . oifname vmap @direct'),
+          rule('from a trusted interface', 'iifname . oifname @trusted goto open'),
           rule('uninvited', 'drop'),
         ],
       },
@@ -93,7 +97,7 @@ export function baseTable(ref: NftTableRef): NftTable {
         rules: [
           // A bridged frame never gets to the next rule: br_netfilter calls this hook without an input device.
           rule('into a network of ours', 'oifname @bridges goto inward'),
-          rule('to the world', 'iifname @masqueraded masquerade'),
+          rule('to the world', 'meta nfproto . iifname @masqueraded masquerade'),
         ],
       },
       ...PORT_CHAINS,
@@ -106,19 +110,28 @@ export interface NetworkElements {
   readonly bridge: string;
   readonly icc: boolean;
   readonly internal: boolean;
-  readonly masquerade: boolean;
+  /** Families in which what leaves the host carries its address. */
+  readonly masquerade: readonly Family[];
+  /** Families whose sandboxes are reached by their own address, and how far. */
+  readonly direct: readonly { readonly family: Family; readonly mode: 'routed' | 'unprotected' }[];
+  /** Devices of the host behind which whoever has a route reaches published ports by the sandbox's address. */
+  readonly trusted: readonly string[];
 }
 
-/** Five elements, six when it is masqueraded. */
+/** Five elements, and one for each family that is masqueraded: six for a usual network. */
 export function networkElements(table: NftTableRef, network: NetworkElements): Change[] {
   const name = quoteIfname(network.bridge);
+  const { internal } = network;
+  const open = (elements: readonly NftElement[]): Change[] => (internal ? [] : elements.map((element) => add(table, element)));
   return [
     add(table, { set: 'bridges', key: name }),
     add(table, { set: 'within', key: `${name} . ${name}`, value: network.icc ? 'goto pass' : 'goto isolated' }),
     add(table, { set: 'same', key: `${name} . ${name}` }),
-    add(table, { set: 'leaving', key: name, value: network.internal ? 'drop' : 'goto leave' }),
-    add(table, { set: 'entering', key: name, value: network.internal ? 'drop' : 'goto enter' }),
-    ...(network.masquerade && !network.internal ? [add(table, { set: 'masqueraded', key: name })] : []),
+    add(table, { set: 'leaving', key: name, value: internal ? 'drop' : 'goto leave' }),
+    add(table, { set: 'entering', key: name, value: internal ? 'drop' : 'goto enter' }),
+    ...open(network.masquerade.map((family) => ({ set: 'masqueraded', key: `ipv${family} . ${name}` }))),
+    ...open(network.direct.map(({ family, mode }) => ({ set: 'direct', key: `ipv${family} . ${name}`, value: `goto ${mode}` }))),
+    ...open(network.trusted.map((device) => ({ set: 'trusted', key: `${quoteIfname(device)} . ${name}` }))),
   ];
 }
 

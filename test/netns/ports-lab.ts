@@ -1,0 +1,60 @@
+/** What tests of published ports share: bindings as text, and a lab with a process in every place. */
+import { writeFileSync } from 'node:fs';
+import { parseIp } from '../../src/base/ip.ts';
+import { inversePlan, subsume } from '../../src/contracts/inverse.ts';
+import type { Change } from '../../src/contracts/change.ts';
+import type { Network } from '../../src/model/network.ts';
+import type { PortBinding, PortProtocol } from '../../src/model/ports.ts';
+import { type Agent, agent } from './agent.ts';
+import { createLab, type Lab, type LabOptions, type Sandbox } from './lab.ts';
+import type { Place } from './packets.ts';
+
+/** `8000-8010`, `80` */
+function range(text: string): { from: number; to: number } {
+  const [from = 0, to = from] = text.split('-').map(Number);
+  return { from, to };
+}
+
+export const binding = (protocol: PortProtocol, address: string, host: string, container = host): PortBinding => ({
+  protocol,
+  hostAddress: parseIp(address),
+  hostPorts: range(host),
+  containerPorts: range(container),
+});
+
+export interface PortsLab extends Lab {
+  readonly agentAt: (place: Place) => Agent;
+  readonly publish: (network: Network, sandbox: Sandbox, ...ports: readonly PortBinding[]) => Promise<readonly Change[]>;
+  /** Takes back what `publish` returned. */
+  readonly unpublish: (changes: readonly Change[]) => Promise<void>;
+}
+
+export async function createPortsLab(options: LabOptions = {}): Promise<PortsLab> {
+  await using stack = new AsyncDisposableStack();
+  const lab = stack.use(await createLab(options));
+  // Ended before the lab is, whose places they are in.
+  const agents = stack.use(new AsyncDisposableStack());
+  const known = new Map<Place, Agent>();
+  const owned = stack.move();
+  return {
+    ...lab,
+    agentAt(place) {
+      const here = known.get(place) ?? agents.use(agent(place));
+      known.set(place, here);
+      return here;
+    },
+    async publish(network, { endpoint }, ...ports) {
+      const changes = lab.driver.planPorts?.(network, { endpoint, ports }, await lab.facts()) ?? [];
+      await lab.apply(changes);
+      return changes;
+    },
+    unpublish: async (changes) => void (await lab.apply(subsume(inversePlan(changes)))),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Whether the rules for IP see bridged frames; part of what a lab restores. */
+export const bridgeNf = (value: '0' | '1') => async (): Promise<void> => {
+  writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', value);
+  writeFileSync('/proc/sys/net/bridge/bridge-nf-call-ip6tables', value);
+};
