@@ -1,11 +1,15 @@
 // test-timeout: 120 s
 /** The store contract on a real etcd. */
-import { after, before } from 'node:test';
+import { after, before, test } from 'node:test';
 import { bootClock, silentLogger } from '../../src/base/clock.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import { openEtcdStore } from '../../src/store/etcd/store.ts';
+import { createMemoryStore } from '../../src/store/memory/store.ts';
 import { EtcdServer, NO_ETCD } from '../support/etcd.ts';
+import { createRandom, seedOfRun } from '../support/random.ts';
 import { storeConformance } from './store.ts';
+import type { StoreUnderTest } from './store-harness.ts';
+import { compareStores } from './store-model.ts';
 
 const server = new EtcdServer(23_790);
 before(async () => {
@@ -18,6 +22,7 @@ const open = (prefix: string): Promise<Store> =>
 
 /** Each test has keys of its own; all of them share the server's revisions. */
 let tests = 0;
+const prefixes = new Map<StoreUnderTest, string>();
 
 storeConformance({
   name: 'etcd',
@@ -25,11 +30,18 @@ storeConformance({
   open: async () => {
     const prefix = `/conformance/${++tests}`;
     const store = await open(prefix);
-    return {
-      store,
-      compact: () => server.compact(),
-      another: () => open(prefix),
-      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-    };
+    const under = { store, compact: () => server.compact(), [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
+    prefixes.set(under, prefix);
+    return under;
   },
+  another: (under) => open(prefixes.get(under) ?? ''),
+});
+
+const seed = seedOfRun();
+test(`etcd: a thousand random operations say what the store in memory says (MOOR_TEST_SEED=${seed})`, {
+  skip: NO_ETCD,
+}, async () => {
+  await using model = createMemoryStore({ history: 10_000 });
+  await using store = await open('/model');
+  await compareStores({ model, store }, createRandom(seed), 1_000);
 });

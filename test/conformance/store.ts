@@ -3,83 +3,13 @@
  * compared, never counted; what the contract calls "soon" is waited for; keys of other suites may exist.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { MoorError, type ErrorKind } from '../../src/base/errors.ts';
-import type { Expect, Lease, Revision, Store, StoreEvent, Write } from '../../src/contracts/store.ts';
-
-/** One store with nothing in it, and how to take it away. */
-export interface StoreUnderTest extends AsyncDisposable {
-  readonly store: Store;
-  /** Makes `watch` from before this call impossible (etcd: compaction; in process: more changes than are kept). */
-  readonly compact: () => Promise<void>;
-  /** The same state as another process sees it; only stores on a server have that. Disposed by the test. */
-  readonly another?: () => Promise<Store>;
-}
-
-export interface StoreSuite {
-  readonly name: string;
-  /** Why it cannot be run here. */
-  readonly skip?: string | false;
-  readonly open: () => Promise<StoreUnderTest>;
-}
-
-/** How long a test waits for what must come; failing takes this long, passing does not. */
-const PATIENCE_MS = 10_000;
-
-const put = (key: string, value: string, more: { readonly expect?: Expect; readonly lease?: Lease } = {}): Write => ({
-  type: 'put',
-  key,
-  value,
-  ...more,
-});
-const remove = (key: string): Write => ({ type: 'delete', key });
-
-async function rejects(kind: ErrorKind, what: Promise<unknown>, text: RegExp): Promise<void> {
-  await assert.rejects(what, (error: unknown) => {
-    assert.ok(error instanceof MoorError, String(error));
-    assert.equal(error.kind, kind, error.message);
-    assert.match(error.message, text);
-    return true;
-  });
-}
-
-/** Reads events until there are `count`, then stops watching. */
-async function take(
-  store: Store,
-  from: Revision,
-  options: { readonly prefix: string; readonly count: number },
-): Promise<StoreEvent[]> {
-  const stop = new AbortController();
-  const events: StoreEvent[] = [];
-  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(PATIENCE_MS)]);
-  for await (const batch of store.watch(options.prefix, from, signal)) {
-    assert.ok(batch.length > 0, 'an empty batch');
-    events.push(...batch);
-    if (events.length >= options.count) stop.abort();
-  }
-  assert.equal(events.length, options.count, JSON.stringify(events));
-  return events;
-}
-
-async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
-  while (!(await condition())) {
-    assert.ok(Date.now() < end, 'it did not happen');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-const plain = (events: readonly StoreEvent[]): readonly (readonly [string, string | null])[] =>
-  events.map(({ key, value }) => [key, value]);
+import { checkOf, eventually, PATIENCE_MS, plain, put, rejects, remove, type StoreSuite, take } from './store-harness.ts';
+import { leaseChecks } from './store-leases.ts';
+import { watchChecks } from './store-watches.ts';
 
 /** Registers the suite's tests with node:test. */
 export function storeConformance(suite: StoreSuite): void {
-  const check = (title: string, body: (under: StoreUnderTest) => Promise<void>): void =>
-    void test(`${suite.name}: ${title}`, { skip: suite.skip ?? false }, async () => {
-      await using under = await suite.open();
-      await body(under);
-    });
-
+  const check = checkOf(suite);
   check('what is put can be got, with the revision of its commit', async ({ store }) => {
     assert.equal(await store.get('network/a'), null);
     const revision = await store.commit([put('network/a', '1')]);
@@ -198,116 +128,32 @@ export function storeConformance(suite: StoreSuite): void {
     assert.equal(await store.get('ok'), null);
   });
 
-  check('a watch has every change after its revision, in order, only below its prefix', async ({ store }) => {
-    const start = await store.commit([put('w/0', 'before')]);
+  check('ten thousand entries are listed completely, in order, at one revision, while others write', async ({ store }) => {
+    const name = (i: number): string => `many/${String(i).padStart(5, '0')}`;
+    for (let i = 0; i < 10_000; i += 100) {
+      await store.commit(Array.from({ length: 100 }, (_, k) => put(name(i + k), `value ${i + k}`)));
+    }
     const stop = new AbortController();
-    const seen: StoreEvent[] = [];
-    const watching = (async () => {
-      for await (const batch of store.watch('w/', start, stop.signal)) {
-        seen.push(...batch);
-        if (seen.length >= 101) stop.abort();
-      }
-    })();
-    for (let i = 1; i <= 50; i++) await store.commit([put(`w/${i}`, String(i)), put(`other/${i}`, 'no')]);
-    await Promise.all(Array.from({ length: 50 }, (_, i) => store.commit([remove(`w/${i + 1}`)])));
-    await store.commit([put('w/last', 'end')]);
-    setTimeout(() => stop.abort(), PATIENCE_MS).unref();
-    await watching;
-    assert.equal(seen.length, 101);
-    assert.deepEqual(
-      plain(seen.slice(0, 50)),
-      Array.from({ length: 50 }, (_, i) => [`w/${i + 1}`, String(i + 1)]),
-    );
-    assert.equal(new Set(seen.slice(50, 100).map((event) => event.key)).size, 50);
-    assert.ok(seen.slice(50, 100).every((event) => event.value === null));
-    assert.deepEqual(plain(seen.slice(100)), [['w/last', 'end']]);
-    assert.ok(seen.every((event, i) => event.revision >= (seen[i - 1]?.revision ?? start)));
-  });
-
-  check('list, then watch from its revision: no gap and nothing twice, while others write', async ({ store }) => {
-    for (let i = 0; i < 20; i++) await store.commit([put(`g/${i}`, String(i))]);
     const writer = (async () => {
-      for (let i = 20; i < 200; i++) await store.commit([put(`g/${i % 20}`, String(i))]);
+      // One entry moves about: a listing that is not of one moment would have it twice, or not at all.
+      for (let i = 0; !stop.signal.aborted; i++) await store.commit([remove(`many/m${i % 7}`), put(`many/m${(i + 1) % 7}`, '')]);
     })();
-    const listing = await store.list('g/');
-    const state = new Map(listing.entries.map((entry) => [entry.key, entry.value]));
-    const stop = new AbortController();
-    const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(PATIENCE_MS)]);
-    let previous = Math.max(...[...state.values()].map(Number));
-    assert.ok(previous < 199, 'the writer was not at work any more');
-    for await (const batch of store.watch('g/', listing.revision, signal)) {
-      for (const event of batch) {
-        assert.equal(Number(event.value), ++previous, 'a change is missing or came twice');
-        state.set(event.key, event.value ?? '');
+    try {
+      for (let round = 0; round < 3; round++) {
+        const { entries, revision } = await store.list('many/');
+        const moving = entries.filter(({ key }) => key.startsWith('many/m'));
+        if (round > 0) assert.equal(moving.length, 1, JSON.stringify(moving));
+        assert.deepEqual(
+          entries.slice(0, 10_000).map(({ key, value }) => [key, value]),
+          Array.from({ length: 10_000 }, (_, i) => [name(i), `value ${i}`]),
+        );
+        assert.ok(entries.every((entry) => entry.revision <= revision));
+        await eventually(async () => (await store.list('many/m')).revision > revision);
       }
-      if (previous >= 199) stop.abort();
+    } finally {
+      stop.abort();
+      await writer;
     }
-    await writer;
-    assert.deepEqual(state, new Map((await store.list('g/')).entries.map((entry) => [entry.key, entry.value])));
-  });
-
-  check('two watches are independent; one may be left early', async ({ store }) => {
-    const start = await store.commit([put('w/a', '1')]);
-    const second = await store.commit([put('w/b', '2')]);
-    await store.commit([put('w/c', '3')]);
-    for await (const batch of store.watch('w/', start, AbortSignal.timeout(PATIENCE_MS))) {
-      assert.equal(batch[0]?.key, 'w/b');
-      break;
-    }
-    assert.deepEqual(plain(await take(store, start, { prefix: 'w/', count: 2 })), [
-      ['w/b', '2'],
-      ['w/c', '3'],
-    ]);
-    assert.deepEqual(plain(await take(store, second, { prefix: 'w/', count: 1 })), [['w/c', '3']]);
-  });
-
-  check('a watch ends when its signal aborts, before or while it waits', async ({ store }) => {
-    const now = await store.commit([put('w/a', '1')]);
-    for await (const batch of store.watch('w/', now, AbortSignal.abort())) assert.fail(JSON.stringify(batch));
-    for await (const batch of store.watch('w/', now, AbortSignal.timeout(20))) assert.fail(JSON.stringify(batch));
-  });
-
-  check('a watch from a revision that is forgotten says compacted', async ({ store, compact }) => {
-    const old = await store.commit([put('w/a', '1')]);
-    await store.commit([put('w/a', '2')]);
-    await compact();
-    const watching = (async () => {
-      for await (const batch of store.watch('w/', old, AbortSignal.timeout(PATIENCE_MS))) assert.fail(JSON.stringify(batch));
-    })();
-    await rejects('unavailable', watching, /compacted/);
-    const { revision } = await store.list('w/');
-    await store.commit([put('w/b', 'new')]);
-    assert.deepEqual(plain(await take(store, revision, { prefix: 'w/', count: 1 })), [['w/b', 'new']]);
-  });
-
-  check('entries vanish with their lease, and a watch tells', async ({ store }) => {
-    const lease = await store.lease(60_000);
-    assert.equal(lease.lost.aborted, false);
-    const start = await store.commit([put('l/a', '1', { lease }), put('l/b', '1', { lease }), put('l/stays', '1')]);
-    await store.commit([put('l/b', 'without the lease')]);
-    await lease[Symbol.asyncDispose]();
-    assert.equal(lease.lost.aborted, true);
-    await eventually(async () => (await store.get('l/a')) === null);
-    assert.deepEqual(
-      (await store.list('l/')).entries.map((entry) => entry.key),
-      ['l/b', 'l/stays'],
-    );
-    const events = await take(store, start, { prefix: 'l/', count: 2 });
-    assert.deepEqual(plain(events), [
-      ['l/b', 'without the lease'],
-      ['l/a', null],
-    ]);
-    await rejects('unavailable', store.commit([put('l/c', '1', { lease })]), /lease is lost/);
-    await lease[Symbol.asyncDispose]();
-  });
-
-  check('a lease outlives its time to live while its process is alive', async ({ store }) => {
-    await using lease = await store.lease(1_000);
-    await store.commit([put('l/a', '1', { lease })]);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    assert.equal((await store.get('l/a'))?.value, '1');
-    await rejects('invalid', store.lease(0), /invalid lease/);
-    await rejects('invalid', store.lease(Number.NaN), /invalid lease/);
   });
 
   check('a closed store finishes what it was given, then says so', async ({ store }) => {
@@ -330,5 +176,31 @@ export function storeConformance(suite: StoreSuite): void {
     await rejects('unavailable', store.lease(1_000), /closed/);
     await lease[Symbol.asyncDispose]();
     await store[Symbol.asyncDispose]();
+  });
+
+  watchChecks(check);
+  leaseChecks(check);
+  const { another } = suite;
+  if (!another) return;
+  check('another process sees what this one writes, and its leases', async (under) => {
+    const { store } = under;
+    await using other = await another(under);
+    const lease = await store.lease(60_000);
+    const start = await store.commit([put('n/a', '1', { lease }), put('n/b', '1')]);
+    assert.deepEqual(await other.list(''), await store.list(''));
+    await rejects('conflict', other.commit([put('n/a', '2', { expect: 'absent' })]), /n\/a/);
+    await rejects('unavailable', other.commit([put('n/c', '1', { lease })]), /lease is lost/);
+    const taking = take(other, start, { prefix: 'n/', count: 2 });
+    await store.commit([remove('n/b')]);
+    await lease[Symbol.asyncDispose]();
+    assert.deepEqual(plain(await taking), [
+      ['n/b', null],
+      ['n/a', null],
+    ]);
+    // Closing a store is no leaving: what is under its leases runs out in time.
+    const kept = await store.lease(60_000);
+    await store.commit([put('n/kept', '1', { lease: kept })]);
+    await store[Symbol.asyncDispose]();
+    assert.equal((await other.get('n/kept'))?.value, '1');
   });
 }
