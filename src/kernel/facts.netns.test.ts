@@ -66,6 +66,19 @@ test('facts: base chains of others that forwarded packets pass, with the chain f
   }
 });
 
+test('features are probed also when the folder for temporary files has vanished', () => {
+  const before = process.env['TMPDIR'];
+  process.env['TMPDIR'] = '/nowhere/at/all';
+  try {
+    assert.equal(probeFeatures().find(({ name }) => name === 'namespaces')?.state, 'yes');
+    using nft = openNftRunner(true);
+    assert.equal(nft.run('list tables').rc, 0);
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  }
+});
+
 test('features: what ip(8) can make, the probe says yes to', () => {
   const features = new Map(probeFeatures().map((feature) => [feature.name, feature]));
   const tries: Readonly<Record<string, string>> = {

@@ -1,6 +1,5 @@
 /** What this kernel can do, found out by doing it in a namespace that is thrown away. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorData } from '../base/errors.ts';
 import type { Feature } from '../contracts/kernel.ts';
@@ -10,6 +9,7 @@ import { change } from '../netlink/request.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import { hasCode } from '../sys/errors.ts';
 import { unpinNetns, withNetns } from '../sys/netns.ts';
+import { temporaryFolder } from '../sys/temporary.ts';
 import { createTun } from '../sys/tun.ts';
 import { netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { link as linkMessage } from '../wire/netlink/link.ts';
@@ -27,9 +27,11 @@ const KINDS = [
 ] as const;
 
 export function probeFeatures(): readonly Feature[] {
-  const directory = mkdtempSync(join(tmpdir(), 'moor-probe-'));
-  const path = join(directory, 'netns');
   try {
+    using folder = temporaryFolder('moor-probe-');
+    const path = join(folder.path, 'netns');
+    using stack = new DisposableStack();
+    stack.defer(() => unpinNetns(path));
     using space = createNamespace(path);
     return [
       { name: 'namespaces', state: 'yes', why: 'made one' },
@@ -62,9 +64,6 @@ export function probeFeatures(): readonly Feature[] {
         why: `${errorData(error).message}: sandboxes need root (CAP_SYS_ADMIN) and CONFIG_NET_NS`,
       },
     ];
-  } finally {
-    unpinNetns(path);
-    rmSync(directory, { recursive: true, force: true });
   }
 }
 

@@ -1,7 +1,6 @@
 /** Runs nft commands: in process through libnftables, or by the `nft` program when the library is missing. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MoorError } from '../base/errors.ts';
 import { errnoOf } from '../nft/transaction.ts';
@@ -11,6 +10,7 @@ import type { NftTableRef, NftTableState } from '../nft/types.ts';
 import type { Fd } from '../sys/fd.ts';
 import { type NftResult, openNft } from '../sys/libnftables.ts';
 import { withNetns } from '../sys/netns.ts';
+import { temporaryFolder } from '../sys/temporary.ts';
 
 export interface NftRunner extends Disposable {
   /** One transaction, or one listing. @param json the listing is JSON, not text (nft -a -s) */
@@ -37,20 +37,16 @@ export function nftInside(netns: Fd, host: NftRunner): NftRunner {
 
 /** nft(8) reads a file: its standard input would be a socket, which it cannot read when it is started by Node. */
 function runProgram(commands: string, json = false): NftResult {
-  const directory = mkdtempSync(join(tmpdir(), 'moor-nft-'));
-  try {
-    const file = join(directory, 'commands.nft');
-    writeFileSync(file, `${commands}\n`, { mode: 0o600 });
-    const { status, stdout, stderr, error } = spawnSync('nft', [...(json ? ['-j'] : ['-a', '-s']), '-f', file], {
-      encoding: 'utf8',
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      maxBuffer: 1 << 30,
-    });
-    if (error) throw new MoorError('unsupported', `Cannot run nft: ${error.message} (Debian packages libnftables1 or nftables)`);
-    return { rc: status ?? 1, output: stdout, error: stderr };
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  using folder = temporaryFolder('moor-nft-');
+  const file = join(folder.path, 'commands.nft');
+  writeFileSync(file, `${commands}\n`, { mode: 0o600 });
+  const { status, stdout, stderr, error } = spawnSync('nft', [...(json ? ['-j'] : ['-a', '-s']), '-f', file], {
+    encoding: 'utf8',
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    maxBuffer: 1 << 30,
+  });
+  if (error) throw new MoorError('unsupported', `Cannot run nft: ${error.message} (Debian packages libnftables1 or nftables)`);
+  return { rc: status ?? 1, output: stdout, error: stderr };
 }
 
 /** @returns null when there is no such table */
