@@ -6,9 +6,12 @@ import type { Sandbox } from '../model/sandbox.ts';
 
 /** Docker's daemon keeps 256 events as well (`eventsLimit`). */
 const KEPT = 256;
+/** Characters of all kept ones together, labels of long-gone containers among them: a few hundred events of an ordinary size. */
+const KEPT_SIZE = 1 << 20;
 
 export class EventBus {
-  readonly #kept: EngineEvent[] = [];
+  readonly #kept: { readonly event: EngineEvent; readonly size: number }[] = [];
+  #size = 0;
   readonly #listeners = new Set<(event: EngineEvent) => void>();
   readonly #logger: Logger;
 
@@ -17,18 +20,25 @@ export class EventBus {
   }
 
   emit(event: EngineEvent): void {
-    this.#kept.push(event);
-    if (this.#kept.length > KEPT) this.#kept.shift();
+    this.#keep(event);
     for (const listener of [...this.#listeners]) this.#deliver(listener, event);
   }
 
   /** @param since milliseconds since the epoch: kept events from then on are delivered first. */
   subscribe(listener: (event: EngineEvent) => void, since?: number): () => void {
     if (since !== undefined) {
-      for (const event of this.#kept) if (event.time >= since) this.#deliver(listener, event);
+      for (const { event } of this.#kept) if (event.time >= since) this.#deliver(listener, event);
     }
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  /** The oldest ones go first; one that is larger than all of the room is not kept. */
+  #keep(event: EngineEvent): void {
+    const size = sizeOf(event);
+    this.#kept.push({ event, size });
+    this.#size += size;
+    while (this.#kept.length > KEPT || this.#size > KEPT_SIZE) this.#size -= this.#kept.shift()?.size ?? 0;
   }
 
   /** A subscriber that throws must neither stop the others nor fail the operation that it was told of. */
@@ -39,6 +49,13 @@ export class EventBus {
       this.#logger.error({ err: error, action: event.action }, 'a subscriber to events failed');
     }
   }
+}
+
+/** Characters of its words. */
+function sizeOf({ action, actorId, attributes }: EngineEvent): number {
+  let size = action.length + actorId.length;
+  for (const [key, value] of Object.entries(attributes)) size += key.length + value.length;
+  return size;
 }
 
 /** Attributes as Docker gives them for networks; `container` on connect and disconnect. */
