@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer as createNetServer } from 'node:net';
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify from 'fastify';
@@ -74,6 +74,33 @@ test('a pidfile is held by one live daemon', () => {
     holder.kill('SIGKILL');
   }
   writeFileSync(path, '1');
-  using free = takePidfile(path);
-  assert.ok(free, 'pid 1 lives, but is no daemon of ours');
+  {
+    using free = takePidfile(path);
+    assert.ok(free, 'pid 1 lives, but is no daemon of ours');
+  }
+  writeFileSync(path, '');
+  using half = takePidfile(path);
+  assert.ok(half, 'one that a crash left empty');
+  assert.equal(readFileSync(path, 'utf8'), String(process.pid));
+});
+
+test('a pidfile is a file of its own: no link is followed, and nothing else is overwritten', () => {
+  const target = `${directory}/precious`;
+  writeFileSync(target, 'root:x:0:0\n');
+  const link = `${directory}/link.pid`;
+  symlinkSync(target, link);
+  assert.throws(() => takePidfile(link), { kind: 'conflict', message: `Cannot use pidfile ${link}: it is a symbolic link` });
+  symlinkSync(`${directory}/not-there`, `${directory}/dangling.pid`);
+  assert.throws(() => takePidfile(`${directory}/dangling.pid`), { kind: 'conflict', message: /symbolic link/ });
+  assert.throws(() => takePidfile(target), { kind: 'conflict', message: /holds something else than a pid$/ });
+  assert.equal(readFileSync(target, 'utf8'), 'root:x:0:0\n');
+  assert.throws(() => takePidfile(directory), { kind: 'conflict', message: /not a regular file$/ });
+  execFileSync('mkfifo', [`${directory}/fifo.pid`]);
+  assert.throws(() => takePidfile(`${directory}/fifo.pid`), { kind: 'conflict', message: /not a regular file$/ });
+  // What became of it while we ran is left alone.
+  const held = takePidfile(`${directory}/taken.pid`);
+  rmSync(`${directory}/taken.pid`);
+  symlinkSync(target, `${directory}/taken.pid`);
+  held[Symbol.dispose]();
+  assert.equal(existsSync(`${directory}/taken.pid`), true);
 });

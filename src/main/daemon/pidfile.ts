@@ -1,12 +1,15 @@
 /** One daemon per pidfile. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { MoorError } from '../../base/errors.ts';
+import { conflict, MoorError } from '../../base/errors.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /**
- * Writes our pid, after looking whether another daemon holds the file.
+ * Writes our pid, after looking whether another daemon holds the file. No link is followed, and nothing but a pidfile is replaced:
+ * a name in a directory that others may write to must not lead us to a file of the system's.
  * @returns removes the file again
- * @throws conflict with Docker's text when the process named in the file runs and is a daemon of ours
+ * @throws conflict with Docker's text when the process named in the file runs and is a daemon of ours; conflict for what is no pidfile
  */
 export function takePidfile(path: string): Disposable {
   const holder = readPid(path);
@@ -14,21 +17,64 @@ export function takePidfile(path: string): Disposable {
     throw new MoorError('conflict', `ensure moord is not running or delete ${path}: process with PID ${holder} is still running`);
   }
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  writeFileSync(path, String(process.pid), { mode: 0o644 });
+  rmSync(path, { force: true });
+  create(path);
   return {
     [Symbol.dispose]: () => {
-      if (readPid(path) === process.pid) rmSync(path, { force: true });
+      if (isOurs(path)) rmSync(path, { force: true });
     },
   };
 }
 
-function readPid(path: string): number | null {
+/** Somebody who was quicker than we, with a daemon or with a link, has it. */
+function create(path: string): void {
   try {
-    const pid = Number.parseInt(readFileSync(path, 'utf8').trim(), 10);
-    return Number.isSafeInteger(pid) && pid > 0 ? pid : null;
+    const file = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o644);
+    try {
+      writeSync(file, String(process.pid));
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw new MoorError('unavailable', `Cannot read pidfile ${path}: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') throw conflict(`ensure moord is not running or delete ${path}: another process has just made it`);
+    throw new MoorError('unavailable', `Cannot write pidfile ${path}: ${message}`);
+  }
+}
+
+/** At the end, when whatever has become of the file is no reason to fail. */
+function isOurs(path: string): boolean {
+  try {
+    return readPid(path) === process.pid;
+  } catch {
+    return false;
+  }
+}
+
+/** bytes; a pid has ten digits at most */
+const LONGEST = 32;
+
+/** null when there is no file, or an empty one, as a crash in the middle leaves it. @throws conflict when it is something else */
+function readPid(path: string): number | null {
+  let file: number;
+  try {
+    // O_NONBLOCK: a FIFO must not hang us.
+    file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    if (code === 'ELOOP') throw conflict(`Cannot use pidfile ${path}: it is a symbolic link`);
+    throw new MoorError('unavailable', `Cannot read pidfile ${path}: ${message}`);
+  }
+  try {
+    if (!fstatSync(file).isFile()) throw conflict(`Cannot use pidfile ${path}: it is not a regular file`);
+    const bytes = Buffer.alloc(LONGEST);
+    const text = bytes.toString('latin1', 0, readSync(file, bytes)).trim();
+    if (text === '') return null;
+    if (!/^[1-9]\d{0,9}$/.test(text)) throw conflict(`Cannot use pidfile ${path}: it holds something else than a pid`);
+    return Number(text);
+  } finally {
+    closeSync(file);
   }
 }
 
