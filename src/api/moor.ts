@@ -4,9 +4,11 @@ import { invalid, unsupported } from '../base/errors.ts';
 import type { Change } from '../contracts/change.ts';
 import type { Engine, OperationOptions, Outcome } from '../contracts/engine.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
+import { parsePortSpec } from '../model/ports-parse.ts';
+import type { PortSpec } from '../model/ports.ts';
 import type { EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
 import { toJson } from './json.ts';
-import { connectBody, disconnectBody, networkBody, processBody, sandboxBody } from './schemas.ts';
+import { connectBody, disconnectBody, networkBody, portsBody, processBody, sandboxBody } from './schemas.ts';
 
 export interface MoorDeps {
   readonly engine: Engine;
@@ -75,8 +77,10 @@ export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
 
     moor.get('/moor/sandboxes', async () => engine.sandboxes.list());
     moor.get<Reference>('/moor/sandboxes/:ref', async ({ params }) => engine.sandboxes.get(params.ref));
-    moor.post<{ Body: SandboxSpec }>('/moor/sandboxes', { schema: { body: sandboxBody } }, async (request, reply) => {
-      const result = await engine.sandboxes.create(request.body, options(request));
+    moor.post<{ Body: SandboxBody }>('/moor/sandboxes', { schema: { body: sandboxBody } }, async (request, reply) => {
+      const { ports, ...rest } = request.body;
+      const spec: SandboxSpec = { ...rest, ...(ports === undefined ? {} : { ports: ports.map(parsePortSpec) }) };
+      const result = await engine.sandboxes.create(spec, options(request));
       reply.code(201);
       return outcome(result);
     });
@@ -92,10 +96,35 @@ export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
         return engine.sandboxes.setProcess(request.params.ref, request.body);
       },
     );
+    moor.get('/moor/ports', async () => engine.sandboxes.list().flatMap(portViews));
+    moor.post<Reference & { Body: { readonly ports: readonly string[] } }>(
+      '/moor/sandboxes/:ref/ports',
+      { schema: { body: portsBody } },
+      async (request) =>
+        outcome(await engine.sandboxes.publish(request.params.ref, portSpecs(request.body.ports), options(request))),
+    );
+    // A DELETE has no body: `?ports=8080:80,53/udp`.
+    moor.delete<Reference>('/moor/sandboxes/:ref/ports', async (request) =>
+      outcome(
+        await engine.sandboxes.unpublish(request.params.ref, portSpecs(queryWord(request, 'ports').split(',')), options(request)),
+      ),
+    );
     moor.get<Reference>('/moor/sandboxes/:ref/enter', async ({ params }) => enterView(engine, engine.sandboxes.get(params.ref)));
     done();
   });
 }
+
+/** Ports are sent as a user writes them. */
+type SandboxBody = Omit<SandboxSpec, 'ports'> & { readonly ports?: readonly string[] };
+
+/** @throws invalid for a bad one, and for none at all */
+function portSpecs(words: readonly string[]): PortSpec[] {
+  if (words.length === 0) throw invalid('no port specified');
+  return words.map(parsePortSpec);
+}
+
+const portViews = ({ id, name, ports = [] }: Sandbox): readonly unknown[] =>
+  ports.map((port) => ({ sandbox: { id, name }, ...port }));
 
 function networkView(engine: Engine, network: Network): unknown {
   const attachments = engine.networks
@@ -110,6 +139,11 @@ function enterView(engine: Engine, { id, name, hostname, netns }: Sandbox): unkn
 }
 
 const options = (request: FastifyRequest): OperationOptions => (queryFlag(request, 'dryRun') ? { dryRun: true } : {});
+
+function queryWord(request: FastifyRequest, name: string): string {
+  const value = (request.query as Readonly<Record<string, unknown>>)[name];
+  return typeof value === 'string' ? value : '';
+}
 
 /** `?dryRun=1` */
 function queryFlag(request: FastifyRequest, name: string): boolean {

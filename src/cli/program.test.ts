@@ -19,6 +19,7 @@ const SANDBOX = {
   process: { pid: 42, startTime: '7', command: ['sleep', '\u001b[31m1d'] },
   autoRemove: true,
   endpoints: [{ networkId: 'n1', ipv4: '10.0.0.5/24', ipv6: 'fd00::5/64' }],
+  ports: [{ protocol: 'tcp', hostAddress: '0.0.0.0', hostPorts: { from: 8080, to: 8080 }, containerPorts: { from: 80, to: 80 } }],
 };
 const PLAN = { title: 'create network a (bridge)', changes: [], text: ['ip link add br-1 type bridge', 'nft add element x'] };
 
@@ -343,11 +344,76 @@ describe('run', () => {
   });
 });
 
+describe('ports', () => {
+  const range = (from: number, to = from) => ({ from, to });
+  const [port] = SANDBOX.ports;
+  const published = {
+    sandbox: { id: ID, name: 'web' },
+    publish: [],
+    ports: [port, { protocol: 'udp', hostAddress: '::1', hostPorts: range(7000, 7001), containerPorts: range(53, 54) }],
+  };
+  const answers: Answers = {
+    'POST /moor/sandboxes/web/ports': [200, outcome(published)],
+    'POST /moor/sandboxes/web/ports?dryRun=1': [200, outcome(published)],
+    'POST /moor/sandboxes/idle/ports': [
+      200,
+      outcome({
+        ...published,
+        ports: [],
+        publish: [{ protocol: 'tcp', hostAddress: null, hostPorts: null, containerPorts: range(80) }],
+      }),
+    ],
+    'DELETE /moor/sandboxes/web/ports?ports=80%2C%5B%3A%3A1%5D%3A%3A53%2Fudp': [200, outcome({ ...published, ports: [] })],
+    'GET /moor/ports': [200, published.ports.map((one) => ({ sandbox: published.sandbox, ...one }))],
+    'GET /moor/sandboxes/bare': [200, SANDBOX],
+    'GET /containers/stopped/json': [200, {}],
+    'POST /moor/sandboxes': [201, outcome(SANDBOX)],
+  };
+  it('are added and removed as they are written, and what is published then is printed', async () => {
+    const add = await moor('port add web 8080:80 [::1]:7000-7001:53-54/udp', { answers });
+    assert.deepEqual(add.requests[0]?.body, { ports: ['8080:80', '[::1]:7000-7001:53-54/udp'] });
+    assert.equal(add.out, '0.0.0.0:8080->80/tcp\n[::1]:7000-7001->53-54/udp\n');
+    assert.equal((await moor('port add idle 80', { answers })).out, '80/tcp (at the next start)\n');
+    assert.match((await moor('port add --dry-run web 8080:80', { answers })).out, /^# create network a/);
+    const rm = await moor('port rm web 80 [::1]::53/udp', { answers });
+    assert.deepEqual([rm.status, rm.out, rm.err], [0, '', '']);
+    assert.deepEqual(JSON.parse((await moor('--json port add web 8080:80', { answers })).out), outcome(published));
+  });
+  it('that are none are refused before the daemon is asked', async () => {
+    for (const line of ['port add web x:80', 'port rm web 80/foo', 'run -p 1-2:80-82 true', 'port add web']) {
+      const { status, requests } = await moor(line, { answers });
+      assert.ok(status !== 0 && requests.length === 0, line);
+    }
+    assert.equal((await moor('port add web x:80', { answers })).err, 'moor: invalid hostPort: x\n');
+  });
+  it('ls is a table of all, or of one', async () => {
+    const rows = [
+      'NAME      PUBLISHED         TARGET',
+      'web       [::1]:7000-7001   53-54/udp',
+      'web       0.0.0.0:8080      80/tcp',
+      '',
+    ];
+    assert.deepEqual((await moor('port ls', { answers })).out.split('\n'), rows);
+    assert.deepEqual((await moor('port ls web', { answers })).out.split('\n'), rows);
+    assert.equal(
+      (await moor(['port', 'ls', '--format', '{{.HostPort}} {{.Name}}'], { answers })).out,
+      '7000-7001 web\n8080 web\n',
+    );
+    assert.equal((JSON.parse((await moor('--json port ls', { answers })).out) as unknown[]).length, 2);
+    for (const name of ['bare', 'stopped']) assert.equal((await moor(`port ls ${name}`, { answers })).status, 0, name);
+    assert.equal((await moor('port ls nobody', { answers })).status, 3);
+  });
+  it('of moor run go with the sandbox', async () => {
+    const { requests } = await moor('run -p 8080:80 --publish 53/udp', { answers });
+    assert.deepEqual(requests[0]?.body, { ports: ['8080:80', '53/udp'] });
+  });
+});
+
 describe('sandboxes', () => {
   const answers: Answers = {
     'GET /moor/sandboxes': [
       200,
-      [SANDBOX, { ...SANDBOX, name: 'idle', process: null, endpoints: [], created: '2026-01-31T10:04:59Z' }],
+      [SANDBOX, { ...SANDBOX, name: 'idle', process: null, endpoints: [], ports: [], created: '2026-01-31T10:04:59Z' }],
     ],
     'GET /networks': [200, [{ Id: 'n1', Name: 'my_net' }]],
     'GET /moor/sandboxes/web': [200, SANDBOX],
@@ -358,9 +424,9 @@ describe('sandboxes', () => {
     assert.equal(
       (await moor('ls', { answers })).out,
       [
-        'NAME      ID             NETWORK   ADDRESS            COMMAND            STATUS',
-        'idle      ab12cd34ef56                                                   Idle 1 second',
-        'web       ab12cd34ef56   my_net    10.0.0.5,fd00::5   sleep \\x1b[31m1d   Up 5 minutes',
+        'NAME      ID             NETWORK   ADDRESS            COMMAND            STATUS          PORTS',
+        'idle      ab12cd34ef56                                                   Idle 1 second   ',
+        'web       ab12cd34ef56   my_net    10.0.0.5,fd00::5   sleep \\x1b[31m1d   Up 5 minutes    0.0.0.0:8080->80/tcp',
         '',
       ].join('\n'),
     );
@@ -546,10 +612,12 @@ describe('help', () => {
     assert.equal((await moor('--version')).out, 'moor version 9.9.9\n');
   });
   it('fits 130 columns and has an example for every command', async () => {
+    const groups = COMMANDS.flatMap(({ type, name }) => (type === 'group' ? [name] : []));
     for (const line of lines) {
       const { out } = await moor(['help', ...line]);
       for (const text of out.split('\n')) assert.ok(text.length <= 130, text);
-      if (line.length > 0 && !(line.length === 1 && line[0] === 'network')) assert.match(out, /Examples:\n {2}# .+\n {2}.*moor /);
+      if (line.length > 0 && !(line.length === 1 && groups.includes(line[0] ?? '')))
+        assert.match(out, /Examples:\n {2}# .+\n {2}.*moor /);
     }
   });
 });

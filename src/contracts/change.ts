@@ -116,8 +116,14 @@ export interface ConntrackTuple {
   readonly destination?: IpAddress;
   readonly sourcePort?: number;
   readonly destinationPort?: number;
+  /** One of these. */
+  readonly destinations?: readonly IpAddress[];
+  /** Both ends belong to it. */
+  readonly destinationPorts?: { readonly from: number; readonly to: number };
   /** Matches the reply direction's source: the address after DNAT. */
   readonly replySource?: IpAddress;
+  /** Whether the destination was rewritten (DNAT): its reply comes from another address. */
+  readonly translated?: boolean;
 }
 
 export type Change =

@@ -219,10 +219,15 @@ function conntrack(tuple: ConntrackTuple): string {
     tuple.destination === undefined ? '' : `-d ${tuple.destination}`,
     tuple.sourcePort === undefined ? '' : `--sport ${tuple.sourcePort}`,
     tuple.destinationPort === undefined ? '' : `--dport ${tuple.destinationPort}`,
+    tuple.destinations === undefined ? '' : `-d ${tuple.destinations.join(',')}`,
+    tuple.destinationPorts === undefined ? '' : `--dport ${span(tuple.destinationPorts)}`,
     tuple.replySource === undefined ? '' : `-r ${tuple.replySource}`,
+    tuple.translated === true ? '--dst-nat' : '',
   );
 }
 
+const span = ({ from, to }: { readonly from: number; readonly to: number }): string =>
+  from === to ? `${from}` : `${from}-${to}`;
 const unpin = (path: string): string => `umount ${path} && rm ${path}`;
 const verb = (op: Op): string => (op === 'add' ? 'add' : 'del');
 const v6 = (destination: Route['destination']): string => (familyOf(destination) === 6 ? '-6' : '');

@@ -1,6 +1,7 @@
 /** What the doors (Docker's API, our own, later the plugin and CNI) may ask of the engine. */
 import type { Id } from '../base/ids.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
+import type { PortBinding, PortSpec } from '../model/ports.ts';
 import type { Endpoint, EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
 import type { Plan } from './change.ts';
 import type { PoolUse } from './ipam.ts';
@@ -94,6 +95,15 @@ export interface RemoveSandboxOptions extends OperationOptions {
   readonly managed?: boolean;
 }
 
+/** What a sandbox, or a container, publishes. */
+export interface PublishedPorts {
+  readonly sandbox: { readonly id: Id; readonly name: string };
+  /** As it was asked for. */
+  readonly publish: readonly PortSpec[];
+  /** As it was decided; none while it does not run. */
+  readonly ports: readonly PortBinding[];
+}
+
 export interface SandboxOperations {
   readonly list: () => readonly Sandbox[];
   /** By full id, name, or unambiguous id prefix. @throws not-found `No such container: x` */
@@ -112,6 +122,21 @@ export interface SandboxOperations {
   readonly rename: (reference: string, name: string) => Promise<Sandbox>;
   /** Tells which process is the main one, so that its end is noticed (also one that ended while the daemon was down). */
   readonly setProcess: (reference: string, process: ProcessRef) => Promise<Sandbox>;
+  /**
+   * Publishes more ports of a sandbox that exists. Nothing of it is interrupted.
+   * @throws invalid, conflict (names who has a port), exhausted, unavailable (the host does not have the address)
+   */
+  readonly publish: (
+    reference: string,
+    specs: readonly PortSpec[],
+    options?: OperationOptions,
+  ) => Promise<Outcome<PublishedPorts>>;
+  /** @param specs `80/tcp` stands for every host port that leads there. @throws not-found when one of them selects nothing */
+  readonly unpublish: (
+    reference: string,
+    specs: readonly PortSpec[],
+    options?: OperationOptions,
+  ) => Promise<Outcome<PublishedPorts>>;
   /** Files mounted over /etc in the sandbox: host path by target path. */
   readonly files: (reference: string) => Readonly<Record<string, string>>;
 }

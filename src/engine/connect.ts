@@ -11,7 +11,8 @@ import { networkAttributes } from './events.ts';
 import { retellNames, tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
-import { deleteEndpoint, putEndpoint } from './records.ts';
+import { movePorts } from './ports.ts';
+import { deleteEndpoint, putEndpoint, putSandbox } from './records.ts';
 import { checkNobodys } from './taken.ts';
 
 export async function connect(
@@ -39,22 +40,24 @@ export async function connect(
     const facts = await ctx.facts.get();
     const endpoint = await buildEndpoint(ctx, { sandbox, network, spec, taken }, undo);
     using _guard = ctx.registry.guard(endpoint.id);
-    const after: Sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, endpoint] };
+    const joined: Sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, endpoint] };
+    const { sandbox: after, warnings } = await movePorts(ctx, joined, undo);
     const plan: Plan = {
       title: `connect ${sandbox.name} to network ${network.name}`,
       changes: connectChanges(ctx, { without: sandbox, with: after, endpoint }, facts),
     };
     if (dryRun === true) {
       await undo.run(ctx.logger);
-      return { value: endpoint, plan, warnings: [] };
+      return { value: endpoint, plan, warnings };
     }
     await ctx.executor.make(plan, [putEndpoint(endpoint)], async () => {
       undo.defer(() => retellNames(ctx, { before: after, after: sandbox }, facts));
       await tellNames(ctx, { before: sandbox, after }, facts);
     });
     ctx.registry.setSandbox(after);
+    if (after !== joined) await ctx.executor.commit([putSandbox(after)]);
     emitAttachment(ctx, { network, sandbox: after, action: 'connect' });
-    return { value: endpoint, plan, warnings: [] };
+    return { value: endpoint, plan, warnings };
   } catch (error) {
     await undo.run(ctx.logger);
     throw error;
@@ -114,21 +117,32 @@ export async function disconnect(
   const endpoint = sandbox.endpoints.find(({ networkId }) => networkId === network.id);
   if (endpoint === undefined) throw conflict(`container ${sandbox.id} is not connected to network ${network.name}`);
   const facts = await ctx.facts.get();
-  const after: Sandbox = { ...sandbox, endpoints: sandbox.endpoints.filter((one) => one !== endpoint) };
+  const alone: Sandbox = { ...sandbox, endpoints: sandbox.endpoints.filter((one) => one !== endpoint) };
+  const undo = new Undo();
+  const { sandbox: after, warnings: lost } = await movePorts(ctx, alone, undo);
   const plan: Plan = {
     title: `disconnect ${sandbox.name} from network ${network.name}`,
     changes: disconnectChanges(ctx, { without: after, with: sandbox, endpoint }, facts),
   };
-  if (dryRun === true) return { value: endpoint, plan, warnings: [] };
+  if (dryRun === true) {
+    await undo.run(ctx.logger);
+    return { value: endpoint, plan, warnings: lost };
+  }
   using _guard = ctx.registry.guard(endpoint.id);
-  const warnings: string[] = [];
+  const warnings = [...lost];
+  const moved = after === alone ? [] : [putSandbox(after)];
+  const back = after === alone ? [] : [putSandbox(sandbox)];
   try {
-    const left = await ctx.executor.unmake(plan, { writes: [deleteEndpoint(endpoint.id)], restore: [putEndpoint(endpoint)] });
+    const writes = [deleteEndpoint(endpoint.id), ...moved];
+    const left = await ctx.executor.unmake(plan, { writes, restore: [putEndpoint(endpoint), ...back] });
     warnings.push(...leftWarnings(left));
   } catch (error) {
     // With force the namespace may be gone, and everything in it: then nothing could be changed, and nothing is left either.
-    if (!force || !(error instanceof MoorError)) throw error;
-    await ctx.executor.commit([deleteEndpoint(endpoint.id)]);
+    if (!force || !(error instanceof MoorError)) {
+      await undo.run(ctx.logger);
+      throw error;
+    }
+    await ctx.executor.commit([deleteEndpoint(endpoint.id), ...moved]);
     warnings.push(error.message);
   }
   ctx.registry.setSandbox(after);

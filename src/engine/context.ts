@@ -1,6 +1,7 @@
 /** What the parts of the engine share. */
 import type { Clock, Logger } from '../base/clock.ts';
 import { notFound } from '../base/errors.ts';
+import type { IpAddress } from '../base/ip.ts';
 import type { KeyedLock } from '../base/keyed-lock.ts';
 import type { NetworkDriver } from '../contracts/driver.ts';
 import type { HostFacts, Kernel } from '../contracts/kernel.ts';
@@ -13,6 +14,7 @@ import type { SandboxDns } from '../model/sandbox.ts';
 import type { EventBus } from './events.ts';
 import type { Executor } from './executor.ts';
 import type { FactsCache } from './facts.ts';
+import type { PortTable } from './port-table.ts';
 import type { SharedLock } from './locks.ts';
 import type { UnreadableRow } from './records.ts';
 import type { Registry } from './registry.ts';
@@ -45,6 +47,8 @@ export interface EngineConfig {
   readonly defaultNetworkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `--dns`, `--dns-search`, `--dns-opt`: for sandboxes that do not say. */
   readonly dns?: SandboxDns;
+  /** `--ip`: host address of published ports that name none, on networks that set none either. Absent: every address. */
+  readonly hostAddress?: IpAddress;
   /** Remove everything of this instance before starting. */
   readonly resetOnStart?: boolean;
   readonly times?: Partial<EngineTimes>;
@@ -80,6 +84,7 @@ export interface Watcher {
 
 export interface Context extends EngineDeps {
   readonly registry: Registry;
+  readonly portTable: PortTable;
   readonly executor: Executor;
   readonly facts: FactsCache;
   readonly events: EventBus;

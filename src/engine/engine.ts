@@ -11,6 +11,9 @@ import { FactsCache } from './facts.ts';
 import { fileTargets } from './files.ts';
 import { SharedLock } from './locks.ts';
 import { createNetwork, pruneNetworks, removeNetwork } from './networks.ts';
+import { PortKeeper } from './port-keeper.ts';
+import { PortTable } from './port-table.ts';
+import { publishedPorts, publishPorts, unpublishPorts } from './ports.ts';
 import { Reconciler } from './reconcile.ts';
 import { Registry } from './registry.ts';
 import { resetAll } from './reset.ts';
@@ -40,6 +43,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
   const ctx: Context = {
     ...deps,
     registry,
+    portTable: new PortTable(),
     executor: new Executor(deps),
     facts: new FactsCache(deps.kernel, () =>
       [...registry.networks.values()].flatMap(({ pools }) => pools.map(({ subnet }) => subnet)),
@@ -82,6 +86,8 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     await resetAll(ctx, {});
     loaded = await load(ctx);
   }
+  const keeper = new PortKeeper(ctx);
+  await keeper.restore();
   const unwatch = await deps.kernel.watch((event: KernelEvent) => reconciler.notice(event));
   const resolvConf = deps.watchResolvConf?.(reconciler.noticeResolvConf);
   try {
@@ -108,6 +114,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       warnings: [
         ...(deps.warnings?.(facts) ?? []),
         ...nearlyFull(ctx),
+        ...keeper.warnings(),
         ...ctx.unreadable.map(({ key, error }) => `row ${key} of the store cannot be read: ${error.message}`),
       ],
       repairs: [...reconciler.repairs],
@@ -141,6 +148,10 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
           supervisor.watch(sandbox);
           return sandbox;
         }),
+      publish: (reference, specs, options) =>
+        operation(async () => publishedPorts(await publishPorts(ctx, { reference, specs }, options))),
+      unpublish: (reference, specs, options) =>
+        operation(async () => publishedPorts(await unpublishPorts(ctx, { reference, specs }, options))),
       files: (reference) => fileTargets(deps.config.instance, registry.sandbox(reference)),
     },
     status,
@@ -152,6 +163,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
         if (options.dryRun !== true) {
           closed = 'everything of this daemon was removed: start it again';
           supervisor.stop();
+          keeper.close();
           reconciler.close();
         }
         return outcome;
@@ -161,6 +173,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     async [Symbol.asyncDispose]() {
       closed ??= 'the daemon is stopping';
       supervisor.stop();
+      keeper.close();
       reconciler.close();
       await reconciler.idle();
       resolvConf?.[Symbol.dispose]();

@@ -1,4 +1,5 @@
 /** What the kernel should hold for a network, a sandbox, an endpoint: stored data and host facts in, changes out. */
+import { type Family, familyOf } from '../base/ip.ts';
 import { type Change, HOST, type Netns } from '../contracts/change.ts';
 import type { JoinPlan } from '../contracts/driver.ts';
 import { inversePlan, subsume } from '../contracts/inverse.ts';
@@ -9,7 +10,7 @@ import { type Context, driverOf } from './context.ts';
 import { sysctlChanges } from './endpoint-options.ts';
 import { sandboxFiles } from './files.ts';
 import { chooseGateways, type DefaultGateways, gatewayChanges, NO_GATEWAYS } from './gateway.ts';
-import { isNamed, nameChanges, namedNetworks } from './names.ts';
+import { isNamed, nameChanges } from './names.ts';
 
 export const netnsOf = (sandbox: Sandbox): Netns => (sandbox.netns.type === 'host' ? HOST : sandbox.netns.path);
 
@@ -37,6 +38,17 @@ export function namespaceChanges({ netns }: Sandbox): Change[] {
     case 'host':
       return [];
   }
+}
+
+/** Where published ports lead: an endpoint that is the way out, of a network that can publish. */
+export interface Way {
+  readonly endpoint: Endpoint;
+  readonly network: Network;
+}
+
+export interface Ways {
+  readonly v4: Way | null;
+  readonly v6: Way | null;
 }
 
 interface Join {
@@ -78,7 +90,50 @@ const gatewaysOf = (list: readonly Join[]): DefaultGateways =>
     })),
   );
 
-/** A whole sandbox: namespace, files, every endpoint, the way out. */
+function waysOf(ctx: Context, list: readonly Join[]): Ways {
+  const gateways = gatewaysOf(list);
+  const way = (gateway: DefaultGateways['v4']): Way | null => {
+    const found = list.find(({ endpoint }) => endpoint.interfaceName === gateway?.device);
+    return found !== undefined && driverOf(ctx, found.network.driver).planPorts !== undefined ? found : null;
+  };
+  return { v4: way(gateways.v4), v6: way(gateways.v6) };
+}
+
+export const waysOut = (ctx: Context, sandbox: Sandbox, facts: HostFacts): Ways => waysOf(ctx, joins(ctx, sandbox, facts));
+
+/** Published ports, each family at its way out. */
+function portChanges(
+  ctx: Context,
+  { ports = [], list }: { readonly ports: Sandbox['ports']; readonly list: readonly Join[] },
+  facts: HostFacts,
+): Change[] {
+  if (ports.length === 0) return [];
+  const { v4, v6 } = waysOf(ctx, list);
+  const to = (way: Way, families: readonly Family[]): readonly Change[] => {
+    const own = ports.filter(({ hostAddress }) => families.includes(familyOf(hostAddress)));
+    return driverOf(ctx, way.network.driver).planPorts?.(way.network, { endpoint: way.endpoint, ports: own }, facts) ?? [];
+  };
+  if (v4?.endpoint === v6?.endpoint) return v4 === null ? [] : [...to(v4, [4, 6])];
+  return [...(v4 === null ? [] : to(v4, [4])), ...(v6 === null ? [] : to(v6, [6]))];
+}
+
+export const sandboxPortChanges = (ctx: Context, sandbox: Sandbox, facts: HostFacts): Change[] =>
+  portChanges(ctx, { ports: sandbox.ports, list: joins(ctx, sandbox, facts) }, facts);
+
+/** From one list of changes to another: what is in both stays. */
+export function difference(
+  before: readonly Change[],
+  after: readonly Change[],
+): { readonly gone: Change[]; readonly come: readonly Change[] } {
+  const keys = (list: readonly Change[]): Set<string> => new Set(list.map((change) => JSON.stringify(change)));
+  const [old, wanted] = [keys(before), keys(after)];
+  return {
+    gone: inversePlan(before.filter((change) => !wanted.has(JSON.stringify(change)))),
+    come: after.filter((change) => !old.has(JSON.stringify(change))),
+  };
+}
+
+/** A whole sandbox: namespace, files, every endpoint, the way out, published ports. */
 export function sandboxChanges(ctx: Context, sandbox: Sandbox, facts: HostFacts): Change[] {
   const all = joins(ctx, sandbox, facts);
   return [
@@ -87,6 +142,7 @@ export function sandboxChanges(ctx: Context, sandbox: Sandbox, facts: HostFacts)
     ...sandboxFiles(ctx, { before: null, after: sandbox }, facts),
     ...all.flatMap(({ plan }) => plan.changes),
     ...gatewayChanges(netnsOf(sandbox), NO_GATEWAYS, gatewaysOf(all)),
+    ...portChanges(ctx, { ports: sandbox.ports, list: all }, facts),
   ];
 }
 
@@ -103,10 +159,13 @@ export interface Attach {
 export function connectChanges(ctx: Context, attach: Attach, facts: HostFacts): Change[] {
   const before = gatewaysOf(joins(ctx, attach.without, facts));
   const after = gatewaysOf(joins(ctx, attach.with, facts));
+  const ports = difference(sandboxPortChanges(ctx, attach.without, facts), sandboxPortChanges(ctx, attach.with, facts));
   return [
+    ...ports.gone,
     ...(join(ctx, { sandbox: attach.with, endpoint: attach.endpoint }, facts)?.plan.changes ?? []),
     ...gatewayChanges(netnsOf(attach.with), before, after),
-    ...(isNamed(namedNetworks(ctx), attach.without) ? [] : nameChanges(ctx, attach.with)),
+    ...ports.come,
+    ...(isNamed(ctx.registry.networks, attach.without) ? [] : nameChanges(ctx, attach.with)),
     ...sandboxFiles(ctx, { before: attach.without, after: attach.with }, facts),
   ];
 }
@@ -115,13 +174,16 @@ export function disconnectChanges(ctx: Context, attach: Attach, facts: HostFacts
   const before = gatewaysOf(joins(ctx, attach.with, facts));
   const after = gatewaysOf(joins(ctx, attach.without, facts));
   const routes = gatewayChanges(netnsOf(attach.with), before, after);
+  const ports = difference(sandboxPortChanges(ctx, attach.with, facts), sandboxPortChanges(ctx, attach.without, facts));
   const leave = inversePlan(join(ctx, { sandbox: attach.with, endpoint: attach.endpoint }, facts)?.plan.changes ?? []);
   return subsume([
+    ...ports.gone,
     // Not the plain inverse of connect: the new default route may only come when the old one has gone, and that goes with its device.
     ...routes.filter((change) => change.kind === 'route' && change.op === 'remove'),
     ...leave,
     ...routes.filter((change) => change.kind === 'route' && change.op === 'add'),
-    ...(isNamed(namedNetworks(ctx), attach.without) ? [] : inversePlan(nameChanges(ctx, attach.with))),
+    ...ports.come,
+    ...(isNamed(ctx.registry.networks, attach.without) ? [] : inversePlan(nameChanges(ctx, attach.with))),
     ...sandboxFiles(ctx, { before: attach.with, after: attach.without }, facts),
   ]);
 }

@@ -10,6 +10,7 @@ import { Actual, type FoundTable, type Repair } from './diff/actual.ts';
 import { missing } from './diff/missing.ts';
 import { serveAgain } from './names.ts';
 import { namespaceChanges, netnsOf, sandboxRemoval } from './plans.ts';
+import { staleFlows } from './port-flows.ts';
 import { dropSandbox } from './sandboxes.ts';
 import { subject } from './subject.ts';
 
@@ -70,11 +71,16 @@ export async function repairPass(ctx: Context, scope: Scope, options: PassOption
   const applied =
     list.length === 0
       ? []
-      : await ctx.kernel.apply(
-          list.map(({ repair }) => repair.change),
-          { keepGoing: true },
-        );
+      : await ctx.kernel.apply([...list.map(({ repair }) => repair.change), ...flowsMeanwhile(ctx, list, facts)], {
+          keepGoing: true,
+        });
   return { ...summarise(list, applied), desired, ...found };
+}
+
+/** While rules were missing, clients of published ports may have reached the host instead. */
+function flowsMeanwhile(ctx: Context, list: readonly Pick<Listed, 'repair'>[], facts: HostFacts): Change[] {
+  if (!list.some(({ repair: { change } }) => change.kind === 'nft-table' || change.kind === 'nft-element')) return [];
+  return [...ctx.registry.sandboxes.values()].flatMap(({ ports = [] }) => staleFlows(ports, facts));
 }
 
 interface Found {

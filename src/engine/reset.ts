@@ -7,6 +7,7 @@ import type { Write } from '../contracts/store.ts';
 import { desiredOf, everything, isNft, type Scope } from './desired.ts';
 import { forgetNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
+import { hostPortOf, releasePorts } from './port-reserve.ts';
 import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
 
@@ -37,7 +38,10 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
   }
   ctx.watcher.forget(ctx.registry.pins());
   await forgetNames(ctx, sandboxes);
-  for (const { id } of sandboxes) ctx.registry.removeSandbox(id);
+  for (const { id, ports = [] } of sandboxes) {
+    ctx.registry.removeSandbox(id);
+    await releasePorts(ctx, id, ports.map(hostPortOf));
+  }
   for (const network of [...ctx.registry.networks.values()]) {
     ctx.registry.removeNetwork(network.id);
     for (const ipam of ctx.ipam) for (const pool of network.pools) await ipam.releasePool(pool.subnet, network.name);

@@ -6,6 +6,7 @@ import type { OperationOptions, Outcome, RemoveSandboxOptions } from '../contrac
 import { netnsDirectory } from '../model/instance.ts';
 import { checkHostname, checkSandboxName } from '../model/names.ts';
 import type { Network } from '../model/network.ts';
+import { coalesce } from '../model/ports-list.ts';
 import type { EndpointSpec, ProcessRef, Sandbox, SandboxNetns, SandboxSpec } from '../model/sandbox.ts';
 import { autoName } from './auto-name.ts';
 import { attachable, emitAttachment, interfacesToAdopt } from './connect.ts';
@@ -17,6 +18,9 @@ import { sandboxFiles } from './files.ts';
 import { forgetNames, retellNames, tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { sandboxChanges, sandboxRemoval } from './plans.ts';
+import { staleFlows } from './port-flows.ts';
+import { hostPortOf, releasePorts } from './port-reserve.ts';
+import { withPorts } from './ports.ts';
 import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
 
 /** What a sandbox without `networks` is attached to. */
@@ -68,7 +72,9 @@ export async function createSandbox(
       ports.use(ctx.registry.guard(endpoint.id));
       sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, endpoint] };
     }
-    const plan: Plan = { title: `create sandbox ${name}`, changes: sandboxChanges(ctx, sandbox, facts) };
+    sandbox = await withPorts(ctx, { sandbox, specs: coalesce(spec.ports ?? []) }, undo);
+    const changes = [...sandboxChanges(ctx, sandbox, facts), ...staleFlows(sandbox.ports ?? [], facts)];
+    const plan: Plan = { title: `create sandbox ${name}`, changes };
     if (dryRun === true) {
       await undo.run(ctx.logger);
       return { value: sandbox, plan, warnings: [] };
@@ -221,6 +227,7 @@ export async function dropSandbox(ctx: Context, sandbox: Sandbox, plan: Plan): P
   const left = await ctx.executor.unmake(plan, { writes, restore });
   await forgetNames(ctx, [sandbox]);
   ctx.registry.removeSandbox(sandbox.id);
+  await releasePorts(ctx, sandbox.id, (sandbox.ports ?? []).map(hostPortOf));
   if (sandbox.netns.type !== 'host') ctx.watcher.forget([sandbox.netns.path]);
   for (const endpoint of sandbox.endpoints) {
     const network = ctx.registry.networks.get(endpoint.networkId);

@@ -68,6 +68,8 @@ export interface HostConfig {
   /** `default`, `bridge`, `none`, `host`, a network, or `container:<name|id>` */
   readonly NetworkMode: string;
   readonly PortBindings: Readonly<Record<string, readonly { readonly HostIp: string; readonly HostPort: string }[]>>;
+  /** Every exposed port on some free port of the host. */
+  readonly PublishAllPorts?: boolean;
   readonly RestartPolicy: RestartPolicy;
   readonly AutoRemove: boolean;
   readonly Privileged: boolean;

@@ -90,6 +90,8 @@ export interface Sandbox {
   readonly extraHosts?: readonly ExtraHost[];
   /** It belongs to a container of the same id and name, whose service makes and removes it: nobody else does. */
   readonly managed?: boolean;
+  /** Ports that were asked for: what `ports` is made from when the way out changes. */
+  readonly publish?: readonly PortSpec[];
   /** Published ports: they lead to the endpoint that is the way out, whichever it is. */
   readonly ports?: readonly PortBinding[];
   readonly endpoints: readonly Endpoint[];

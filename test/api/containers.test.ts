@@ -179,8 +179,16 @@ test('create: what is wrong, in use, missing, or not built', async () => {
     [{ Image: 'nope' }, 'a', 404, /^No such image: nope:latest$/],
     [{ Image: 'busybox' }, 'taken', 409, /already in use/],
     [{ Image: 'busybox' }, 'a%20b', 400, /Invalid container name/],
-    [{ Image: 'busybox', HostConfig: { PortBindings: { '80/tcp': [{ HostPort: '8080' }] } } }, 'a', 501, /publish ports/],
-    [{ Image: 'busybox', HostConfig: { PublishAllPorts: true } }, 'a', 501, /publish ports/],
+    [
+      { Image: 'busybox', HostConfig: { PortBindings: { '80/tcp': [{ HostPort: 'x' }] } } },
+      'a',
+      400,
+      /^invalid port specification: "x"$/,
+    ],
+    [{ Image: 'busybox', HostConfig: { PortBindings: { 'x/tcp': [] } } }, 'a', 400, /^invalid port specification: "x"$/],
+    [{ Image: 'busybox', HostConfig: { PortBindings: { '80-81/tcp': [] } } }, 'a', 400, /^invalid port specification: "80-81"$/],
+    [{ Image: 'busybox', HostConfig: { PortBindings: { '80/x': [] } } }, 'a', 400, /^invalid proto: x$/],
+    [{ Image: 'busybox', HostConfig: { PortBindings: { '80/tcp': [{ HostIp: 'x' }] } } }, 'a', 400, /^invalid IP address: x$/],
     [{ Image: 'busybox', HostConfig: { VolumesFrom: ['x'] } }, 'a', 501, /--volumes-from/],
     [{ Image: 'busybox', HostConfig: { DeviceRequests: [{ Count: -1 }] } }, 'a', 501, /--gpus/],
     [{ Image: 'busybox', HostConfig: { CgroupnsMode: 'private' } }, 'a', 501, /--cgroupns/],
@@ -427,4 +435,39 @@ test('events of a container, and filters that name what is before the colon', as
     assert.ok(actions.includes(action), `${action} in ${actions.join(', ')}`);
   }
   assert.deepEqual(await seen({ event: ['exec_create'] }), ['exec_create: true']);
+});
+
+test('published ports: in the list, in an inspection, as a filter', async () => {
+  await using api = await startContainerApi();
+  const PortBindings = {
+    80: [{ HostPort: '8080' }],
+    '53/udp': [{ HostIp: '127.0.0.1', HostPort: '5300' }],
+    ...Object.fromEntries(Array.from({ length: 3 }, (_, i) => [`${7000 + i}/tcp`, [{ HostPort: String(7000 + i) }]])),
+  };
+  await run(api, 'web', { ExposedPorts: { '80/tcp': {}, '99/tcp': {} }, HostConfig: { PortBindings } });
+  await run(api, 'bare');
+  const info = await inspect(api, 'web');
+  assert.deepEqual(info.NetworkSettings?.Ports, {
+    '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '8080' }],
+    '99/tcp': null,
+    '53/udp': [{ HostIp: '127.0.0.1', HostPort: '5300' }],
+    '7000/tcp': [{ HostIp: '0.0.0.0', HostPort: '7000' }],
+    '7001/tcp': [{ HostIp: '0.0.0.0', HostPort: '7001' }],
+    '7002/tcp': [{ HostIp: '0.0.0.0', HostPort: '7002' }],
+  });
+  assert.deepEqual(info.HostConfig?.PortBindings?.['80/tcp'], [{ HostIp: '', HostPort: '8080' }]);
+  const [row] = (await api.call('GET', `/containers/json?${filter({ name: ['web'] })}`)).json() as ContainerSummary[];
+  assert.equal(row?.Ports?.length, 6);
+  assert.deepEqual(row?.Ports?.[0], { PrivatePort: 99, Type: 'tcp' });
+  assert.ok(
+    row?.Ports?.some(
+      ({ IP, PrivatePort, PublicPort, Type }) => `${IP} ${PublicPort} ${PrivatePort} ${Type}` === '127.0.0.1 5300 53 udp',
+    ),
+  );
+  assert.deepEqual(await names(api, filter({ publish: ['8080'] })), ['/web']);
+  assert.deepEqual(await names(api, filter({ publish: ['7000-7005/tcp'] })), ['/web']);
+  assert.deepEqual(await names(api, filter({ publish: ['53/udp'] })), []);
+  assert.equal((await api.call('POST', '/containers/web/stop?t=0')).status, 204);
+  assert.deepEqual((await inspect(api, 'web')).NetworkSettings?.Ports, {});
+  assert.deepEqual(await names(api, `all=1&${filter({ publish: ['8080'] })}`), []);
 });

@@ -43,9 +43,8 @@ const REFUSALS: readonly Refusal[] = [
     message: /user specified IP address is supported only when connecting to networks with user configured subnets$/,
   },
   {
-    asked: { host: { PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '8080' }] } } },
-    kind: 'unsupported',
-    message: /published ports .* are not built yet/,
+    asked: { host: { PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '70000' }] } } },
+    message: 'invalid port specification: "70000"',
   },
   { asked: { host: { Links: ['nobody:b'] } }, message: 'could not get container for nobody: No such container: nobody' },
   { asked: { host: { Links: ['a:b:c'] } }, message: 'bad format for links: a:b:c' },

@@ -7,6 +7,7 @@ import { reconcile, reset } from './host/repair.ts';
 import { status } from './host/status.ts';
 import { version } from './host/version.ts';
 import { network } from './network/network.ts';
+import { port } from './port/port.ts';
 import { adopt } from './sandbox/adopt.ts';
 import { exec } from './sandbox/exec.ts';
 import { inspect } from './sandbox/inspect.ts';
@@ -21,6 +22,7 @@ export const COMMANDS: readonly CommandNode[] = [
   ls,
   inspect,
   rm,
+  port,
   adopt,
   status,
   events,

@@ -9,6 +9,7 @@ import { checkLinks } from './links.ts';
 import { mergeConfig } from './merge.ts';
 import { wantedMounts } from './mounts.ts';
 import { checkNetworkMode, type NetworkMode, networksOf } from './network-mode.ts';
+import { checkPorts } from './ports.ts';
 import { deleteContainer, deleteVolume, putContainer, putVolume } from './records.ts';
 import { newLive } from './registry.ts';
 import { CREATED, isoNow } from './state.ts';
@@ -26,6 +27,7 @@ export async function createContainer(ctx: Context, spec: ContainerSpec): Promis
   const image = ctx.images.get(spec.config.Image);
   const merged = mergeConfig(spec.config, image.config);
   checkConfig(merged, spec.hostConfig);
+  checkPorts(merged, spec.hostConfig);
   const mode = checkNetworkMode({ ...spec, config: merged });
   const hostConfig = completed(spec.hostConfig, mode.type === 'container' ? ctx.registry.find(mode.reference).container : null);
   checkLinks(ctx, { hostConfig });
@@ -140,9 +142,15 @@ function completed(host: HostConfig, peer: Container | null): HostConfig {
 }
 
 function warningsOf({ hostConfig }: Container): string[] {
-  return hostConfig.OomKillDisable && hostConfig.Memory === 0
-    ? [
-        'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
-      ]
-    : [];
+  const { NetworkMode, PortBindings, OomKillDisable, Memory } = hostConfig;
+  return [
+    ...(NetworkMode === 'host' && Object.keys(PortBindings).length > 0
+      ? ['Published ports are discarded when using host network mode']
+      : []),
+    ...(OomKillDisable && Memory === 0
+      ? [
+          'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
+        ]
+      : []),
+  ];
 }

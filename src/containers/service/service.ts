@@ -10,6 +10,7 @@ import { createContainer } from './create.ts';
 import { createExec, execState, startExec } from './exec.ts';
 import { Execs } from './exec-registry.ts';
 import { handleExit } from './exit.ts';
+import { publishContainer, unpublishContainer } from './ports.ts';
 import { isActive, Registry } from './registry.ts';
 import { removeContainer } from './remove.ts';
 import { restore, startWanted } from './restore.ts';
@@ -83,6 +84,8 @@ export async function createContainers(deps: ServiceDeps): Promise<Containers> {
     },
     connect: (network, reference, endpoint) => connectContainer(ctx, network, { reference, endpoint }),
     disconnect: (network, reference, { force }) => disconnectContainer(ctx, network, { reference, force }),
+    publish: (reference, specs, options) => publishContainer(ctx, { reference, specs }, options),
+    unpublish: (reference, specs, options) => unpublishContainer(ctx, { reference, specs }, options),
     root: (reference) => containerRoot(ctx, reference),
     volumes: volumeOperations(ctx),
     async [Symbol.asyncDispose]() {

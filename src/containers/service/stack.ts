@@ -10,6 +10,7 @@ import type { Context } from './context.ts';
 import { resolveExtraHosts } from './extra-hosts.ts';
 import { linkedHosts } from './links.ts';
 import { networkMode } from './network-mode.ts';
+import { portSpecs } from './ports.ts';
 import { isUp, type Live } from './registry.ts';
 
 export interface Stack {
@@ -31,6 +32,7 @@ export async function makeStack(ctx: Context, container: Container): Promise<Sta
     name,
     networks,
     managed: true,
+    ports: portSpecs(container),
     labels: config.Labels,
     domainname: config.Domainname,
     extraHosts,

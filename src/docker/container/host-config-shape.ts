@@ -48,7 +48,7 @@ export function hostConfigShape(host: HostConfig, cgroupVersion: 1 | 2): Readonl
     OomScoreAdj: host.OomScoreAdj,
     PidMode: host.PidMode,
     Privileged: host.Privileged,
-    PublishAllPorts: false,
+    PublishAllPorts: host.PublishAllPorts ?? false,
     ReadonlyRootfs: host.ReadonlyRootfs,
     SecurityOpt: orNull(host.SecurityOpt),
     ...(Object.keys(host.Tmpfs).length === 0 ? {} : { Tmpfs: host.Tmpfs }),

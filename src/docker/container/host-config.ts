@@ -19,7 +19,8 @@ export function hostConfig(body: JsonObject, version: { readonly minor: number; 
     Mounts: body.objects('Mounts')?.map((mount) => mountRequest(mount, version)) ?? [],
     Tmpfs: body.stringMap('Tmpfs') ?? {},
     NetworkMode: networkMode === '' || networkMode === 'default' ? 'bridge' : networkMode,
-    PortBindings: {},
+    PortBindings: portBindings(body),
+    PublishAllPorts: body.boolean('PublishAllPorts') ?? false,
     RestartPolicy: restartPolicy(body.object('RestartPolicy')),
     // Before API 1.25 removing was the client's business.
     AutoRemove: version.minor >= 25 && (body.boolean('AutoRemove') ?? false),
@@ -44,6 +45,17 @@ export function hostConfig(body: JsonObject, version: { readonly minor: number; 
     GroupAdd: body.strings('GroupAdd') ?? [],
     LogConfig: { Type: given(log?.string('Type')) ?? 'json-file', Config: log?.stringMap('Config') ?? {} },
   };
+}
+
+/** Keys are written out: `80` is `80/tcp`. */
+function portBindings(body: JsonObject): HostConfig['PortBindings'] {
+  const map: Record<string, { HostIp: string; HostPort: string }[]> = {};
+  for (const [key, entries] of Object.entries(body.objectListMap('PortBindings') ?? {})) {
+    (map[key.includes('/') ? key : `${key}/tcp`] ??= []).push(
+      ...entries.map((entry) => ({ HostIp: entry.string('HostIp') ?? '', HostPort: entry.string('HostPort') ?? '' })),
+    );
+  }
+  return map;
 }
 
 type Resources = Pick<

@@ -1,6 +1,7 @@
 /** `docker inspect` of a container, in the order of Docker's fields. */
 import type { ContainerConfig } from '../../model/container.ts';
 import { hostConfigShape } from './host-config-shape.ts';
+import { portsShape } from './ports-shape.ts';
 import { stateShape } from './status.ts';
 import { commandOf, exposedPorts, mountShape, type Sizes } from './summary.ts';
 import type { ContainerView } from './view.ts';
@@ -79,7 +80,7 @@ function networkSettings(view: ContainerView, sandbox: ContainerView['sandbox'])
     Bridge: '',
     SandboxID: sandbox?.id ?? '',
     SandboxKey: sandbox === null || sandbox.netns.type === 'host' ? '' : sandbox.netns.path,
-    Ports: Object.fromEntries(exposedPorts(view).map((port) => [port, null])),
+    Ports: portsShape(exposedPorts(view), sandbox?.ports),
     HairpinMode: false,
     LinkLocalIPv6Address: '',
     LinkLocalIPv6PrefixLen: 0,

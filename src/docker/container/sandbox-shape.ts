@@ -6,6 +6,7 @@ import type { Network } from '../../model/network.ts';
 import type { Sandbox } from '../../model/sandbox.ts';
 import { humanDuration } from './duration.ts';
 import { endpointSettings } from './endpoint-settings.ts';
+import { portList, portsShape } from './ports-shape.ts';
 
 /** `created`: has a network stack and no process. */
 export type SandboxStatus = 'created' | 'running' | 'exited';
@@ -30,7 +31,7 @@ export function sandboxSummary(view: SandboxView, now: number): Readonly<Record<
     ImageID: '',
     Command: sandbox.process?.command.join(' ') ?? '',
     Created: Math.floor(created / 1000),
-    Ports: [],
+    Ports: portList([], sandbox.ports),
     Labels: sandbox.labels,
     State: status,
     Status: statusText(status, now - created),
@@ -80,7 +81,7 @@ export function sandboxInspect(view: SandboxView): Readonly<Record<string, unkno
     HostConfig: {
       NetworkMode: networkMode(view),
       AutoRemove: sandbox.autoRemove,
-      PortBindings: {},
+      PortBindings: portsShape([], sandbox.ports),
       RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
     },
     GraphDriver: { Data: null, Name: '' },
@@ -107,7 +108,7 @@ export function sandboxInspect(view: SandboxView): Readonly<Record<string, unkno
       Bridge: '',
       SandboxID: sandbox.id,
       SandboxKey: sandbox.netns.type === 'host' ? '' : sandbox.netns.path,
-      Ports: {},
+      Ports: portsShape([], sandbox.ports),
       HairpinMode: false,
       LinkLocalIPv6Address: '',
       LinkLocalIPv6PrefixLen: 0,

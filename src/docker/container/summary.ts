@@ -1,5 +1,6 @@
 /** `docker ps`: one row. */
 import type { MountPoint } from '../../model/container.ts';
+import { portList } from './ports-shape.ts';
 import { statusText } from './status.ts';
 import type { ContainerView } from './view.ts';
 
@@ -21,10 +22,7 @@ export function containerSummary(view: ContainerView, now: number, sizes?: Sizes
     ImageID: container.imageId,
     Command: commandText(commandOf(config)),
     Created: Math.floor(Date.parse(container.created) / 1000),
-    Ports: exposedPorts(view).map((port) => {
-      const [number = '', protocol = 'tcp'] = port.split('/');
-      return { PrivatePort: Number(number), Type: protocol };
-    }),
+    Ports: portList(exposedPorts(view), view.sandbox?.ports),
     ...(sizes === undefined ? {} : { SizeRw: sizes.writable, SizeRootFs: sizes.total }),
     Labels: config.Labels,
     State: container.state.status,
@@ -48,7 +46,8 @@ function commandText([path = '', ...args]: readonly string[]): string {
 /** `80/tcp`, while there is a stack of its own in which somebody may listen. */
 export function exposedPorts({ container, sandbox }: ContainerView): readonly string[] {
   if (sandbox === null || sandbox.netns.type === 'host') return [];
-  return Object.keys(container.config.ExposedPorts ?? {}).map((port) => (port.includes('/') ? port : `${port}/tcp`));
+  const exposed = Object.keys(container.config.ExposedPorts ?? {}).map((port) => (port.includes('/') ? port : `${port}/tcp`));
+  return [...new Set([...exposed, ...Object.keys(container.hostConfig.PortBindings)])];
 }
 
 export const mountShape = (mount: MountPoint): Readonly<Record<string, unknown>> => ({

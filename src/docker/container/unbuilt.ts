@@ -54,10 +54,4 @@ export function refuseUnbuilt(body: JsonObject, cgroupVersion: 1 | 2): void {
   // An empty list is how `--security-opt systempaths=unconfined` arrives.
   if (body.has('MaskedPaths') || body.has('ReadonlyPaths'))
     refuse('choosing the masked and read-only paths (systempaths=unconfined) is');
-  const published = Object.values(body.objectListMap('PortBindings') ?? {}).some((bindings) => bindings.length > 0);
-  if (published || body.boolean('PublishAllPorts')) {
-    throw unsupported(
-      'Cannot publish ports: this is not supported by Moorline yet; containers reach each other and the host by address',
-    );
-  }
 }

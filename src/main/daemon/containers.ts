@@ -1,7 +1,7 @@
 /** Containers as a daemon has them: images, runtime, roots, and the service over them. */
 import type { Logger } from '../../base/clock.ts';
 import { systemClock } from '../../base/clock.ts';
-import { errorData } from '../../base/errors.ts';
+import { errorData, MoorError } from '../../base/errors.ts';
 import { createImages } from '../../containers/images/images.ts';
 import { readLogs } from '../../containers/logs/read.ts';
 import { createRootFiles } from '../../containers/root/files.ts';
@@ -57,10 +57,25 @@ async function probe(runtime: Runtime, logger: Logger): Promise<ContainerParts['
   }
 }
 
-/** A reset takes containers with it: their networks go. */
+/** The engine with containers in it: ports of theirs are published by their service, and a reset takes them along. */
 export function withContainers(engine: Engine, containers: Containers): Engine {
+  const has = (reference: string): boolean => {
+    try {
+      containers.get(reference);
+      return true;
+    } catch (error) {
+      if (error instanceof MoorError && error.kind === 'not-found') return false;
+      throw error;
+    }
+  };
   return {
     ...engine,
+    // What a container publishes is part of its record as well.
+    sandboxes: {
+      ...engine.sandboxes,
+      publish: (reference, ...rest) => (has(reference) ? containers : engine.sandboxes).publish(reference, ...rest),
+      unpublish: (reference, ...rest) => (has(reference) ? containers : engine.sandboxes).unpublish(reference, ...rest),
+    },
     reset: async (options) => {
       if (options?.dryRun !== true) {
         await Promise.all(containers.list().map(({ id }) => containers.remove(id, { force: true, volumes: true })));

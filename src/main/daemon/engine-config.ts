@@ -1,4 +1,5 @@
 /** The daemon's configuration in the engine's words. */
+import { parseIp } from '../../base/ip.ts';
 import { OPTION } from '../../drivers/bridge/options.ts';
 import type { EngineConfig } from '../../engine/context.ts';
 import type { Instance } from '../../model/instance.ts';
@@ -32,5 +33,6 @@ export function engineConfig(config: DaemonConfig): EngineConfig {
       },
     },
     defaultNetworkOptions: config.networkOptions,
+    ...(config.ip === null ? {} : { hostAddress: parseIp(config.ip) }),
   };
 }

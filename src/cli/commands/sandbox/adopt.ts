@@ -3,7 +3,7 @@ import type { Sandbox, SandboxSpec } from '../../../model/sandbox.ts';
 import type { Answer } from '../../api.ts';
 import { defineCommand, integer, text } from '../../command.ts';
 import { changeQuery, report, writeJson } from '../../output/report.ts';
-import { SANDBOX_OPTIONS, sandboxSpec } from './options.ts';
+import { SANDBOX_OPTIONS, type SandboxBody, sandboxSpec } from './options.ts';
 
 export const adopt = defineCommand({
   name: 'adopt',
@@ -22,7 +22,7 @@ export const adopt = defineCommand({
   ],
   run: async (context, _, options) => {
     const { path, pid } = options;
-    const spec: SandboxSpec = { ...sandboxSpec(options), adopt: adopted(path, pid) };
+    const spec: SandboxBody = { ...sandboxSpec(options), adopt: adopted(path, pid) };
     const answer = await context.api.post<Answer<Sandbox>>('/moor/sandboxes', spec, changeQuery(context));
     if (context.json) writeJson(context, answer);
     else report(context, answer, (sandbox) => `${sandbox.id}\n`);

@@ -1,4 +1,5 @@
 import { addressOf } from '../../../base/ip.ts';
+import { bindingText } from '../../../model/ports-text.ts';
 import type { Sandbox } from '../../../model/sandbox.ts';
 import { defineCommand, flag, text } from '../../command.ts';
 import type { DockerNetwork } from '../../docker/network.ts';
@@ -13,6 +14,7 @@ const HEADINGS = {
   ID: 'ID',
   Network: 'NETWORK',
   Address: 'ADDRESS',
+  Ports: 'PORTS',
   Command: 'COMMAND',
   Status: 'STATUS',
   Hostname: 'HOSTNAME',
@@ -21,7 +23,7 @@ const HEADINGS = {
   CreatedAt: 'CREATED AT',
 } as const;
 
-const TABLE = 'table {{.Name}}\t{{.ID}}\t{{.Network}}\t{{.Address}}\t{{.Command}}\t{{.Status}}';
+const TABLE = 'table {{.Name}}\t{{.ID}}\t{{.Network}}\t{{.Address}}\t{{.Command}}\t{{.Status}}\t{{.Ports}}';
 
 /** Columns a command line gets in the table. */
 const COMMAND_WIDTH = 30;
@@ -78,6 +80,7 @@ export function sandboxRow(sandbox: Sandbox, { names, now, full }: RowOptions): 
     ID: full ? sandbox.id : sandbox.id.slice(0, 12),
     Network: endpoints.map(({ networkId }) => names.get(networkId) ?? networkId.slice(0, 12)).join(','),
     Address: addresses.join(','),
+    Ports: (sandbox.ports ?? []).map(bindingText).join(', '),
     Command: full ? command : truncate(command, COMMAND_WIDTH),
     Status: `${statusWord(sandbox)} ${ageOf(sandbox.created, now).toLowerCase()}`,
     Hostname: sandbox.hostname,

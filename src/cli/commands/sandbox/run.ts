@@ -1,12 +1,12 @@
 import { MoorError } from '../../../base/errors.ts';
-import type { Sandbox, SandboxSpec } from '../../../model/sandbox.ts';
+import type { Sandbox } from '../../../model/sandbox.ts';
 import { type Answer, pathOf } from '../../api.ts';
 import { defineCommand, flag, list, text } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import { parseEnvironment } from '../../options/pairs.ts';
 import { changeQuery, report, warn, writeJson } from '../../output/report.ts';
 import type { CommandLine, Running } from '../../ports.ts';
-import { SANDBOX_OPTIONS, sandboxSpec } from './options.ts';
+import { SANDBOX_OPTIONS, type SandboxBody, sandboxSpec } from './options.ts';
 import { viewOf } from './view.ts';
 
 export const run = defineCommand({
@@ -42,13 +42,14 @@ export const run = defineCommand({
       what: 'a shell with two interfaces',
     },
     { command: 'moor run -d --log /tmp/web.log --name web -- python3 -m http.server', what: 'in the background' },
+    { command: 'moor run -d -p 8080:80 --name www -- python3 -m http.server 80', what: 'reachable at port 8080 of the host' },
     { command: 'moor run --name lab --network my_net', what: 'a sandbox that stays, for moor exec' },
     { command: 'moor run --dry-run --network my_net -- true', what: 'what would be done to the kernel' },
   ],
   run: async (context, command, options) => {
     const [program, ...args] = command;
     const keep = options.keep ?? options.rm === false;
-    const spec: SandboxSpec = { ...sandboxSpec(options), ...(program === undefined || keep ? {} : { autoRemove: true }) };
+    const spec: SandboxBody = { ...sandboxSpec(options), ...(program === undefined || keep ? {} : { autoRemove: true }) };
     const line = program === undefined ? null : commandLine(context, [program, ...args], options);
     // From here on an interrupt must not end us before what we made is cleared away.
     const interrupted = context.ports.interrupted();
