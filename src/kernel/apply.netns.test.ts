@@ -1,7 +1,7 @@
 /** What the conformance suite cannot arrange: collisions, half-made links, limits of the whole machine. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
@@ -59,6 +59,28 @@ test('an index that somebody has is not used, and what names the link follows', 
   assert.match(ip('addr', 'show', 'tb1'), /192\.0\.2\.1\/24/);
   assert.match(ip('link', 'show', 'tv0'), /master tb1/);
   assert.doesNotMatch(ip('addr', 'show', 'taken'), /192\.0\.2/);
+});
+
+test('where a link was is only a guess: one that has its name by now is found, one that lost it is not taken for it', () => {
+  const port = link({ name: 'tv0', master: 'tb0', kind: { type: 'veth', peer: { name: 'tb2', netns: HOST } } });
+  assert.deepEqual(states(apply([link({ name: 'tb0' })])), ['changed']);
+  // Not made by the same list: this one has to find it.
+  assert.deepEqual(states(apply([port])), ['changed']);
+  ip('link', 'del', 'tv0');
+  ip('link', 'set', 'tb0', 'down');
+  ip('link', 'set', 'tb0', 'name', 'tb1');
+  assert.match(states(apply([port]))[0] ?? '', /no device tb0$/);
+  ip('link', 'add', 'tb0', 'type', 'bridge');
+  assert.deepEqual(states(apply([port])), ['changed']);
+  assert.match(ip('link', 'show', 'tv0'), /master tb0/);
+});
+
+test('a key that may only be read is right or refused', () => {
+  const key = 'kernel/osrelease';
+  const value = readFileSync(`/proc/sys/${key}`, 'utf8').trim();
+  const sysctl = (wanted: string): Change => ({ kind: 'sysctl', netns: HOST, key, value: wanted, old: null });
+  assert.deepEqual(states(apply([sysctl(value)])), ['already']);
+  assert.match(states(apply([sysctl('0')]))[0] ?? '', /^sysctl -w kernel\.osrelease=0: .*\((?:EACCES|EPERM)\)$/);
 });
 
 test('a link that cannot be finished is not left half made', () => {

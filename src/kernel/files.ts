@@ -43,7 +43,8 @@ export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: read
       return CHANGED;
     }
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+      // What is there already has its folder.
+      if (old === null) mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
       writeFileSync(temporary, value);
       chmodSync(temporary, mode); // not `mode` of the open, which the umask cuts
       renameSync(temporary, path);

@@ -3,7 +3,7 @@ import { MoorError } from '../base/errors.ts';
 import type { Change, Link, LinkAttributes } from '../contracts/change.ts';
 import { addAddress, deleteAddress } from '../netlink/address.ts';
 import { addFdb, deleteFdb } from '../netlink/fdb.ts';
-import { addLink, deleteLink, getLink, setBridgePort, setLink } from '../netlink/link.ts';
+import { addLink, deleteLink, setBridgePort, setLink } from '../netlink/link.ts';
 import type { NewLinkKind } from '../netlink/link-spec.ts';
 import { deleteNeighbour, setNeighbour } from '../netlink/neighbour.ts';
 import type { Request } from '../netlink/request.ts';
@@ -66,7 +66,7 @@ let lastIndex = 0x100000 + Math.floor(Math.random() * 0x1fffffff);
 function newIndex(space: Space): number {
   do {
     lastIndex = lastIndex >= 0x7ffffff0 ? 0x100000 : lastIndex + 1;
-  } while (space.route.find(getLink(lastIndex)) !== null);
+  } while (space.route.linkName(lastIndex) !== '');
   return lastIndex;
 }
 

@@ -10,6 +10,9 @@ import { type NftRunner, nftInside } from './nft-run.ts';
 /** Namespaces held open: two descriptors each. */
 const CAPACITY = 128;
 
+/** Guesses that a namespace keeps: some 100 bytes each. */
+const GUESSES = 4096;
+
 /** One namespace, open. */
 export class Space implements Disposable {
   readonly netns: Netns;
@@ -17,6 +20,8 @@ export class Space implements Disposable {
   /** Of links looked up or made since `forgetLinks`; a removed link is not here. */
   readonly #indexes = new Map<string, number>();
   readonly #names = new Map<number, string>();
+  /** Where links were found in earlier lists: a guess, which is cheaper to check than a link is to find. */
+  readonly #guesses = new Map<string, number>();
   readonly #born = new Set<string>();
   #nft: NftRunner | null = null;
 
@@ -41,14 +46,23 @@ export class Space implements Disposable {
   indexOf(name: string): number | null {
     const known = this.#indexes.get(name);
     if (known !== undefined) return known;
+    const guess = this.#guesses.get(name);
+    if (guess !== undefined && this.route.linkName(guess) === name) {
+      this.learn(name, guess);
+      return guess;
+    }
+    this.#guesses.delete(name);
     const info = this.find(name);
-    return info === null ? null : info.index;
+    if (info === null) return null;
+    if (this.#guesses.size >= GUESSES) this.#guesses.clear();
+    this.#guesses.set(name, info.index);
+    return info.index;
   }
 
   /** '' = no such link, or 0 */
   nameOf(index: number): string {
     if (index === 0) return '';
-    return this.#names.get(index) ?? this.find(index)?.name ?? '';
+    return this.#names.get(index) ?? this.route.linkName(index);
   }
 
   /** Asks the kernel. */

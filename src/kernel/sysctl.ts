@@ -1,5 +1,5 @@
 /** /proc/sys of a namespace: the thread's own decides what is under /proc/sys/net. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { MoorError } from '../base/errors.ts';
 import { type Change, HOST } from '../contracts/change.ts';
 import type { Applied } from '../contracts/kernel.ts';
@@ -24,18 +24,38 @@ export function applySysctl(change: Sysctl, netns: Fd | null): Applied {
     throw new MoorError('invalid', 'not a key below /proc/sys');
   }
   const limit = change.netns === HOST && MACHINE_LIMIT.test(key);
-  return within(limit ? homeOf(key) : { netns, [Symbol.dispose]() {} }, () => {
+  const enough = (old: string): boolean => old === normal(value) || (limit && Number(old) >= Number(value));
+  return within(limit ? homeOf(key) : { netns, [Symbol.dispose]() {} }, () => (write(key, value, enough) ? CHANGED : ALREADY));
+}
+
+/** More than nearly all values have (bytes). */
+const current = Buffer.alloc(256);
+
+/** Reads and writes through one descriptor: a plan writes several of these. @returns false when what is there is enough */
+function write(key: string, value: string, enough: (old: string) => boolean): boolean {
+  let fd: number;
+  try {
+    // No O_CREAT or O_TRUNC: these files exist or not.
+    fd = openSync(`/proc/sys/${key}`, 'r+');
+  } catch (error) {
+    // One that may only be read, and may be right as it is.
     const old = read(key);
     if (old === null) throw new MoorError('not-found', `no such key: ${key}`);
-    if (old === normal(value) || (limit && Number(old) >= Number(value))) return ALREADY;
-    try {
-      // O_WRONLY without O_CREAT or O_TRUNC: these files exist or not.
-      writeFileSync(`/proc/sys/${key}`, value, { flag: 'r+' });
-    } catch (error) {
-      throw fileError(error, `sysctl -w ${key}`);
-    }
-    return CHANGED;
-  });
+    if (enough(old)) return false;
+    throw fileError(error, `sysctl -w ${key}`);
+  }
+  try {
+    const length = readSync(fd, current, 0, current.length, 0);
+    const old = length < current.length ? normal(current.toString('utf8', 0, length)) : (read(key) ?? '');
+    if (enough(old)) return false;
+    // At the start: the kernel takes nothing elsewhere (sysctl_writes_strict).
+    writeSync(fd, value, 0);
+    return true;
+  } catch (error) {
+    throw fileError(error, `sysctl -w ${key}`);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Values of those keys that exist, as the host's namespace shows them. */

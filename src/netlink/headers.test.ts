@@ -38,6 +38,7 @@ const HEADERS = [
   'linux/if_addr.h',
   'linux/if_link.h',
   'linux/if_tun.h',
+  'linux/sockios.h',
   'linux/magic.h',
   'linux/neighbour.h',
   'linux/netconf.h',

@@ -40,6 +40,18 @@ test('each of thousands of requests gets its own answer', () => {
   assert.deepEqual(route.execute([]), []);
 });
 
+test('the name of a link by its index, in the namespace of the socket', () => {
+  using lab = new Lab();
+  const host = lab.namespace('host');
+  const other = lab.namespace('other');
+  host.apply(addLink({ name: 'fifteen-letters', index: 77, kind: { type: 'bridge' } }));
+  assert.deepEqual(
+    [1, 77, 78, 0].map((index) => host.route.linkName(index)),
+    ['lo', 'fifteen-letters', '', ''],
+  );
+  assert.equal(other.route.linkName(77), '');
+});
+
 test('a request larger than the buffer, and one that does not fit with others, are sent all the same', () => {
   using lab = new Lab();
   const { route } = lab.namespace('host');

@@ -147,6 +147,11 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
+  /** Name of a link in the socket's namespace, '' when no link has this index: much cheaper than to find it. */
+  linkName(index: number): string {
+    return this.#fd.linkName(index);
+  }
+
   /** Readable when there is an answer. */
   get fd(): Fd {
     return this.#fd.fd;

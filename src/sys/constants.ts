@@ -78,6 +78,9 @@ export const netlinkSocketH = {
   NETLINK_GET_STRICT_CHK: 12,
 } as const;
 
+/** <linux/sockios.h> */
+export const sockiosH = { SIOCGIFNAME: 0x8910 } as const;
+
 /** <poll.h> */
 export const pollH = { POLLIN: 1 } as const;
 
