@@ -472,6 +472,7 @@ describe('host', () => {
       facts: { uplink: 'eth0', uplinkMtu: 1500, hostname: 'h' },
       warnings: ['docker drops'],
       repairs: [{ time: Date.parse('2026-01-31T10:03:00Z'), what: 'route x', why: 'it was deleted' }],
+      names: { clients: 2, records: 3, queries: 70, forwarded: 20, dropped: 1 },
     };
     const { out } = await moor('status', {
       answers: { 'GET /moor/status': [200, status], 'GET /networks': [200, [{ Id: 'n1', Name: 'a' }]] },
@@ -483,6 +484,7 @@ describe('host', () => {
         'pid 7, state in /var/lib/moor and /run/moor',
         'h, uplink eth0 (MTU 1500)',
         '1 network, 2 sandboxes, 3 endpoints',
+        'names of 3 endpoints for 2 sandboxes: 70 queries, 20 passed on, 1 dropped',
         '',
         'Address pools',
         'SUBNET        NETWORK   USED      OF',

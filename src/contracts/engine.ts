@@ -59,8 +59,8 @@ export interface EngineStatus {
   readonly warnings: readonly string[];
   /** Repairs since the start: what came back, and why. */
   readonly repairs: readonly { readonly time: number; readonly what: string; readonly why: string }[];
-  /** The name service, since the start. Absent: there is none. */
-  readonly names?: ResolverStatus;
+  /** The name service, since the start. */
+  readonly names: ResolverStatus;
 }
 
 export interface NetworkOperations {

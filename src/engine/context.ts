@@ -61,8 +61,8 @@ export interface EngineDeps {
   readonly ipam: readonly IpamDriver[];
   readonly drivers: readonly NetworkDriver[];
   readonly processes: Processes;
-  /** Names in sandboxes. The caller's to close, after the engine. Absent: there are none. */
-  readonly resolver?: Resolver;
+  /** Names in sandboxes. The caller's to close, after the engine. */
+  readonly resolver: Resolver;
   /** Tells when the host's resolv.conf may have changed. Absent: it is looked at from time to time. */
   readonly watchResolvConf?: (changed: () => void) => Disposable;
   readonly clock: Clock;

@@ -118,7 +118,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
         ...ctx.unreadable.map(({ key, error }) => `row ${key} of the store cannot be read: ${error.message}`),
       ],
       repairs: [...reconciler.repairs],
-      ...(deps.resolver === undefined ? {} : { names: await deps.resolver.status() }),
+      names: await deps.resolver.status(),
     };
   };
 

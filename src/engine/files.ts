@@ -5,10 +5,10 @@ import type { Change } from '../contracts/change.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { Network } from '../model/network.ts';
-import { resolvConf } from '../model/resolv-conf.ts';
+import { mergeDns, resolvConf } from '../model/resolv-conf.ts';
 import type { Sandbox, SandboxDns } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
-import { dnsOf, isNamed, namedNetworks } from './names.ts';
+import { isNamed } from './names.ts';
 
 /** What /etc/hosts starts with in a container (libnetwork's etchosts). */
 const LOCALHOST = [
@@ -43,7 +43,7 @@ export interface FileWorld {
 
 export const fileWorld = (ctx: Context, facts: HostFacts): FileWorld => ({
   facts,
-  networks: namedNetworks(ctx),
+  networks: ctx.registry.networks,
   daemonDns: ctx.config.dns,
 });
 
@@ -56,7 +56,7 @@ function fileContents(sandbox: Sandbox, { facts, networks, daemonDns }: FileWorl
     '/etc/resolv.conf': resolvConf(named ? facts.resolvConf : (facts.resolvedConf ?? facts.resolvConf), {
       kind: named ? 'named' : 'plain',
       ipv6: sandbox.endpoints.some((endpoint) => endpoint.ipv6 !== null),
-      own: dnsOf(sandbox, daemonDns),
+      own: mergeDns(sandbox.dns, daemonDns),
     }),
     '/etc/hostname': `${sandbox.hostname}\n`,
   };

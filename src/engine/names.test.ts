@@ -4,7 +4,7 @@ import type { Id } from '../base/ids.ts';
 import { parseIfAddress } from '../base/ip.ts';
 import type { Network } from '../model/network.ts';
 import type { Endpoint, Sandbox } from '../model/sandbox.ts';
-import { clientOf, dnsOf, isNamed, recordsOf } from './names.ts';
+import { clientOf, isNamed, recordsOf } from './names.ts';
 
 const id = (digit: string): Id => digit.repeat(64) as Id;
 const BOX = id('5');
@@ -122,14 +122,4 @@ test("upstreams: --dns from inside, else the daemon's from inside, else the host
   assert.deepEqual(client(box, { resolvConf: '' })?.upstreams, []);
   assert.deepEqual(client(sandbox([endpoint('1', INNER)], { dns: own }))?.upstreams, []);
   assert.equal(client(sandbox([endpoint('1', INNER), endpoint('2', DEFAULT)]))?.upstreams.length, 1);
-});
-
-test('what is asked for is asked for kind by kind', () => {
-  const daemon = { servers: ['192.0.2.1'], search: ['lan'], options: [] };
-  assert.deepEqual(dnsOf({ dns: { servers: [], search: ['corp'], options: ['rotate'] } }, daemon), {
-    servers: ['192.0.2.1'],
-    search: ['corp'],
-    options: ['rotate'],
-  });
-  assert.deepEqual(dnsOf({}, undefined), { servers: [], search: [], options: [] });
 });

@@ -6,7 +6,7 @@ import type { HostFacts } from '../contracts/kernel.ts';
 import type { NameRecord, ResolverClient, Upstream } from '../contracts/resolver.ts';
 import { dnsNames, parseLink } from '../model/dns-names.ts';
 import type { Network } from '../model/network.ts';
-import { NO_DNS, parseResolvConf, RESOLVER_ADDRESS } from '../model/resolv-conf.ts';
+import { mergeDns, parseResolvConf, RESOLVER_ADDRESS } from '../model/resolv-conf.ts';
 import type { Endpoint, Sandbox, SandboxDns } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
 
@@ -17,12 +17,6 @@ const hasNames = (network: Network | undefined): network is Network => network?.
 
 export const isNamed = (networks: Networks, sandbox: Sandbox): boolean =>
   sandbox.netns.type !== 'host' && sandbox.endpoints.some(({ networkId }) => hasNames(networks.get(networkId)));
-
-/** What a sandbox asked for, and what it left open as the daemon was told. */
-export function dnsOf({ dns: own = NO_DNS }: Pick<Sandbox, 'dns'>, daemon: SandboxDns = NO_DNS): SandboxDns {
-  const either = (kind: keyof SandboxDns): readonly string[] => (own[kind].length > 0 ? own[kind] : daemon[kind]);
-  return { servers: either('servers'), search: either('search'), options: either('options') };
-}
 
 export interface NamesContext {
   readonly networks: Networks;
@@ -47,7 +41,7 @@ export function clientOf({ networks, daemonDns, resolvConf }: NamesContext, sand
     netns: sandbox.netns.path,
     networks: named.map(({ network: { id, name } }) => ({ id, name })),
     links: linksOf(named.map(({ endpoint }) => endpoint)),
-    upstreams: leaves ? upstreams(dnsOf(sandbox, daemonDns), resolvConf) : [],
+    upstreams: leaves ? upstreams(mergeDns(sandbox.dns, daemonDns), resolvConf) : [],
   };
 }
 
@@ -85,21 +79,15 @@ export function recordsOf(networks: Networks, sandbox: Sandbox): NameRecord[] {
   });
 }
 
-/** Without a resolver nothing is a network with names. */
-export const namedNetworks = (ctx: Context): Networks => (ctx.resolver === undefined ? NONE : ctx.registry.networks);
-const NONE: Networks = new Map();
-
 export const namesContext = (ctx: Context, facts: HostFacts): NamesContext => ({
-  networks: namedNetworks(ctx),
+  networks: ctx.registry.networks,
   daemonDns: ctx.config.dns,
   resolvConf: facts.resolvConf,
 });
 
 /** What the namespace needs: see `Resolver.planClient`. */
 export const nameChanges = (ctx: Context, sandbox: Sandbox): readonly Change[] =>
-  sandbox.netns.type !== 'host' && isNamed(namedNetworks(ctx), sandbox)
-    ? (ctx.resolver?.planClient(sandbox.netns.path) ?? [])
-    : [];
+  sandbox.netns.type !== 'host' && isNamed(ctx.registry.networks, sandbox) ? ctx.resolver.planClient(sandbox.netns.path) : [];
 
 /**
  * Makes the resolver know a sandbox as it is to be from now on.
@@ -112,15 +100,14 @@ export async function tellNames(
   facts: HostFacts,
 ): Promise<void> {
   const { resolver } = ctx;
-  if (resolver === undefined) return;
-  const records = recordsOf(namedNetworks(ctx), after);
+  const records = recordsOf(ctx.registry.networks, after);
   const kept = new Set<Id>(records.map(({ endpoint }) => endpoint));
   const gone = (before?.endpoints ?? []).flatMap(({ id }) => (kept.has(id) ? [] : [id]));
   if (gone.length > 0) resolver.remove(gone);
   if (records.length > 0) resolver.put(records);
   const client = clientOf(namesContext(ctx, facts), after);
   if (client !== null) await resolver.serve([client]);
-  else if (before !== null && isNamed(namedNetworks(ctx), before)) await resolver.stop([after.id]);
+  else if (before !== null && isNamed(ctx.registry.networks, before)) await resolver.stop([after.id]);
 }
 
 /** The same after something that cannot be taken back. Never throws. */
@@ -138,12 +125,11 @@ export async function retellNames(
 
 /** Sandboxes that are gone. Never throws: they are. */
 export async function forgetNames(ctx: Context, sandboxes: readonly Sandbox[]): Promise<void> {
-  const named = sandboxes.filter((sandbox) => isNamed(namedNetworks(ctx), sandbox));
-  const { resolver } = ctx;
-  if (named.length === 0 || resolver === undefined) return;
-  resolver.remove(named.flatMap(({ endpoints }) => endpoints.map(({ id }) => id)));
+  const named = sandboxes.filter((sandbox) => isNamed(ctx.registry.networks, sandbox));
+  if (named.length === 0) return;
+  ctx.resolver.remove(named.flatMap(({ endpoints }) => endpoints.map(({ id }) => id)));
   try {
-    await resolver.stop(named.map(({ id }) => id));
+    await ctx.resolver.stop(named.map(({ id }) => id));
   } catch (error) {
     ctx.logger.error({ err: error }, 'could not stop answering names for sandboxes that are gone');
   }
@@ -152,8 +138,8 @@ export async function forgetNames(ctx: Context, sandboxes: readonly Sandbox[]): 
 /** Everything that is stored, at the start. What cannot be served is reported; the others are. */
 export async function tellAllNames(ctx: Context, facts: HostFacts): Promise<void> {
   const sandboxes = [...ctx.registry.sandboxes.values()];
-  const records = sandboxes.flatMap((sandbox) => recordsOf(namedNetworks(ctx), sandbox));
-  if (records.length > 0) ctx.resolver?.put(records);
+  const records = sandboxes.flatMap((sandbox) => recordsOf(ctx.registry.networks, sandbox));
+  if (records.length > 0) ctx.resolver.put(records);
   await serveAgain(ctx, sandboxes, facts);
 }
 
@@ -163,7 +149,7 @@ export async function serveAgain(ctx: Context, sandboxes: readonly Sandbox[], fa
   const clients = sandboxes.flatMap((sandbox) => clientOf(context, sandbox) ?? []);
   if (clients.length === 0) return;
   try {
-    await ctx.resolver?.serve(clients);
+    await ctx.resolver.serve(clients);
   } catch (error) {
     ctx.logger.error({ err: error }, 'names are not answered in every sandbox');
   }

@@ -111,7 +111,7 @@ export class Reconciler {
     const sandbox = this.#ctx.registry.pinOwner(netns);
     const ours = (change: Change): boolean =>
       change.kind === 'nft-table' && change.table.family === table?.family && change.table.name === table.name;
-    if (sandbox !== undefined && (table === null || this.#ctx.resolver?.planClient(netns).some(ours) === true))
+    if (sandbox !== undefined && (table === null || this.#ctx.resolver.planClient(netns).some(ours)))
       this.#sandboxes.add(sandbox);
   }
 

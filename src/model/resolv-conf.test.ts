@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseResolvConf, resolvConf } from './resolv-conf.ts';
+import { mergeDns, parseResolvConf, resolvConf } from './resolv-conf.ts';
 
 const HOST =
   '# by systemd\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example.org lan\noptions edns0\n';
@@ -74,4 +74,14 @@ test('named: ndots is 0 unless somebody said otherwise and meant it', () => {
   assert.equal(options('', ['ndots:2']), 'ndots:2');
   assert.equal(from('', ['ndots:2']), 'override');
   assert.equal(options('', ['ndots:', 'rotate']), 'rotate ndots:0');
+});
+
+test('what is asked for is asked for kind by kind', () => {
+  const daemon = { servers: ['192.0.2.1'], search: ['lan'], options: [] };
+  assert.deepEqual(mergeDns({ servers: [], search: ['corp'], options: ['rotate'] }, daemon), {
+    servers: ['192.0.2.1'],
+    search: ['corp'],
+    options: ['rotate'],
+  });
+  assert.deepEqual(mergeDns(undefined, undefined), NONE);
 });

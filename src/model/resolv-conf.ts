@@ -11,6 +11,12 @@ export const RESOLVER_ADDRESS = '127.0.0.11';
 
 export const NO_DNS: SandboxDns = { servers: [], search: [], options: [] };
 
+/** What a sandbox asked for, and what it left open as the daemon was told. */
+export function mergeDns(own: SandboxDns = NO_DNS, daemon: SandboxDns = NO_DNS): SandboxDns {
+  const either = (kind: keyof SandboxDns): readonly string[] => (own[kind].length > 0 ? own[kind] : daemon[kind]);
+  return { servers: either('servers'), search: either('search'), options: either('options') };
+}
+
 /** A resolv.conf(5). */
 export interface ResolvConf {
   readonly servers: readonly string[];

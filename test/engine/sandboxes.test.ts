@@ -41,7 +41,7 @@ test('a sandbox comes with namespace, files, addresses and a way out, and goes w
     '/etc/hostname': `/exec/sandboxes/${value.id}/hostname`,
   });
   assert.equal(kernel.files.get(`/exec/sandboxes/${value.id}/hostname`), 'www\n');
-  assert.match(kernel.files.get(`/exec/sandboxes/${value.id}/resolv.conf`) ?? '', /^nameserver 192\.0\.2\.53\n\n#/);
+  assert.match(kernel.files.get(`/exec/sandboxes/${value.id}/resolv.conf`) ?? '', /^nameserver 127\.0\.0\.11\n/);
   assert.match(
     kernel.files.get(`/exec/sandboxes/${value.id}/hosts`) ?? '',
     /^127\.0\.0\.1\tlocalhost\n[^]*\n192\.168\.7\.10\twww web\n$/,

@@ -15,6 +15,7 @@ import { createFakeKernel, type FakeKernel } from '../../src/kernel/fake/fake.ts
 import type { Instance } from '../../src/model/instance.ts';
 import type { ProcessRef } from '../../src/model/sandbox.ts';
 import { createMemoryStore } from '../../src/store/memory/store.ts';
+import { createFakeResolver } from '../support/resolver.ts';
 
 export const INSTANCE: Instance = { id: '', dataRoot: '/data', execRoot: '/exec' };
 
@@ -107,7 +108,7 @@ export async function start({
   between,
   now,
   lists = true,
-  resolver,
+  resolver = createFakeResolver(),
   watchResolvConf,
 }: StartOptions = {}): Promise<Bench> {
   const ipam = createLocalIpam({ pools: [], hostId: 'test' });
@@ -124,7 +125,7 @@ export async function start({
     clock: { now: now ?? (() => ++last) },
     logger,
     listDirectory: async (path) => (lists ? namesIn(world.kernel, path) : []),
-    ...(resolver === undefined ? {} : { resolver }),
+    resolver,
     ...(watchResolvConf === undefined ? {} : { watchResolvConf }),
   });
   const unsubscribe = engine.subscribe((event) => events.push(event), 0);

@@ -7,6 +7,7 @@ import type { Store } from '../../src/contracts/store.ts';
 import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
 import { createHostDriver } from '../../src/drivers/host/index.ts';
 import { createNullDriver } from '../../src/drivers/none/index.ts';
+import { createResolver } from '../../src/dns/resolver.ts';
 import { createEngine } from '../../src/engine/engine.ts';
 import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
 import { createKernel } from '../../src/kernel/kernel.ts';
@@ -29,6 +30,7 @@ export async function daemon(instance: Instance, between: (kernel: Kernel) => Ke
   const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger: silentLogger }));
   const store = stack.use(await openSqliteStore({ file: `${instance.dataRoot}/state.db` }));
   const ipam = createLocalIpam({ pools: [] });
+  const resolver = stack.use(await createResolver({ logger: silentLogger }));
   const engine = stack.use(
     await createEngine({
       config: { instance, defaultBridge: { name: 'moor0', options: {}, ipv6: false }, defaultNetworkOptions: {} },
@@ -39,6 +41,7 @@ export async function daemon(instance: Instance, between: (kernel: Kernel) => Ke
       processes: { alive: () => false, ended: async () => {}, stop: async () => {} },
       clock: systemClock,
       logger,
+      resolver,
       listDirectory,
     }),
   );

@@ -20,6 +20,7 @@ import { engineConfig, instanceOf } from '../../src/main/daemon/engine-config.ts
 import { createMemoryStore } from '../../src/store/memory/store.ts';
 import { noContainers } from './absent.ts';
 import type { Answer } from './daemon.ts';
+import { createFakeResolver } from './resolver.ts';
 
 /** 2026-11-30T12:00:00Z; the clock moves a second at each look, so that nothing is made at the same time as another. */
 export const START = Date.UTC(2026, 10, 30, 12);
@@ -85,6 +86,7 @@ export async function startApi(...flags: readonly string[]): Promise<TestApi> {
       clock,
       logger: silentLogger,
       listDirectory: async () => [],
+      resolver: createFakeResolver(),
     }),
   );
   const stopping = new AbortController();

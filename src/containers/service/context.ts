@@ -5,6 +5,7 @@ import type { ExitStatus, Images, LogEntry, LogQuery, RootFiles, Runtime } from 
 import type { Engine } from '../../contracts/engine.ts';
 import type { Processes } from '../../contracts/process.ts';
 import type { Store } from '../../contracts/store.ts';
+import type { SandboxDns } from '../../model/sandbox.ts';
 import type { Execs } from './exec-registry.ts';
 import type { Live, Registry, Run } from './registry.ts';
 import type { Roots } from './roots.ts';
@@ -35,6 +36,8 @@ export interface ServiceConfig {
   /** `<dataRoot>/volumes`, `<dataRoot>/containers` */
   readonly dataRoot: string;
   readonly execRoot: string;
+  /** The daemon's `--dns`, `--dns-search`, `--dns-opt`. */
+  readonly dns?: SandboxDns;
   readonly times?: Partial<ServiceTimes>;
 }
 

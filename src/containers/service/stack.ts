@@ -2,7 +2,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { conflict, invalid } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
-import { resolvConf } from '../../model/resolv-conf.ts';
+import { mergeDns, resolvConf } from '../../model/resolv-conf.ts';
 import type { Container } from '../../model/container.ts';
 import type { SandboxSpec } from '../../model/sandbox.ts';
 import { sandboxOf } from './attachments.ts';
@@ -107,7 +107,8 @@ async function writeHostFiles(ctx: Context, { id, config, hostConfig }: Containe
   const read = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
   const [hosts, resolv] = await Promise.all([read('/etc/hosts'), read('/etc/resolv.conf')]);
   const extra = resolveExtraHosts(ctx.engine, hostConfig.ExtraHosts).map(({ name, address }) => `${address}\t${name}\n`);
-  const dns = { servers: hostConfig.Dns, search: hostConfig.DnsSearch, options: hostConfig.DnsOptions };
+  const own = { servers: hostConfig.Dns, search: hostConfig.DnsSearch, options: hostConfig.DnsOptions };
+  const dns = mergeDns(own, ctx.config.dns);
   const changed = Object.values(dns).some((list) => list.length > 0);
   await mkdir(directory, { recursive: true, mode: 0o755 });
   await Promise.all([

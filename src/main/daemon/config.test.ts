@@ -68,6 +68,7 @@ test('defaults', () => {
   assert.equal(config.ipv6, false);
   assert.equal(config.addressPools, null);
   assert.equal(config.mtu, null);
+  assert.deepEqual(config.dns, { servers: [], search: [], options: [] });
 });
 
 test('the file has the same keys, and its lists are plural', () => {
@@ -83,6 +84,9 @@ test('the file has the same keys, and its lists are plural', () => {
     icc: false,
     bip: '10.9.0.1/24',
     ipv6: null,
+    dns: ['192.0.2.53', '2001:DB8::53'],
+    'dns-search': ['example.org', '.'],
+    'dns-opts': ['timeout:3', 'rotate'],
   });
   assert.deepEqual(config.hosts, [
     { type: 'unix', path: '/t/a.sock' },
@@ -98,6 +102,22 @@ test('the file has the same keys, and its lists are plural', () => {
   assert.equal(config.icc, false);
   assert.equal(config.mtu, 1400);
   assert.equal(config.bip, '10.9.0.1/24');
+  assert.deepEqual(config.dns, {
+    servers: ['192.0.2.53', '2001:db8::53'],
+    search: ['example.org', '.'],
+    options: ['timeout:3', 'rotate'],
+  });
+});
+
+test('what is no resolver, domain or option is refused', () => {
+  for (const [args, message] of [
+    [['--dns', 'example.org'], 'invalid dns "example.org": it is an IP address'],
+    [['--dns-search', 'a b'], 'invalid dns-search "a b": it is a domain'],
+    [['--dns-opt', 'a b'], 'invalid dns-opt "a b": it is one word, as in resolv.conf(5)'],
+  ] as const) {
+    assert.throws(() => load(args), { kind: 'invalid', message });
+  }
+  assert.deepEqual(load(['--dns', '192.0.2.1', '--dns', '192.0.2.2']).dns.servers, ['192.0.2.1', '192.0.2.2']);
 });
 
 test('the same thing in flag and file, unknown keys, and files that are none', () => {

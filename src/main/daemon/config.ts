@@ -4,6 +4,8 @@ import { isAbsolute } from 'node:path';
 import { invalid } from '../../base/errors.ts';
 import { addressOf, type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix, prefixOf } from '../../base/ip.ts';
 import { type AddressPool, checkAddressPool } from '../../ipam/local/defaults.ts';
+import { isDnsName } from '../../model/dns-names.ts';
+import type { SandboxDns } from '../../model/sandbox.ts';
 import { reservedFor } from '../../model/subnet.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
 import { type ListenAddress, parseHost } from './hosts.ts';
@@ -24,6 +26,7 @@ export interface DaemonConfig {
   /** null: the built-in ones. */
   readonly addressPools: readonly AddressPool[] | null;
   readonly networkOptions: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly dns: SandboxDns;
   readonly mtu: number | null;
   readonly ipv6: boolean;
   readonly icc: boolean;
@@ -178,6 +181,11 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     fixedCidrV6: cidr('fixed-cidr-v6', text('fixed-cidr-v6'), 6),
     addressPools: values.get('default-address-pool')?.map(addressPool) ?? null,
     networkOptions: networkOptions(values.get('default-network-opt') ?? []),
+    dns: {
+      servers: (values.get('dns') ?? []).map(nameserver),
+      search: (values.get('dns-search') ?? []).map(searchDomain),
+      options: (values.get('dns-opt') ?? []).map(resolverOption),
+    },
     mtu: mtu === 0 ? null : mtu,
     ipv6: flag('ipv6', false) || bip6 !== null,
     icc: flag('icc', true),
@@ -220,6 +228,24 @@ function named<T>(name: string, parse: () => T): T {
   } catch (error) {
     throw invalid(`invalid ${name}: ${(error as Error).message}`);
   }
+}
+
+function nameserver(text: string): string {
+  if (!isIp(text)) throw invalid(`invalid dns ${JSON.stringify(text)}: it is an IP address`);
+  return parseIp(text);
+}
+
+/** `.` alone: no search list. */
+function searchDomain(text: string): string {
+  if (text !== '.' && !isDnsName(text.replace(/\.$/, '')))
+    throw invalid(`invalid dns-search ${JSON.stringify(text)}: it is a domain`);
+  return text;
+}
+
+/** One word of an `options` line. */
+function resolverOption(text: string): string {
+  if (!/^[!-~]+$/.test(text)) throw invalid(`invalid dns-opt ${JSON.stringify(text)}: it is one word, as in resolv.conf(5)`);
+  return text;
 }
 
 /** `base=10.0.0.0/8,size=24` */

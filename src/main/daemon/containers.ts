@@ -10,11 +10,14 @@ import { createContainers } from '../../containers/service/service.ts';
 import type { Containers, Images, RootFiles, Runtime } from '../../contracts/containers.ts';
 import type { Engine } from '../../contracts/engine.ts';
 import type { Store } from '../../contracts/store.ts';
+import type { SandboxDns } from '../../model/sandbox.ts';
 import { processes } from './processes.ts';
 
 export interface ContainerOptions {
   readonly dataRoot: string;
   readonly execRoot: string;
+  /** For containers that do not say. */
+  readonly dns: SandboxDns;
   readonly engine: Engine;
   readonly store: Store;
   readonly logger: Logger;
@@ -29,12 +32,19 @@ export interface ContainerParts extends AsyncDisposable {
 }
 
 /** Resolves when the containers of an earlier daemon have been taken up. Disposing leaves them running. */
-export async function openContainers({ dataRoot, execRoot, engine, store, logger }: ContainerOptions): Promise<ContainerParts> {
+export async function openContainers({
+  dataRoot,
+  execRoot,
+  dns,
+  engine,
+  store,
+  logger,
+}: ContainerOptions): Promise<ContainerParts> {
   await using stack = new AsyncDisposableStack();
   const images = await createImages({ dataRoot, store, clock: systemClock, logger });
   const runtime = stack.use(await createRuntime({ dataRoot, execRoot, logger }));
   const rootFiles = createRootFiles({ dataRoot });
-  const config = { dataRoot, execRoot };
+  const config = { dataRoot, execRoot, dns };
   const deps = { engine, images, runtime, rootFiles, store, processes, clock: systemClock, logger, readLogs, config };
   const containers = stack.use(await createContainers(deps));
   const programs = await probe(runtime, logger);

@@ -33,6 +33,7 @@ export function engineConfig(config: DaemonConfig): EngineConfig {
       },
     },
     defaultNetworkOptions: config.networkOptions,
+    dns: config.dns,
     ...(config.ip === null ? {} : { hostAddress: parseIp(config.ip) }),
   };
 }

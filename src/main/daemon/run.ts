@@ -6,6 +6,7 @@ import { createServer } from '../../api/server.ts';
 import { apiVersionOf } from '../../api/version.ts';
 import { type Logger, systemClock } from '../../base/clock.ts';
 import { describe } from '../../contracts/describe.ts';
+import { createResolver } from '../../dns/resolver.ts';
 import { registerDocker } from '../../docker/routes.ts';
 import { forwardWarnings } from '../../drivers/bridge/foreign.ts';
 import { createBridgeDriver } from '../../drivers/bridge/index.ts';
@@ -25,7 +26,10 @@ import { checkSockets, listen } from './listen.ts';
 import { takePidfile } from './pidfile.ts';
 import { processes } from './processes.ts';
 import { systemFacts } from './system.ts';
+import { watchFiles } from './watch-files.ts';
 
+/** Of the host: resolv.conf(5), and what systemd-resolved(8) asks itself, which sandboxes get where it is only named as a stub. */
+const RESOLV_CONF = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 /** Milliseconds that answers under way get when the daemon stops. */
 const GRACE_MS = 10_000;
 
@@ -56,6 +60,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   const drivers = [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()];
   const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
   const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger }));
+  const resolver = stack.use(await createResolver({ logger }));
   const engine = stack.use(
     await createEngine({
       config: engineConfig(config),
@@ -64,6 +69,8 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       ipam: [createLocalIpam({ pools: config.addressPools ?? [] })],
       drivers,
       processes,
+      resolver,
+      watchResolvConf: (changed) => watchFiles(RESOLV_CONF, changed, logger),
       clock: systemClock,
       logger,
       warnings: forwardWarnings,
@@ -73,7 +80,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
 
   const { dataRoot, execRoot } = config;
   const { containers, images, rootFiles, programs } = stack.use(
-    await openContainers({ dataRoot, execRoot, engine, store, logger }),
+    await openContainers({ dataRoot, execRoot, dns: config.dns, engine, store, logger }),
   );
 
   const stopping = new AbortController();

@@ -40,6 +40,13 @@ export const status = defineCommand({
 
 const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
+const sandboxes = (number: number): string => `${number} sandbox${number === 1 ? '' : 'es'}`;
+
+function namesLine({ clients, records, queries, forwarded, dropped }: Status['names']): string {
+  const asked = `${queries} ${queries === 1 ? 'query' : 'queries'}, ${forwarded} passed on, ${dropped} dropped`;
+  return `names of ${count(records, 'endpoint')} for ${sandboxes(clients)}: ${asked}`;
+}
+
 function render({ terminal: { out }, clock }: Context, answer: Status, names: ReadonlyMap<string, string>): string {
   const { facts } = answer;
   const uplink = facts.uplink === '' ? 'no uplink' : `uplink ${facts.uplink} (MTU ${facts.uplinkMtu})`;
@@ -49,7 +56,8 @@ function render({ terminal: { out }, clock }: Context, answer: Status, names: Re
       [
         `pid ${answer.pid}, state in ${answer.dataRoot} and ${answer.execRoot}${answer.instance === '' ? '' : `, instance ${answer.instance}`}`,
         `${facts.hostname}, ${uplink}`,
-        `${count(answer.networks, 'network')}, ${count(answer.sandboxes, 'sandbox').replace('sandboxs', 'sandboxes')}, ${count(answer.endpoints, 'endpoint')}`,
+        `${count(answer.networks, 'network')}, ${sandboxes(answer.sandboxes)}, ${count(answer.endpoints, 'endpoint')}`,
+        namesLine(answer.names),
       ]
         .map((line) => `${line}\n`)
         .join(''),
