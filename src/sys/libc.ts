@@ -23,6 +23,13 @@ export const libc = {
     data: Uint8Array,
     size: number,
   ) => number,
+  /** `read` into memory by its address. */
+  readAt: library.func('read', 'int64_t', ['int', 'int64_t', 'size_t']) as (fd: number, data: Address, size: number) => number,
+  writev: library.func('int64_t writev(int fd, int64_t parts, int count)') as (
+    fd: number,
+    parts: Address,
+    count: number,
+  ) => number,
   fcntl: library.func('int fcntl(int fd, int op, int arg)') as (fd: number, op: number, arg: number) => number,
   ioctlNumber: library.func('ioctl', 'int', ['int', 'ulong', 'int64_t']) as (fd: number, request: number, arg: number) => number,
   ioctl: library.func('ioctl', 'int', ['int', 'ulong', 'void *']) as (fd: number, request: number, data: Bytes) => number,

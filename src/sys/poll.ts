@@ -30,6 +30,27 @@ export function pollReadable(fds: readonly Fd[], timeout: number): readonly numb
   return ready;
 }
 
+/** The same for a fixed list that is waited on again and again: nothing is allocated. */
+export class Waiting {
+  readonly #bytes: Uint8Array;
+  readonly #count: number;
+
+  constructor(fds: readonly Fd[]) {
+    this.#bytes = new Uint8Array(fds.length * POLLFD);
+    this.#count = fds.length;
+    const view = new DataView(this.#bytes.buffer);
+    for (const [i, fd] of fds.entries()) {
+      view.setInt32(i * POLLFD, fd.number, true);
+      view.setInt16(i * POLLFD + 4, pollH.POLLIN, true);
+    }
+  }
+
+  /** @param timeout milliseconds, -1 for ever */
+  wait(timeout: number): void {
+    if (libc.poll(this.#bytes, this.#count, timeout) < 0 && errnoName(lastErrno()) !== 'EINTR') check(-1, 'poll');
+  }
+}
+
 /** eventfd(2), non-blocking: wakes a thread that polls it. */
 export function openEvent(): Fd {
   return new Fd(check(libc.eventfd(0, eventfdH.EFD_NONBLOCK | eventfdH.EFD_CLOEXEC), 'eventfd'), 'eventfd');

@@ -37,12 +37,17 @@ export function removeTun(name: string, mode: TunMode): void {
 }
 
 function attach(name: string, mode: TunMode, operation: string): Fd {
+  return attachTun(name, (mode === 'tun' ? ifTunH.IFF_TUN : ifTunH.IFF_TAP) | ifTunH.IFF_NO_PI, operation);
+}
+
+/** @param flags IFF_* of `ifTunH` @param operation for the message of an error */
+export function attachTun(name: string, flags: number, operation: string): Fd {
   const request = new Uint8Array(IFREQ);
   const bytes = new TextEncoder().encode(name);
   // The kernel would cut a longer name.
   if (bytes.length === 0 || bytes.length >= NAME) throw invalid(`invalid device name ${name}: it is not 1 to ${NAME - 1} bytes`);
   request.set(bytes);
-  new DataView(request.buffer).setInt16(NAME, (mode === 'tun' ? ifTunH.IFF_TUN : ifTunH.IFF_TAP) | ifTunH.IFF_NO_PI, true);
+  new DataView(request.buffer).setInt16(NAME, flags, true);
   let device: Fd;
   try {
     device = openFile('/dev/net/tun', fcntlH.O_RDWR);

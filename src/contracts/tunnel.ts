@@ -1,0 +1,32 @@
+/** A user-space data path between hosts. Implemented by `tunnel/`. */
+import type { IpAddress, Prefix } from '../base/ip.ts';
+
+export interface TunnelPeer {
+  readonly name: string;
+  readonly endpoint: { readonly address: IpAddress; readonly port: number };
+  /** Inner addresses behind it: where packets go to it, and the only sources that it may use. */
+  readonly subnets: readonly Prefix[];
+  /** It runs this program too: inner checksums are not made for it, it completes them itself. */
+  readonly own: boolean;
+}
+
+export interface PeerCounts {
+  readonly sentPackets: number;
+  readonly sentBytes: number;
+  readonly receivedPackets: number;
+  readonly receivedBytes: number;
+  /** Packets from it whose source is not in its subnets. */
+  readonly spoofed: number;
+}
+
+export interface TunnelStatus {
+  readonly peers: Readonly<Record<string, PeerCounts>>;
+  /** Dropped packets by reason, in words. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface Tunnel extends AsyncDisposable {
+  /** Replaces the peers. @returns when packets go by the new ones. Counters of a peer (by name) go on. @throws exhausted when there are too many */
+  readonly setPeers: (peers: readonly TunnelPeer[]) => Promise<void>;
+  readonly status: () => TunnelStatus;
+}
