@@ -5,12 +5,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { forgetBody } from './patience.ts';
 import { splitVersion } from './version.ts';
 
 const { ServerResponse: Response } = process.getBuiltinModule('node:http');
 
 /** Requests that came by the `upgrade` event: Node has taken its parser off their sockets already. */
 const upgraded = new WeakSet<IncomingMessage>();
+
+export const isUpgraded = (request: IncomingMessage): boolean => upgraded.has(request);
 
 /** For a server's `shouldUpgradeCallback`: other requests with an `Upgrade` header (`/session`, h2c) are plain requests. */
 export function wantsUpgrade(request: IncomingMessage): boolean {
@@ -46,6 +49,7 @@ export function routeUpgrade(app: FastifyInstance): (request: IncomingMessage, s
  */
 export function takeSocket(request: FastifyRequest, reply: FastifyReply): { readonly socket: Duplex; readonly upgrade: boolean } {
   reply.hijack();
+  forgetBody(request.raw);
   const { socket } = request.raw;
   const upgrade = upgraded.has(request.raw);
   reply.raw.detachSocket(socket);

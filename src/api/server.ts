@@ -5,7 +5,9 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Logger } from '../base/clock.ts';
 import { invalid } from '../base/errors.ts';
 import { failureOf, levelOf } from './failure.ts';
+import { isUpgraded } from './hijack.ts';
 import { toJson } from './json.ts';
+import { PATIENCE, type Patience, watchBody } from './patience.ts';
 import { type Schema, validate } from './schema.ts';
 import { apiVersionOf, checkVersion, isOlder, MAX_API_VERSION, MIN_API_VERSION, stripVersion, versionText } from './version.ts';
 
@@ -13,6 +15,7 @@ export interface ServerOptions {
   readonly logger: Logger;
   /** Our own version, for the `Server` header. */
   readonly version: string;
+  readonly patience?: Patience;
 }
 
 const JSON_TYPE = 'application/json';
@@ -23,7 +26,7 @@ const MAX_PARAMETER = 16 << 10;
 /** How long we go on discarding a body that was refused, in milliseconds, so that its sender can read the answer. */
 const LINGER_MS = 10_000;
 
-export function createServer({ logger, version }: ServerOptions): FastifyInstance {
+export function createServer({ logger, version, patience = PATIENCE }: ServerOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: BODY_LIMIT,
@@ -47,6 +50,9 @@ export function createServer({ logger, version }: ServerOptions): FastifyInstanc
       server: `Moorline/${version} (linux)`,
     });
     if (!request.is404) checkVersion(apiVersionOf(request.raw));
+    const { body } = request.routeOptions.config as { readonly body?: 'stream' };
+    // Of a request to upgrade the body is no message of HTTP's.
+    if (!isUpgraded(request.raw)) watchBody(request.raw, reply.raw, body === 'stream' ? patience.stream : patience.whole);
     done();
   });
   // Docker's client compares the whole value when it reads an error; fastify adds a charset, which JSON does not have (RFC 8259).

@@ -25,11 +25,11 @@ export const DOCKER_ROUTES: readonly DockerRoute[] = [
   ...VOLUME_ROUTES,
 ];
 
-type Answer = Pick<DockerRoute, 'method' | 'path' | 'handle'>;
+type Answer = Pick<DockerRoute, 'method' | 'path' | 'body' | 'handle'>;
 
 export function registerDocker(app: FastifyInstance, deps: DockerDeps): void {
   const refusals = UNSUPPORTED.flatMap((area) =>
-    area.paths.map((entry): Answer & Pick<DockerRoute, 'body'> => {
+    area.paths.map((entry): Answer => {
       const [method = '', path = ''] = entry.split(' ');
       return {
         method: method as DockerRoute['method'],
@@ -90,10 +90,12 @@ function register(app: FastifyInstance, routes: readonly Answer[], deps: DockerD
 
 type Parameters = Readonly<Record<string, string | undefined>>;
 
-function add(app: FastifyInstance, deps: DockerDeps, { method, path, handle }: Answer): void {
+function add(app: FastifyInstance, deps: DockerDeps, { method, path, body, handle }: Answer): void {
   app.route({
     method,
     url: path,
+    // The server is more patient with what is read as it comes.
+    config: { body },
     handler: (request, reply) => {
       const parameters = request.params as Parameters;
       return handle(deps, { request, reply, query: request.query as Query, parameter: (name) => parameters[name] ?? '' });
