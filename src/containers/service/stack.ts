@@ -109,7 +109,7 @@ async function writeHostFiles(ctx: Context, { id, config, hostConfig }: Containe
   const extra = resolveExtraHosts(ctx.engine, hostConfig.ExtraHosts).map(({ name, address }) => `${address}\t${name}\n`);
   const own = { servers: hostConfig.Dns, search: hostConfig.DnsSearch, options: hostConfig.DnsOptions };
   const dns = mergeDns(own, ctx.config.dns);
-  const changed = Object.values(dns).some((list) => list.length > 0);
+  const changed = dns.servers.length + dns.search.length + dns.options.length > 0;
   await mkdir(directory, { recursive: true, mode: 0o755 });
   await Promise.all([
     writeFile(`${directory}/hosts`, `${hosts.replace(/([^\n])$/, '$1\n')}${extra.join('')}`),
