@@ -15,8 +15,6 @@ export type Command =
       readonly port: number;
       /** How long to wait for an answer. */
       readonly ms: number;
-      /** The port to send from; any when absent. */
-      readonly from?: number;
     };
 
 /** What a server said, or why none did. */
@@ -38,7 +36,7 @@ function listen({ protocol, port, says }: Extract<Command, { type: 'listen' }>):
   });
 }
 
-function ask({ protocol, address, port, ms, from }: Extract<Command, { type: 'ask' }>): Promise<Answer> {
+function ask({ protocol, address, port, ms }: Extract<Command, { type: 'ask' }>): Promise<Answer> {
   return new Promise((done) => {
     const refused = (error: NodeJS.ErrnoException): void => end(error.code === 'ECONNREFUSED' ? 'refused' : String(error.code));
     const timer = setTimeout(() => end('silence'), ms);
@@ -51,7 +49,7 @@ function ask({ protocol, address, port, ms, from }: Extract<Command, { type: 'as
       done(answer);
     };
     if (protocol === 'tcp') {
-      const socket = connectTcp({ host: address, port, ...(from === undefined ? {} : { localPort: from }) });
+      const socket = connectTcp({ host: address, port });
       let text = '';
       close = () => socket.destroy();
       socket.on('error', refused).on('data', (part) => (text += String(part)));
@@ -60,21 +58,22 @@ function ask({ protocol, address, port, ms, from }: Extract<Command, { type: 'as
       const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
       close = () => socket.close();
       socket.on('error', refused).on('message', (message) => end(String(message)));
-      socket.bind(from ?? 0, () =>
-        socket.connect(port, address, () => {
-          const send = (): void => socket.send('?');
-          send();
-          repeat = setInterval(send, 1000);
-        }),
-      );
+      socket.connect(port, address, () => {
+        const send = (): void => socket.send('?');
+        send();
+        repeat = setInterval(send, 1000);
+      });
     }
   });
 }
 
+const reply = (id: number, result: { readonly answer: Answer } | { readonly error: string }): void =>
+  void process.stdout.write(`${JSON.stringify({ id, ...result })}\n`);
+
 createInterface({ input: process.stdin }).on('line', (line) => {
   const { id, command } = JSON.parse(line) as { id: number; command: Command };
   void (command.type === 'listen' ? listen(command) : ask(command)).then(
-    (answer) => console.log(JSON.stringify({ id, answer })),
-    (error: unknown) => console.log(JSON.stringify({ id, error: String(error) })),
+    (answer) => reply(id, { answer }),
+    (error: unknown) => reply(id, { error: String(error) }),
   );
 });

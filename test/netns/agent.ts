@@ -10,7 +10,7 @@ export interface Agent extends AsyncDisposable {
   /** Servers on any address of the namespace. @param says what they tell instead of the client's address */
   readonly listen: (protocol: Protocol, port: number, says?: string) => Promise<void>;
   /** The address under which the server there sees us, or `refused` or an errno; as long as it takes. */
-  readonly ask: (protocol: Protocol, address: string, port: number, from?: number) => Promise<Answer>;
+  readonly ask: (protocol: Protocol, address: string, port: number) => Promise<Answer>;
   /** The same, for what must not be answered: `silence` after a second. */
   readonly tries: (protocol: Protocol, address: string, port: number) => Promise<Answer>;
 }
@@ -39,8 +39,7 @@ export function agent(place: Place): Agent {
   return {
     listen: async (protocol, port, says) =>
       void (await call({ type: 'listen', protocol, port, ...(says === undefined ? {} : { says }) })),
-    ask: (protocol, address, port, from) =>
-      call({ type: 'ask', protocol, address, port, ms: PATIENCE, ...(from === undefined ? {} : { from }) }),
+    ask: (protocol, address, port) => call({ type: 'ask', protocol, address, port, ms: PATIENCE }),
     tries: (protocol, address, port) => call({ type: 'ask', protocol, address, port, ms: SILENCE }),
     [Symbol.asyncDispose]: () => end(child),
   };

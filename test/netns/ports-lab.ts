@@ -9,18 +9,22 @@ import { type Agent, agent } from './agent.ts';
 import { createLab, type Lab, type LabOptions, type Sandbox } from './lab.ts';
 import type { Place } from './packets.ts';
 
-/** `8000-8010`, `80` */
+/** @param ports of host and sandbox: `8080:80/tcp`, `9000-9999/udp` */
+export function binding(address: string, ports: string): PortBinding {
+  const found = /^([\d-]+)(?::([\d-]+))?\/(tcp|udp|sctp)$/.exec(ports);
+  const [, host = '', container = host, protocol = ''] = found ?? [];
+  return {
+    protocol: protocol as PortProtocol,
+    hostAddress: parseIp(address),
+    hostPorts: range(host),
+    containerPorts: range(container),
+  };
+}
+
 function range(text: string): { from: number; to: number } {
   const [from = 0, to = from] = text.split('-').map(Number);
   return { from, to };
 }
-
-export const binding = (protocol: PortProtocol, address: string, host: string, container = host): PortBinding => ({
-  protocol,
-  hostAddress: parseIp(address),
-  hostPorts: range(host),
-  containerPorts: range(container),
-});
 
 export interface PortsLab extends Lab {
   readonly agentAt: (place: Place) => Agent;

@@ -11,10 +11,7 @@ const FAMILIES = [
 ] as const;
 
 /** A single port that changes its number, and a range, of which a port in the middle is asked. */
-const PORTS = {
-  single: { host: '8080', container: '80', ask: 8080 },
-  range: { host: '9000-9999', container: '9000-9999', ask: 9123 },
-};
+const PORTS = { single: { ports: '8080:80', ask: 8080 }, range: { ports: '9000-9999', ask: 9123 } };
 
 for (const nf of ['0', '1'] as const) {
   describe(`bridge-nf-call-iptables=${nf}`, () => {
@@ -31,8 +28,7 @@ for (const nf of ['0', '1'] as const) {
           const [a, b, c] = [await lab.sandbox(one, 2), await lab.sandbox(one, 3), await lab.sandbox(two, 2)];
           for (const protocol of ['tcp', 'udp'] as const) {
             for (const port of [80, 9123]) await lab.agentAt(a.place).listen(protocol, port);
-            for (const { host: outer, container } of Object.values(PORTS))
-              await lab.publish(one, a, binding(protocol, address, outer, container));
+            for (const { ports } of Object.values(PORTS)) await lab.publish(one, a, binding(address, `${ports}/${protocol}`));
           }
           await at(HERE, 'ip', '-6', 'route', 'add', 'default', 'via', WORLD6);
           // With br_netfilter the kernel has no way back to ::1: refused at once.
@@ -46,21 +42,31 @@ for (const nf of ['0', '1'] as const) {
             ['the same network', b.place, host, outer ?? gateway],
             ['itself', a.place, host, outer ?? gateway],
           ] as const;
-          const seen: string[] = [];
-          const wanted: string[] = [];
-          for (const protocol of ['tcp', 'udp'] as const) {
-            for (const [kind, { ask }] of Object.entries(PORTS)) {
-              for (const [who, place, to, expected] of clients) {
-                const answer = await lab.agentAt(place).tries(protocol, to, ask);
-                // A UDP client is told by ICMP, of which the kernel sends only so many.
-                const not = answer === 'refused' || (protocol === 'udp' && answer === 'silence');
-                seen.push(`${protocol} ${kind} ${who}: ${not ? 'no' : answer}`);
-                wanted.push(`${protocol} ${kind} ${who}: ${expected}`);
-              }
-            }
-          }
+          const cells = (['tcp', 'udp'] as const).flatMap((protocol) =>
+            Object.entries(PORTS).flatMap(([kind, { ask }]) =>
+              clients.map(([who, place, to, expected]) => ({
+                protocol,
+                name: `${protocol} ${kind} ${who}`,
+                place,
+                to,
+                ask,
+                expected,
+              })),
+            ),
+          );
+          const seen = await Promise.all(
+            cells.map(async ({ protocol, name: cell, place, to, ask }) => {
+              const answer = await lab.agentAt(place).tries(protocol, to, ask);
+              // A UDP client is told by ICMP, of which the kernel sends only so many.
+              const not = answer === 'refused' || (protocol === 'udp' && answer === 'silence');
+              return `${cell}: ${not ? 'no' : answer}`;
+            }),
+          );
           await at(HERE, 'ip', '-6', 'route', 'del', 'default', 'via', WORLD6);
-          assert.deepEqual(seen, wanted);
+          assert.deepEqual(
+            seen,
+            cells.map(({ name: cell, expected }) => `${cell}: ${expected}`),
+          );
         });
       }
     }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseIp } from '../../base/ip.ts';
+import type { Change } from '../../contracts/change.ts';
 import { describe as line } from '../../contracts/describe.ts';
 import { inversePlan } from '../../contracts/inverse.ts';
 import type { PortBinding } from '../../model/ports.ts';
@@ -18,8 +19,10 @@ const binding = (hostAddress: string, host: readonly [number, number], part: Par
   ...part,
 });
 
-const plan = (ports: readonly PortBinding[], end = endpoint(ENDPOINT6), host = facts(), options = {}) =>
-  driver.planPorts?.(network({ ...DUAL, options }), { endpoint: end, ports }, host) ?? [];
+const plan = (
+  ports: readonly PortBinding[],
+  { end = endpoint(ENDPOINT6), host = facts(), options = {} } = {},
+): readonly Change[] => driver.planPorts?.(network({ ...DUAL, options }), { endpoint: end, ports }, host) ?? [];
 const text = (...args: Parameters<typeof plan>): string[] => plan(...args).map(line);
 
 const LOCALNET = 'sysctl -w net.ipv4.conf.br-1a2b3c4d5e6f.route_localnet=1';
@@ -58,19 +61,19 @@ describe('ports', () => {
   });
 
   test('of a family that the endpoint has no address of lead nowhere', () => {
-    assert.deepEqual(text([binding('::', [80, 80])], endpoint()), []);
-    assert.deepEqual(text([binding('0.0.0.0', [80, 80])], endpoint({ ...ENDPOINT6, ipv4: null })), []);
+    assert.deepEqual(text([binding('::', [80, 80])], { end: endpoint() }), []);
+    assert.deepEqual(text([binding('0.0.0.0', [80, 80])], { end: endpoint({ ...ENDPOINT6, ipv4: null }) }), []);
   });
 
   test('of an endpoint whose frames are rewritten while they are bridged', () => {
-    assert.deepEqual(text([binding('::', [80, 80])], endpoint(ENDPOINT6), facts({ bridgeNf: true })), [
+    assert.deepEqual(text([binding('::', [80, 80])], { host: facts({ bridgeNf: true }) }), [
       'bridge link set dev vethabcdef0 hairpin on',
       'nft add element inet moor port6 { tcp . 80 : fd00:7::a . 80 }',
     ]);
   });
 
   test('go, and leave what others may count on', () => {
-    const changes = plan([binding('0.0.0.0', [80, 80])], endpoint(), facts({ bridgeNf: true }));
+    const changes = plan([binding('0.0.0.0', [80, 80])], { end: endpoint(), host: facts({ bridgeNf: true }) });
     assert.deepEqual(inversePlan(changes).map(line).filter(Boolean), ['nft delete element inet moor port4 { tcp . 80 }']);
   });
 
@@ -82,7 +85,7 @@ describe('ports', () => {
       binding('2001:db8::1', [81, 81], { containerPorts: { from: 80, to: 80 } }),
       binding('::', [8000, 8999]),
     ];
-    assert.deepEqual(text(ports, endpoint(ENDPOINT6), facts({ bridgeNf: true }), options), [
+    assert.deepEqual(text(ports, { host: facts({ bridgeNf: true }), options }), [
       LOCALNET,
       'bridge link set dev vethabcdef0 hairpin on',
       'nft add element inet moor port4 { tcp . 80 : 192.168.7.10 . 80 }',
@@ -92,7 +95,7 @@ describe('ports', () => {
   });
 
   test('with trusted interfaces are open there too', () => {
-    assert.deepEqual(text([binding('127.0.0.1', [80, 80])], endpoint(), facts(), { [OPTION.trusted]: 'eth3' }), [
+    assert.deepEqual(text([binding('127.0.0.1', [80, 80])], { options: { [OPTION.trusted]: 'eth3' } }), [
       LOCALNET,
       'nft add element inet moor port4_at { tcp . 127.0.0.1 . 80 : 192.168.7.10 . 80 }',
       'nft add element inet moor open4 { tcp . 192.168.7.10 . 80 }',

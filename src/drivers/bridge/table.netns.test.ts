@@ -3,12 +3,17 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { render, renderElement, renderRule } from '../../nft/render.ts';
-import { facts, network } from './fixture.testing.ts';
+import { parseIp } from '../../base/ip.ts';
+import { parseTable } from '../../nft/parse.ts';
+import type { NftElement } from '../../nft/types.ts';
+import { DUAL, ENDPOINT6, endpoint, facts, id, INSTANCE, network } from './fixture.testing.ts';
 import { planHost } from './host.ts';
 import { planNetwork } from './plan.ts';
 import { baseTable } from './table.ts';
-import { INSTANCE } from './fixture.testing.ts';
+import { OPTION } from './options.ts';
+import { planPorts } from './ports.ts';
 
+const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 const TABLE = { family: 'inet', name: 'moor' } as const;
 
 /** Runs a script in a network namespace of its own. */
@@ -26,17 +31,45 @@ test('nft prints the table as we write it', () => {
   assert.equal(inNamespace(`printf %s ${quote(render(table))} | nft -f -; nft list table inet moor`), render(table));
 });
 
-test('nft prints the elements as we write them', () => {
-  const elements = [...planHost(TABLE, facts()), ...planNetwork(INSTANCE, network(), facts())].flatMap((change) =>
-    change.kind === 'nft-element' ? [change.element] : [],
+/** Of every set and map of the table. */
+function everyElement(): NftElement[] {
+  const options = { [OPTION.trusted]: 'lan0', [OPTION.gatewayMode4]: 'nat-unprotected' };
+  const routed = network({
+    ...DUAL,
+    id: id('22'),
+    options: { [OPTION.gatewayMode4]: 'routed', [OPTION.gatewayMode6]: 'routed' },
+  });
+  const ports = ['0.0.0.0', '198.51.100.1', '::', '2001:db8::1'].flatMap((address) =>
+    PROTOCOLS.flatMap((protocol) =>
+      [8080, 9009].map((to) => ({
+        protocol,
+        hostAddress: parseIp(address),
+        hostPorts: { from: to === 8080 ? to : 9000, to },
+        containerPorts: { from: to === 8080 ? 80 : 9000, to: to === 8080 ? 80 : to },
+      })),
+    ),
   );
-  assert.equal(elements.length, 9);
+  const host = facts({ bridgeNf: true });
+  return [
+    ...planHost(TABLE, host),
+    ...planNetwork(INSTANCE, network({ ...DUAL, options }), host),
+    ...planNetwork(INSTANCE, routed, host),
+    ...planPorts(TABLE, network(DUAL), { endpoint: endpoint(ENDPOINT6), ports, facts: host }),
+    ...planPorts(TABLE, routed, { endpoint: endpoint(ENDPOINT6), ports, facts: host }),
+  ].flatMap((change) => (change.kind === 'nft-element' ? [change.element] : []));
+}
+
+test('nft prints the elements as we write them', () => {
+  const elements = everyElement();
+  const table = baseTable(TABLE);
+  const wanted: Record<string, Record<string, string>> = Object.fromEntries(table.sets.map(({ name }) => [name, {}]));
+  for (const { set, key, value = '' } of elements) (wanted[set] ??= {})[key] = value;
+  for (const [set, entries] of Object.entries(wanted)) assert.notDeepEqual(entries, {}, `no element in ${set}`);
   const commands = elements.map((element) => `add element ${renderElement(TABLE, element)}`);
   const listing = inNamespace(
-    `printf %s ${quote(render(baseTable(TABLE)))} | nft -f -; printf %s ${quote(commands.join('\n'))} | nft -f -; nft list table inet moor`,
+    `printf %s ${quote(render(table))} | nft -f -; printf %s ${quote(commands.join('\n'))} | nft -f -; nft -j list table inet moor`,
   );
-  // Every set holds at most one element of each kind here, so each is a line of its own or part of one.
-  for (const { key, value } of elements) assert.ok(listing.includes(value === undefined ? key : `${key} : ${value}`), key);
+  assert.deepEqual(parseTable(listing).sets, wanted);
 });
 
 describe('the rule beside Docker', () => {
