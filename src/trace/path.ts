@@ -1,0 +1,348 @@
+/** A new connection to an address of this host, from its first packet to the answer and what follows: where it ends, and who says so. */
+import type { Family } from '../base/ip.ts';
+import type { PortProtocol } from '../model/ports.ts';
+import type { Ruleset } from '../nft/ruleset.ts';
+import type { Decider } from './decider.ts';
+import { type BaseChain, type Hook, Hooks } from './hooks.ts';
+import { type Host, valueOfIp } from './host.ts';
+import { type Intervals, one } from './intervals.ts';
+import { type Device, NO_MARK, type Packet } from './packet.ts';
+import type { Translation } from './translate.ts';
+import { type End, merged, walkChain } from './walk.ts';
+
+export interface Probe {
+  readonly family: Family;
+  readonly protocol: PortProtocol;
+  /** Where it comes in; null: from a program on this host. */
+  readonly device: Device | null;
+  /** Who it may come from. */
+  readonly peer: Intervals;
+  readonly address: bigint;
+  readonly port: number;
+}
+
+export type Verdict =
+  | {
+      readonly type: 'reaches';
+      readonly address: bigint;
+      readonly port: bigint;
+      readonly device: string;
+      readonly by: Decider | null;
+      readonly translatedBy: Decider;
+    }
+  | { readonly type: 'dropped' | 'rejected'; readonly by: Decider; readonly step: Packet['step'] }
+  /** Nobody sends it on: it is for a program on this host, if one listens. */
+  | { readonly type: 'local'; readonly by: Decider | null }
+  /** Connection tracking was turned off for it: no address is translated, so it does not get to where it should. */
+  | { readonly type: 'untracked'; readonly by: Decider; readonly step: 'answer' | 'sequel' }
+  /** The kernel itself does not send it on. */
+  | { readonly type: 'refused'; readonly why: string }
+  | { readonly type: 'unknown'; readonly what: string };
+
+/** One part of those who were asked about. */
+export interface Outcome {
+  readonly peer: Intervals;
+  readonly verdict: Verdict;
+  /** What it hangs on that could not be decided; empty: nothing. */
+  readonly maybe: readonly string[];
+}
+
+/** A client's port: those that a system gives out by itself are above the privileged ones. */
+const CLIENT_PORTS: Intervals = [[1024n, 65535n]];
+
+export class Tracer {
+  readonly host: Host;
+  readonly #hooks: Hooks;
+
+  constructor(ruleset: Ruleset, host: Host) {
+    this.host = host;
+    this.#hooks = new Hooks(ruleset);
+  }
+
+  trace(probe: Probe): readonly Outcome[] {
+    const outcomes: Outcome[] = [];
+    const first = request(probe, this.#lo());
+    const routed = probe.device === null ? this.#output([first], outcomes) : this.#arrive([first], outcomes);
+    for (const packet of this.#sendOn(routed, outcomes)) {
+      const passedBy = packet.by;
+      // What was let pass has to be let back, and what follows too.
+      let parts: readonly Packet[] = this.#back(answer(packet, packet.oif), probe, outcomes);
+      parts = parts.flatMap((part) => this.#again(sequel(packet, part), probe, outcomes));
+      const { target, oif } = packet;
+      if (target === null || oif === null) continue;
+      for (const part of parts) {
+        const verdict = {
+          type: 'reaches',
+          address: target.address,
+          port: target.port,
+          device: oif.name,
+          by: passedBy,
+          translatedBy: target.by,
+        } as const;
+        outcomes.push({ peer: part.peer, maybe: part.maybe, verdict });
+      }
+    }
+    return outcomes;
+  }
+
+  #lo(): Device {
+    return this.host.device('lo') ?? { name: 'lo', index: 1, kind: '' };
+  }
+
+  /** @returns what has a way on, translated or not */
+  #arrive(packets: readonly Packet[], outcomes: Outcome[]): readonly Packet[] {
+    const device = packets[0]?.iif?.name ?? '';
+    return this.#hook('prerouting', this.#hook({ hook: 'ingress', device }, packets, outcomes), outcomes);
+  }
+
+  #output(packets: readonly Packet[], outcomes: Outcome[]): readonly Packet[] {
+    return this.#hook('output', packets, outcomes);
+  }
+
+  /** Routing after translation, and what lies behind it. @returns what gets out to where it was sent */
+  #sendOn(packets: readonly Packet[], outcomes: Outcome[]): readonly Packet[] {
+    const going: Packet[] = [];
+    for (const packet of packets) {
+      const { target, peer, maybe } = packet;
+      if (target === null || this.host.isLocal(packet.family, target.address)) {
+        this.#deliver(packet, outcomes);
+        continue;
+      }
+      const oif = this.host.routeTo(packet.family, target.address);
+      const why = oif === null ? 'no route leads to it' : this.#refusal(packet, oif);
+      if (oif === null || why !== null) outcomes.push({ peer, maybe, verdict: { type: 'refused', why: why ?? '' } });
+      else going.push({ ...packet, oif });
+    }
+    return this.#leave(going, outcomes);
+  }
+
+  /** To a program on this host. What that answers is not followed. */
+  #deliver(packet: Packet, outcomes: Outcome[]): void {
+    let parts: readonly Packet[] = [packet];
+    if (packet.iif === null) {
+      const lo = this.#lo();
+      const out = this.#hook('postrouting', parts, outcomes);
+      parts = this.#arrive(
+        out.map((part) => ({ ...part, iif: lo, oif: null })),
+        outcomes,
+      );
+    }
+    for (const { peer, maybe, target } of this.#hook('input', parts, outcomes))
+      outcomes.push({ peer, maybe, verdict: { type: 'local', by: target?.by ?? null } });
+  }
+
+  /** What a kernel does not forward however the rules are. */
+  #refusal({ family, iif, peer }: Packet, oif: Device): string | null {
+    if (iif !== null) {
+      const key = family === 4 ? 'net/ipv4/ip_forward' : 'net/ipv6/conf/all/forwarding';
+      return this.host.sysctl(key) === '0' ? `${key.replaceAll('/', '.')} is 0` : null;
+    }
+    const source = peer[0]?.[0] ?? 0n;
+    const loopback = family === 4 && this.host.addressType(4, one(source), 'lo') === 'local';
+    const local = ['all', oif.name].some((name) => this.host.sysctl(`net/ipv4/conf/${name}/route_localnet`) === '1');
+    return loopback && !local ? `net.ipv4.conf.${oif.name}.route_localnet is 0` : null;
+  }
+
+  #leave(packets: readonly Packet[], outcomes: Outcome[]): readonly Packet[] {
+    const forwarded = packets.filter(({ iif }) => iif !== null);
+    const own = packets.filter(({ iif }) => iif === null);
+    const out = this.#hook('postrouting', [...this.#hook('forward', forwarded, outcomes), ...own], outcomes);
+    return out.flatMap((packet) => this.#hook({ hook: 'egress', device: packet.oif?.name ?? '' }, [packet], outcomes));
+  }
+
+  #back(packet: Packet, probe: Probe, outcomes: Outcome[]): readonly Packet[] {
+    const arrived = this.#arrive([packet], outcomes);
+    if (probe.device === null) return this.#hook('input', arrived, outcomes);
+    return this.#leave(
+      arrived.map((part) => ({ ...part, oif: probe.device })),
+      outcomes,
+    );
+  }
+
+  #again(packet: Packet, probe: Probe, outcomes: Outcome[]): readonly Packet[] {
+    const oif = packet.oif;
+    const start = { ...packet, oif: probe.device === null ? this.#lo() : null };
+    const arrived = probe.device === null ? this.#output([start], outcomes) : this.#arrive([start], outcomes);
+    return this.#leave(
+      arrived.map((part) => ({ ...part, oif })),
+      outcomes,
+    );
+  }
+
+  #hook(
+    at: Hook | { readonly hook: Hook; readonly device: string },
+    packets: readonly Packet[],
+    outcomes: Outcome[],
+  ): readonly Packet[] {
+    const { hook, device } = typeof at === 'string' ? { hook: at, device: '' } : at;
+    let current = packets;
+    const family = packets[0]?.family;
+    if (family === undefined) return [];
+    for (const stage of this.#hooks.stages(family, hook, device)) {
+      if (current.length === 0) break;
+      switch (stage.type) {
+        case 'chain':
+          current = this.#chain(stage.base, current, outcomes).map(({ packet }) => packet);
+          break;
+        case 'conntrack':
+          current = current.map((packet) => ({ ...packet, state: stateOf(packet) }));
+          break;
+        case 'nat':
+          current = this.#nat({ hook, chains: stage.chains }, current, outcomes);
+          break;
+      }
+      current = merged(current);
+    }
+    return current;
+  }
+
+  /** @returns what passes; with a translation when a rule asked for one */
+  #chain(base: BaseChain, packets: readonly Packet[], outcomes: Outcome[]): readonly { packet: Packet; end: End | null }[] {
+    const { ended, fell } = walkChain(base.chain, packets, { table: base.table, host: this.host });
+    const policy: Decider = { family: base.table.family, table: base.table.name, chain: base.chain.name, handle: null };
+    const ends: readonly End[] =
+      base.policy === 'accept' ? ended : [...ended, ...fell.map((packet): End => ({ type: 'drop', packet, by: policy }))];
+    const passed: { packet: Packet; end: End | null }[] =
+      base.policy === 'accept' ? fell.map((packet) => ({ packet, end: null })) : [];
+    for (const end of ends) {
+      const { packet, by } = end;
+      const { peer, maybe, step } = packet;
+      if (end.type === 'drop' || end.type === 'reject')
+        outcomes.push({ peer, maybe, verdict: { type: end.type === 'drop' ? 'dropped' : 'rejected', by, step } });
+      else if (end.type === 'lost') outcomes.push({ peer, maybe, verdict: { type: 'unknown', what: maybe.at(-1) ?? '' } });
+      // Only a rule about packets on their way lets them pass; what it says before routing is no permission.
+      else passed.push({ packet: base.chain.hook?.hook === 'forward' ? { ...packet, by } : packet, end });
+    }
+    return passed;
+  }
+
+  /** The first packet asks the rules; all others are translated as it was. */
+  #nat(
+    { hook, chains }: { readonly hook: Hook; readonly chains: readonly BaseChain[] },
+    packets: readonly Packet[],
+    outcomes: Outcome[],
+  ): readonly Packet[] {
+    const done: Packet[] = [];
+    let open: readonly Packet[] = packets.filter((packet) => packet.state === 'new' && packet.step === 'request');
+    for (const packet of packets) {
+      if (open.includes(packet)) continue;
+      const { peer, maybe, notrack, step } = packet;
+      if (notrack === null || step === 'request') done.push(translatedLikeFirst(hook, packet));
+      else outcomes.push({ peer, maybe, verdict: { type: 'untracked', by: notrack, step } });
+    }
+    for (const base of chains) {
+      const next: Packet[] = [];
+      for (const { packet, end } of this.#chain(base, open, outcomes)) {
+        if (end?.type === 'translate') done.push(this.#translated(packet, end.to, end.by));
+        else next.push(packet);
+      }
+      open = merged(next);
+    }
+    return [...done, ...open];
+  }
+
+  #translated(packet: Packet, to: Translation, by: Decider): Packet {
+    switch (to.kind) {
+      case 'dnat':
+      case 'redirect': {
+        const address = to.address ?? (to.kind === 'redirect' ? this.#redirectAddress(packet) : packet.original.address);
+        const port = to.port ?? packet.original.port;
+        return {
+          ...packet,
+          target: { address, port, by },
+          destination: address,
+          destinationPort: port,
+          status: [...packet.status, 'dnat'],
+        };
+      }
+      case 'snat':
+      case 'masquerade': {
+        const shownAs = to.address ?? this.#firstAddress(packet);
+        return { ...packet, shownAs, source: shownAs ?? packet.source, status: [...packet.status, 'snat'] };
+      }
+    }
+  }
+
+  /** nf_nat_redirect: 127.0.0.1 for a program's own packet, else the first address of the device it came to. */
+  #redirectAddress(packet: Packet): bigint {
+    const address = packet.iif === null ? undefined : this.host.addresses(packet.family, packet.iif.name)[0];
+    return valueOfIp(address ?? (packet.family === 4 ? '127.0.0.1' : '::1'));
+  }
+
+  #firstAddress({ family, oif }: Packet): bigint | null {
+    const address = oif === null ? undefined : this.host.addresses(family, oif.name)[0];
+    return address === undefined ? null : valueOfIp(address);
+  }
+}
+
+function request({ family, protocol, device, peer, address, port }: Probe, lo: Device): Packet {
+  return {
+    family,
+    protocol,
+    step: 'request',
+    peer,
+    peerPort: CLIENT_PORTS,
+    source: 'peer',
+    destination: address,
+    sourcePort: 'peer',
+    destinationPort: BigInt(port),
+    original: { address, port: BigInt(port) },
+    target: null,
+    shownAs: null,
+    iif: device,
+    // A program's packet to an address of its own host leaves by the loopback, as far as the rules can see, also when it is sent on.
+    oif: device === null ? lo : null,
+    state: 'none',
+    status: [],
+    mark: NO_MARK,
+    ctMark: NO_MARK,
+    notrack: null,
+    maybe: [],
+    by: null,
+  };
+}
+
+/** From the container, to whom the other end showed itself as. */
+const answer = (packet: Packet, iif: Device | null): Packet => ({
+  ...packet,
+  step: 'answer',
+  source: packet.target?.address ?? packet.original.address,
+  sourcePort: packet.target?.port ?? packet.original.port,
+  destination: packet.shownAs ?? 'peer',
+  destinationPort: 'peer',
+  iif,
+  oif: null,
+  state: 'none',
+  mark: NO_MARK,
+  notrack: null,
+});
+
+/** What follows the first packet, of those whose answer came back. */
+const sequel = (first: Packet, answered: Packet): Packet => ({
+  ...first,
+  step: 'sequel',
+  peer: answered.peer,
+  peerPort: answered.peerPort,
+  source: 'peer',
+  sourcePort: 'peer',
+  destination: first.original.address,
+  destinationPort: first.original.port,
+  state: 'none',
+  mark: NO_MARK,
+  ctMark: answered.ctMark,
+  notrack: null,
+  maybe: answered.maybe,
+});
+
+const stateOf = ({ notrack, step }: Packet): Packet['state'] =>
+  notrack ? 'untracked' : step === 'request' ? 'new' : 'established';
+
+function translatedLikeFirst(hook: Hook, packet: Packet): Packet {
+  const { step, target, shownAs, original, state } = packet;
+  if (state !== 'established') return packet;
+  const before = hook === 'prerouting' || hook === 'output';
+  if (step === 'answer')
+    return before ? { ...packet, destination: 'peer' } : { ...packet, source: original.address, sourcePort: original.port };
+  if (before) return target === null ? packet : { ...packet, destination: target.address, destinationPort: target.port };
+  return shownAs === null ? packet : { ...packet, source: shownAs };
+}
