@@ -13,6 +13,9 @@ iproute2 ip, the tests' second opinion on links, addresses and routes
 iptables rules of other programs, beside which Moorline has to work
 conntrack the tests' second opinion on connections
 tcpdump the tests' second opinion on packets
+bind9-dnsutils dig, the tests' second opinion on names
+dnsmasq-base a DNS server that a container of the tests runs
+dnsperf measures the name service, for the benchmark
 iputils-ping ping, for the demo and the tests
 procps ps and pgrep, for the tests
 conmon watches a container and keeps its log while the daemon is away

@@ -8,6 +8,7 @@ import type { ResolverStatus } from '../contracts/resolver.ts';
 import { epollH } from '../sys/constants.ts';
 import { Epoll } from '../sys/epoll.ts';
 import { Fd } from '../sys/fd.ts';
+import { ownNetns } from '../sys/netns.ts';
 import { clearEvent } from '../sys/poll.ts';
 import { setThreadName } from '../sys/process.ts';
 import { Descriptors } from './descriptors.ts';
@@ -32,6 +33,8 @@ const trouble = (error: unknown): void => {
 const descriptors = new Descriptors(options.descriptors);
 const epoll = new Epoll();
 descriptors.opened(epoll.number);
+// Stays open as long as the thread: main closes what is noted when it has ended.
+descriptors.opened(ownNetns().number);
 const loop = new Loop(epoll, descriptors, trouble);
 const service = new Service(loop);
 /** Main's: it closes it. */
