@@ -5,6 +5,7 @@
  */
 import { MoorError } from '../base/errors.ts';
 import type { Applied } from '../contracts/kernel.ts';
+import { numericKey } from '../nft/names.ts';
 import { findRule } from '../nft/parse.ts';
 import { chainRef, renderKey, renderRef } from '../nft/render.ts';
 import { type NftChange, type NftError, SEPARATOR, type Wording, commands, errnoOf, locate } from '../nft/transaction.ts';
@@ -233,7 +234,9 @@ const SHORT = 32;
  */
 function getElement(nft: NftRunner, table: NftTableRef, element: NftElement): string | undefined {
   const { rc, output } = nft.run(`get element ${renderKey(table, element)}`);
-  return rc === 0 ? parseElements(output).get(element.key) : undefined;
+  if (rc !== 0) return undefined;
+  const found = parseElements(output);
+  return found.get(element.key) ?? found.get(numericKey(element.key));
 }
 
 /** `get element` answers with text whatever output was asked for (nft 1.0.6). */

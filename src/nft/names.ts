@@ -85,4 +85,17 @@ function balanced(text: string): boolean {
   return open.length === 0;
 }
 
+/** IPPROTO_*, <linux/in.h>. nft reads these names everywhere, and prints them only where /etc/protocols has them (Debian: netbase). */
+const PROTOCOLS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
+
+export const protocolName = (number: number): string | undefined =>
+  Object.keys(PROTOCOLS).find((name) => PROTOCOLS[name] === number);
+
+/** A key as nft prints it where it knows no names of protocols. */
+export const numericKey = (key: string): string =>
+  key
+    .split(' . ')
+    .map((atom) => String(PROTOCOLS[atom] ?? atom))
+    .join(' . ');
+
 const show = (text: string): string => JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text);

@@ -1,5 +1,6 @@
 /** What `nft -j list table` prints (libnftables-json(5)) -> values whose keys are in the text form that `render` uses. */
 import { MoorError } from '../base/errors.ts';
+import { protocolName } from './names.ts';
 import type { NftFamily, NftRule, NftTableState } from './types.ts';
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -102,8 +103,7 @@ function types(type: Json): readonly string[] {
 
 function item(value: Json, names: readonly string[], at = 0): string {
   if (typeof value === 'string') return quotes(names[at]) ? `"${value}"` : value;
-  // nft prints marks as eight hex digits (mark_type_print) and every other number in decimal.
-  if (typeof value === 'number') return names[at] === 'mark' ? `0x${value.toString(16).padStart(8, '0')}` : String(value);
+  if (typeof value === 'number') return numeral(value, names[at]);
   if (!isObject(value)) throw broken(`an element is ${JSON.stringify(value)}`);
   const [kind] = Object.keys(value);
   const inner = kind === undefined ? null : (value[kind] ?? null);
@@ -134,6 +134,12 @@ function item(value: Json, names: readonly string[], at = 0): string {
     default:
       throw broken(`an element is ${JSON.stringify(value)}`);
   }
+}
+
+/** nft prints marks as eight hex digits (mark_type_print), protocols by name where /etc/protocols has one, other numbers in decimal. */
+function numeral(value: number, type: string | undefined): string {
+  if (type === 'mark') return `0x${value.toString(16).padStart(8, '0')}`;
+  return (type === 'inet_proto' ? protocolName(value) : undefined) ?? String(value);
 }
 
 /** Types whose symbols nft prints in quotes. */
