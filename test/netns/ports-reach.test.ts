@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { OPTION } from '../../src/drivers/bridge/options.ts';
-import { HOST4, TABLE, WORLD4 } from './lab.ts';
+import { HOST4, HOST6, TABLE, WORLD4, WORLD6 } from './lab.ts';
 import { at, HERE, type Place } from './packets.ts';
 import { binding, bridgeNf, createPortsLab } from './ports-lab.ts';
+import { sctpArrival } from './sctp.ts';
 
 const LAN_HOST4 = '203.0.113.1';
 
@@ -46,6 +47,20 @@ test('a port that is taken back is closed at once, and the others stay', async (
     [box.place, HOST4, '10.1.0.1'],
   ] as const)
     assert.equal(await lab.agentAt(from).ask('tcp', to, 8081), seen);
+});
+
+test('sctp, with its checksum', async () => {
+  await using lab = await createPortsLab();
+  const net = await lab.network('10.1.0.0/24 fd00:1::/64');
+  const box = await lab.sandbox(net, 2);
+  for (const any of ['0.0.0.0', '::']) await lab.publish(net, box, binding(any, '8080:80/sctp'), binding(any, '9000-9009/sctp'));
+  for (const [address, seen] of [
+    [HOST4, WORLD4],
+    [HOST6, WORLD6],
+  ] as const) {
+    assert.equal(await sctpArrival(lab.world, box.place, { address, port: 8080 }), `${seen} 80 good`);
+    assert.equal(await sctpArrival(lab.world, box.place, { address, port: 9005 }), `${seen} 9005 good`);
+  }
 });
 
 /** Sends packets for 127.0.0.1 out of a namespace by a gateway, which no honest host does. */
