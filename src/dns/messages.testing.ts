@@ -58,7 +58,10 @@ export function readAnswer(bytes: Uint8Array): Read {
     code: flags & 15,
     cut,
     name: questions?.[0]?.name ?? '',
-    answers: (answers ?? []).map((record) => ('data' in record ? String(record.data) : '')),
+    answers: (answers ?? []).map((record) => {
+      const data: unknown = 'data' in record ? record.data : '';
+      return typeof data === 'string' ? data : JSON.stringify(data);
+    }),
     packet,
   };
 }

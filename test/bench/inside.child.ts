@@ -7,6 +7,7 @@ import { PARTS, type Part as PartName, type BenchOptions, sizesOf } from './opti
 import { attach, parallel } from './parts/attach.ts';
 import { cli } from './parts/cli.ts';
 import { containers } from './parts/containers.ts';
+import { dns } from './parts/dns.ts';
 import { memory } from './parts/memory.ts';
 import { manyNetworks, networks } from './parts/networks.ts';
 import { restart } from './parts/restart.ts';
@@ -23,6 +24,7 @@ const RUN: Readonly<Record<PartName, Part>> = {
   restart,
   'many-networks': manyNetworks,
   containers,
+  dns,
   cli,
 };
 

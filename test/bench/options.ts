@@ -11,6 +11,7 @@ export const PARTS = [
   'restart',
   'many-networks',
   'containers',
+  'dns',
   'cli',
 ] as const;
 export type Part = (typeof PARTS)[number];

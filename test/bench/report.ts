@@ -20,7 +20,7 @@ export function ratio(peer: Summary, ours: Summary | undefined): string {
   return `${times >= 10 ? Math.round(times) : times.toFixed(1)}x`;
 }
 
-export const budgetText = ({ budget }: Row): string => (budget === undefined ? '' : `<= ${budget}`);
+export const budgetText = ({ budget, rate }: Row): string => (budget === undefined ? '' : `${rate ? '>=' : '<='} ${budget}`);
 
 export function metText(row: Row): string {
   const met = isMet(row);
@@ -57,7 +57,7 @@ export function render({ environment, rows }: Report): string {
       .map(([name, version]) => `${name} ${version}`)
       .join(', '),
     `load average ${load[0].toFixed(2)} before, ${load[1].toFixed(2)} after; ${Math.round(seconds)} s in all`,
-    'median (min-max), and for a peer how many times ours it takes',
+    'median (min-max), and for a peer how many times ours it takes, or does in the same time',
     '',
     ...table(rows),
     ...(notes.length === 0 ? [] : ['', ...notes]),

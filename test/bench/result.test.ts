@@ -22,6 +22,14 @@ test('a budget is met up to its very value, and is unknown where ours was not me
   assert.equal(isMet({ ...row, values: { docker: summarise([1]) } }), undefined);
 });
 
+test('a rate has to be as high as its budget, and the table says so', () => {
+  const row = { part: 'dns', what: 'queries', unit: 'queries/s', rate: true, budget: 130_000 } as const;
+  assert.equal(isMet({ ...row, values: { moorline: summarise([130_000]) } }), true);
+  assert.equal(isMet({ ...row, values: { moorline: summarise([129_999]) } }), false);
+  const lines = table([{ ...row, values: { moorline: summarise([160_000]), docker: summarise([64_000]) } }]);
+  assert.match(lines.at(-1) ?? '', /160000 +64000 0\.4x .*>= 130000 +yes/);
+});
+
 test('the table says how many times ours a peer takes', () => {
   const lines = table([
     { part: 'networks', what: 'create', unit: 'ms', budget: 3, values: { moorline: summarise([2, 4]), docker: summarise([60]) } },

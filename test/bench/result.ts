@@ -20,10 +20,12 @@ export interface Summary {
 export interface Row {
   readonly part: string;
   readonly what: string;
-  readonly unit: 'ms' | 'MB' | 'x' | 'packets';
+  readonly unit: 'ms' | 'MB' | 'x' | 'packets' | 'queries/s';
   readonly values: Readonly<Partial<Record<Contestant, Summary>>>;
-  /** Ours must be at most this (section 10 of the design). Informational: a machine is not the reference machine. */
+  /** Ours must be at most this (section 10 of the design), or at least. Informational: a machine is not the reference machine. */
   readonly budget?: number;
+  /** More is better; otherwise less is. */
+  readonly rate?: true;
   readonly note?: string;
 }
 
@@ -61,5 +63,7 @@ function middle(sorted: readonly number[]): number {
 }
 
 /** undefined: no budget, or ours was not measured. */
-export const isMet = ({ budget, values: { moorline } }: Row): boolean | undefined =>
-  budget === undefined || moorline === undefined ? undefined : moorline.median <= budget;
+export function isMet({ budget, rate, values: { moorline } }: Row): boolean | undefined {
+  if (budget === undefined || moorline === undefined) return undefined;
+  return rate ? moorline.median >= budget : moorline.median <= budget;
+}

@@ -6,7 +6,7 @@ import { clientOf } from './dns-lab.ts';
 const [place = '', how] = process.argv.slice(2);
 const names = await createResolver({ logger: silentLogger });
 await names.serve([clientOf(place)]);
-console.log('served');
+
 switch (how) {
   case 'exit':
     process.exit(7);
