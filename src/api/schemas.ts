@@ -43,6 +43,12 @@ const endpoint = object({
 });
 
 /** SandboxSpec */
+/** ProcessRef */
+export const processBody = object(
+  { pid: { type: 'integer', minimum: 1 }, startTime: { type: 'string', pattern: '^[0-9]+$' }, command: texts },
+  ['pid', 'startTime', 'command'],
+);
+
 export const sandboxBody = object({
   name: text,
   hostname: text,
@@ -50,17 +56,12 @@ export const sandboxBody = object({
   adopt: { ...object({ path: text, pid: { type: 'integer', minimum: 1 } }), minProperties: 1, maxProperties: 1 },
   networks: { type: 'array', items: object({ network: text, endpoint }, ['network']) },
   autoRemove: flag,
+  creator: processBody,
   /** As `-p` takes them. */
   ports: texts,
 });
 
 export const portsBody = object({ ports: texts }, ['ports']);
-
-/** ProcessRef */
-export const processBody = object(
-  { pid: { type: 'integer', minimum: 1 }, startTime: { type: 'string', pattern: '^[0-9]+$' }, command: texts },
-  ['pid', 'startTime', 'command'],
-);
 
 export const connectBody = object({ sandbox: text, endpoint }, ['sandbox']);
 export const disconnectBody = object({ sandbox: text, force: flag }, ['sandbox']);

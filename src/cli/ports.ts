@@ -68,6 +68,8 @@ export interface Running {
 
 /** Entering a sandbox moves the CLI process itself: it is done once, right before `start` or `replace`. */
 export interface ProcessPort {
+  /** This process: its pid, and field 22 of its /proc/PID/stat. */
+  readonly self: () => Promise<Pick<Running, 'pid' | 'startTime'>>;
   readonly enter: (view: SandboxView) => Promise<void>;
   /** Inherits terminal and standard streams; passes signals on until it ends. @throws CommandError */
   readonly start: (line: CommandLine) => Promise<Running>;

@@ -89,6 +89,7 @@ async function moor(line: string | readonly string[], options: WorldOptions = {}
     },
     clock: { now: () => Date.parse('2026-01-31T10:05:00Z') },
     processes: {
+      self: async () => ({ pid: 98, startTime: '12344' }),
       enter: (view) => {
         entered.push(view);
         return Promise.resolve();
@@ -247,6 +248,7 @@ describe('run', () => {
       labels: { tier: 'front' },
       networks: [{ network: 'a', endpoint: { ipv4: '10.0.0.5' } }],
       autoRemove: true,
+      creator: { pid: 98, startTime: '12344', command: ['moor', 'run'] },
     });
     assert.deepEqual(requests[2]?.body, { pid: 99, startTime: '12345', command: ['ping', '-c', '1', 'x'] });
     assert.deepEqual(entered, [

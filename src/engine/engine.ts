@@ -137,7 +137,12 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     sandboxes: {
       list: () => [...registry.sandboxes.values()],
       get: (reference) => registry.sandbox(reference),
-      create: (spec, options) => operation(() => createSandbox(ctx, spec, options)),
+      create: (spec, options) =>
+        operation(async () => {
+          const outcome = await createSandbox(ctx, spec, options);
+          if (options?.dryRun !== true) supervisor.watch(outcome.value);
+          return outcome;
+        }),
       remove: (reference, options) => operation(() => removeSandbox(ctx, reference, options)),
       check: (spec) => checkSandbox(ctx, spec),
       reserveName: (name, id) => reserveName(ctx, name, id),

@@ -81,11 +81,12 @@ export async function settle(ctx: Context, { predefined, host }: Loaded, reconci
   await tellAllNames(ctx, await ctx.facts.get());
 }
 
-/** Sandboxes whose process ended while nobody watched. */
+/** Sandboxes whose process, or who was making it, ended while nobody watched. */
 async function removeEnded(ctx: Context): Promise<void> {
   const ended: Id[] = [];
-  for (const { id, process, autoRemove } of ctx.registry.sandboxes.values()) {
-    if (autoRemove && process !== null && !ctx.processes.alive(process)) ended.push(id);
+  for (const { id, process, creator, autoRemove } of ctx.registry.sandboxes.values()) {
+    const main = process ?? creator;
+    if (autoRemove && main !== undefined && !ctx.processes.alive(main)) ended.push(id);
   }
   for (const id of ended) {
     const sandbox = ctx.registry.sandboxes.get(id);

@@ -58,6 +58,7 @@ export async function createSandbox(
       labels: spec.labels ?? {},
       process: null,
       autoRemove: spec.autoRemove ?? false,
+      ...(spec.creator === undefined ? {} : { creator: spec.creator }),
       ...(spec.domainname === undefined ? {} : { domainname: spec.domainname }),
       ...(spec.dns === undefined ? {} : { dns: spec.dns }),
       ...(spec.extraHosts === undefined ? {} : { extraHosts: spec.extraHosts }),
@@ -252,7 +253,8 @@ export async function setProcess(ctx: Context, reference: string, process: Proce
   if (before !== null && !same && ctx.processes.alive(before)) {
     throw conflict(`Cannot start ${process.command.join(' ')} as the main process of ${name}: process ${before.pid} is`);
   }
-  const after: Sandbox = { ...sandbox, process };
+  const { creator: _, ...rest } = sandbox;
+  const after: Sandbox = { ...rest, process };
   await ctx.executor.commit([putSandbox(after)]);
   ctx.registry.setSandbox(after);
   if (!same) emit(ctx, after, 'start');

@@ -1,4 +1,4 @@
-/** Notices the end of the processes that sandboxes were made for. */
+/** Notices the end of the processes that sandboxes were made for, and of those that did not live to start them. */
 import type { Id } from '../base/ids.ts';
 import type { Sandbox } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
@@ -15,12 +15,13 @@ export class Supervisor {
     this.#remove = remove;
   }
 
-  /** Waits for the end of the sandbox's main process, if it has one; a process that was watched before is not any more. */
+  /** Waits for the end of the sandbox's main process, or of who is about to start it; what was watched before is not any more. */
   watch(sandbox: Sandbox): void {
     this.#watched.get(sandbox.id)?.abort();
     this.#watched.delete(sandbox.id);
-    const { process, id } = sandbox;
-    if (process === null) return;
+    const { id } = sandbox;
+    const process = sandbox.process ?? sandbox.creator;
+    if (process === undefined) return;
     const controller = new AbortController();
     this.#watched.set(id, controller);
     void this.#ctx.processes.ended(process, controller.signal).then(
@@ -37,8 +38,14 @@ export class Supervisor {
     this.#watched.delete(id);
     const sandbox = this.#ctx.registry.sandboxes.get(id);
     if (sandbox === undefined) return;
-    emit(this.#ctx, sandbox, 'die');
+    if (sandbox.process !== null) emit(this.#ctx, sandbox, 'die');
     if (!sandbox.autoRemove) return;
+    if (sandbox.process === null) {
+      this.#ctx.logger.info(
+        { sandbox: id },
+        `removing sandbox ${sandbox.name}: who made it has ended before it started anything`,
+      );
+    }
     try {
       await this.#remove(id);
     } catch (error) {

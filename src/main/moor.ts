@@ -11,6 +11,7 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   terminal: createTerminal(process.env),
   clock: systemClock,
   processes: {
+    self: async () => (await import('./client/processes.ts')).processes.self(),
     enter: async (view) => (await import('./client/processes.ts')).processes.enter(view),
     start: async (line) => (await import('./client/processes.ts')).processes.start(line),
     startDetached: async (line, log) => (await import('./client/processes.ts')).processes.startDetached(line, log),

@@ -85,6 +85,8 @@ export interface Sandbox {
   readonly process: ProcessRef | null;
   /** Remove the sandbox when its main process has ended. */
   readonly autoRemove: boolean;
+  /** Who makes it for a main process that is not there yet, and answers for it until then: with `autoRemove` it goes when this one ends. */
+  readonly creator?: ProcessRef;
   readonly domainname?: string;
   readonly dns?: SandboxDns;
   readonly extraHosts?: readonly ExtraHost[];
@@ -109,6 +111,7 @@ export interface SandboxSpec {
   /** Networks to attach to, in order; name or id. Absent: the default network. `host` and `none` stand alone. */
   readonly networks?: readonly { readonly network: string; readonly endpoint?: EndpointSpec }[];
   readonly autoRemove?: boolean;
+  readonly creator?: ProcessRef;
   readonly domainname?: string;
   readonly dns?: SandboxDns;
   readonly extraHosts?: readonly ExtraHost[];

@@ -238,6 +238,15 @@ describe('commands', () => {
     assert.equal((await daemon.inside('pgrep', '-f', '^sleep 1000$')).code, 1);
   });
 
+  it('are not left behind by a moor that is killed before it has started anything', async () => {
+    // Nobody reads the FIFO: moor hangs on opening its log, when the sandbox is there.
+    await script(
+      `mkfifo '${daemon.directory}/fifo'; moor run -d --name early --network none --log '${daemon.directory}/fifo' -- sleep 1000 & pid=$!
+       until moor ls -q | grep -q .; do sleep 0.1; done; kill -9 $pid; wait $pid || true`,
+    );
+    await until('the sandbox is gone', async () => (await sandboxNames()).length === 0);
+  });
+
   it('survive the death of moor, and are cleared up after', async () => {
     await script(
       `moor run --name orphan --network none -- sleep 1000 >/dev/null 2>&1 & until moor ls --format '{{.Pid}}' | grep -q .; do sleep 0.1; done; kill -9 $!`,

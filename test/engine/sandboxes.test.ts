@@ -294,6 +294,31 @@ test('a namespace can be adopted by path and by pid; its own interfaces are left
   assert.deepEqual([...kernel.spaces.get('/run/netns/pod').links.keys()].toSorted(), ['eth0', 'lo']);
 });
 
+test('who makes a sandbox for a process answers for it until the process is there', async () => {
+  const world = newWorld();
+  {
+    await using bench = await start({ world });
+    const { engine, processes } = bench;
+    const creator = processes.start(50);
+    const made = { creator, autoRemove: true, networks: [{ network: 'bridge' }] };
+    await engine.sandboxes.create({ ...made, name: 'started' });
+    await engine.sandboxes.setProcess('started', processes.start(51));
+    await engine.sandboxes.create({ ...made, name: 'kept', autoRemove: false });
+    await engine.sandboxes.create({ ...made, name: 'lost' });
+    processes.end(50);
+    await eventually(() => assert.deepEqual(namesOf(bench), ['started', 'kept']));
+    assert.equal(engine.sandboxes.get('started').creator, undefined);
+    assert.ok(!bench.events.some(({ action, attributes }) => action === 'die' && attributes['name'] === 'lost'));
+    // The daemon is away when the other one ends.
+    await engine.sandboxes.create({ ...made, creator: processes.start(52), name: 'away' });
+  }
+  world.processes.end(52);
+  await using next = await start({ world });
+  assert.deepEqual(namesOf(next), ['started', 'kept']);
+});
+
+const namesOf = ({ engine }: Bench): string[] => engine.sandboxes.list().map(({ name }) => name);
+
 test('what has no interface takes neither a MAC address nor an interface name', async () => {
   await using bench = await start();
   for (const network of ['none', 'host']) {

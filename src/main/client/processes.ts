@@ -9,6 +9,7 @@ import { forwardSignals } from './signals.ts';
 import { asUser, findUser } from './user.ts';
 
 export const processes: ProcessPort = {
+  self: async () => ({ pid: process.pid, startTime: startTimeOf(process.pid) }),
   enter: async ({ netns, files, hostname }) => {
     const { enterSandbox } = await import('../../sys/sandbox.ts');
     enterSandbox({ netns, files, ...(hostname === undefined ? {} : { hostname }) });

@@ -49,7 +49,7 @@ export const run = defineCommand({
   run: async (context, command, options) => {
     const [program, ...args] = command;
     const keep = options.keep ?? options.rm === false;
-    const spec: SandboxBody = { ...sandboxSpec(options), ...(program === undefined || keep ? {} : { autoRemove: true }) };
+    const spec: SandboxBody = { ...sandboxSpec(options), ...(program === undefined || keep ? {} : await ending(context)) };
     const line = program === undefined ? null : commandLine(context, [program, ...args], options);
     // From here on an interrupt must not end us before what we made is cleared away.
     const interrupted = context.ports.interrupted();
@@ -80,6 +80,11 @@ export const run = defineCommand({
     return status;
   },
 });
+
+/** It goes with its command, and before there is one, with us. */
+async function ending({ processes }: Context): Promise<Pick<SandboxBody, 'autoRemove' | 'creator'>> {
+  return { autoRemove: true, creator: { ...(await processes.self()), command: ['moor', 'run'] } };
+}
 
 interface LineOptions {
   readonly env: readonly string[];
