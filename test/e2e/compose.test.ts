@@ -25,7 +25,7 @@ services:
         aliases: [database]
   web:
     image: busybox
-    command: sh -c 'wget -q -O - http://10.93.0.10/; echo web is up; exec sleep 1000'
+    command: sh -c 'wget -q -O - http://database/; echo web is up; exec sleep 1000'
     environment: { COLOUR: blue }
     depends_on:
       db: { condition: service_healthy }
@@ -97,6 +97,17 @@ test('ps, logs, exec -T', { skip: NO_PYTHON }, async () => {
   assert.match(logs, /^web_1 +\| web is up$/m);
   assert.equal(await compose('exec', '-T', 'web', 'sh', '-c', 'echo $COLOUR; ls /sys/class/net'), 'blue\neth0\neth1\nlo\n');
   assert.equal(await compose('exec', '-T', 'web', 'wget', '-q', '-O', '-', 'http://10.93.0.10/'), '10.93.0.10\n');
+});
+
+test('services find each other by name, alias and name of the container, in the order of their networks', {
+  skip: NO_PYTHON,
+}, async () => {
+  for (const name of ['db', 'database', 'shop_db_1', 'DB', 'db.shop_back']) {
+    assert.equal(await compose('exec', '-T', 'web', 'wget', '-q', '-O', '-', `http://${name}/`), '10.93.0.10\n', name);
+  }
+  assert.match(await compose('exec', '-T', 'db', 'ping', '-c', '1', 'web'), /^PING web \(10\.93\.0\.20\)/);
+  assert.match(await compose('exec', '-T', 'web', 'nslookup', '10.93.0.10'), /name = shop_db_1\.shop_back$/m);
+  assert.match(await compose('exec', '-T', 'db', 'sh', '-c', 'nslookup site; true'), /can't find site|NXDOMAIN|SERVFAIL/);
 });
 
 test('restart: the same addresses, volume and networks', { skip: NO_PYTHON }, async () => {

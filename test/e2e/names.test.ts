@@ -21,7 +21,7 @@ suite('names', () => {
   /** What a DNS server of ours was asked, in the order of the questions. */
   async function upstream(address: string, answer: string, pin?: string): Promise<readonly string[]> {
     const enter = pin === undefined ? [] : ['nsenter', `--net=${pin}`];
-    const [command = '', ...args] = [...enter, process.execPath, UPSTREAM, address, answer];
+    const [command, ...args] = [...enter, process.execPath, UPSTREAM, address, answer];
     const child: ChildProcess = daemon.spawnInside(command, ...args);
     cleanup.defer(() => void child.kill('SIGKILL'));
     const asked: string[] = [];
