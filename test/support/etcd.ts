@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { request as http } from 'node:http';
 import { request as https } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -25,8 +25,8 @@ export interface ServerTls {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
-  /** PEM text of the authority. */
-  readonly caText: string;
+  /** The server wants a certificate of each client; the gateway shows this one. */
+  readonly client?: { readonly cert: string; readonly key: string };
 }
 
 export interface EtcdOptions {
@@ -63,11 +63,21 @@ export class EtcdServer implements AsyncDisposable {
     const client = `${tls ? 'https' : 'http'}://127.0.0.1:${this.port}`;
     const peer = (port: number): string => `http://127.0.0.1:${port + 1}`;
     const args = [
-      ...['--name', `m${this.port}`, '--data-dir', join(this.#data, 'data'), '--log-level', 'error', '--logger', 'zap'],
+      ...[
+        '--name',
+        `m${this.port}`,
+        '--data-dir',
+        join(this.#data, 'data'),
+        '--log-level',
+        process.env.LL ?? 'error',
+        '--logger',
+        'zap',
+      ],
       ...['--listen-client-urls', client, '--advertise-client-urls', client],
       ...['--listen-peer-urls', peer(this.port), '--initial-advertise-peer-urls', peer(this.port)],
       ...['--initial-cluster', cluster.map((port) => `m${port}=${peer(port)}`).join(',')],
-      ...(tls ? ['--cert-file', tls.cert, '--key-file', tls.key, '--trusted-ca-file', tls.ca] : []),
+      ...(tls ? ['--cert-file', tls.cert, '--key-file', tls.key] : []),
+      ...(tls?.client ? ['--client-cert-auth', '--trusted-ca-file', tls.ca] : []),
       ...flags,
     ];
     const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { GOMAXPROCS: '2', HOME: this.#data } });
@@ -81,7 +91,8 @@ export class EtcdServer implements AsyncDisposable {
     for (;;) {
       const answer = await this.#ask('/health', { method: 'GET' }).catch((error: unknown) => String(error));
       if (answer.includes('"health":"true"')) return;
-      assert.equal(this.#process?.exitCode ?? null, null, 'etcd has ended');
+      const { exitCode, signalCode } = this.#process ?? { exitCode: null, signalCode: null };
+      assert.ok(exitCode === null && signalCode === null, `etcd has ended: ${signalCode ?? exitCode}`);
       assert.ok(Date.now() < end, `etcd is not healthy: ${answer}`);
       await sleep(POLL_MS);
     }
@@ -98,8 +109,12 @@ export class EtcdServer implements AsyncDisposable {
   }
 
   /** A black hole: connections stay, and new ones are taken by the kernel, but nobody answers. */
-  freeze(): void {
+  async freeze(): Promise<void> {
+    const pid = this.#process?.pid;
     this.#process?.kill('SIGSTOP');
+    // Each thread stops when it next comes by.
+    const state = (thread: string): string => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8').replace(/^.*\) /, '');
+    while (!readdirSync(`/proc/${pid}/task`).every((thread) => state(thread).startsWith('T'))) await sleep(1);
   }
 
   thaw(): void {
@@ -147,8 +162,10 @@ export class EtcdServer implements AsyncDisposable {
     const { tls } = this.#options;
     const headers = { ...(token === undefined ? {} : { authorization: token }) };
     const where = { host: '127.0.0.1', port: this.port, method, path, headers, agent: false, timeout: START_MS };
+    // It is not the gateway's client whose trust is tested.
+    const shown = tls?.client ? { cert: readFileSync(tls.client.cert), key: readFileSync(tls.client.key) } : {};
     return new Promise((done, fail) => {
-      const request = tls ? https({ ...where, ca: tls.caText }) : http(where);
+      const request = tls ? https({ ...where, rejectUnauthorized: false, ...shown }) : http(where);
       request.on('error', fail);
       request.on('response', (response) => {
         let text = '';

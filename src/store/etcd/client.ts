@@ -75,8 +75,9 @@ export class Client {
     let renewed = false;
     for (;;) {
       const session = await sessions.get(until, NEVER);
-      const begun = clock.elapsed();
-      const share = limits.repeatable ? Math.min(until - begun, limits.timeoutMs * TRY_SHARE) : until - begun;
+      const left = until - clock.elapsed();
+      const share = limits.repeatable ? Math.min(left, limits.timeoutMs * TRY_SHARE) : left;
+      const { heard } = session;
       let headers: CallHeaders = {};
       try {
         headers = await auth.headers(session, share);
@@ -87,7 +88,7 @@ export class Client {
           continue;
         }
         // Not a word since the call was made, about this or anything else: it is not slow, it is gone.
-        if (isTimeout(error) && session.heardAt < begun) session.destroy('no answer');
+        if (isTimeout(error) && session.heard === heard) session.destroy('no answer');
         const again = isPassing(error) && (limits.repeatable || isUndone(error));
         if (!again || clock.elapsed() + RETRY_MS >= until) throw error;
         if (session.usable) await pause(RETRY_MS, NEVER);

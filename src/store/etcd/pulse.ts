@@ -23,12 +23,12 @@ export function startPulse({ session, clock, ask }: PulseOptions): Disposable {
   const check = (): void => {
     const silent = clock.elapsed() - session.heardAt;
     if (silent < ASK_AFTER_MS) wait(ASK_AFTER_MS - silent);
-    else if (session.askedAt > session.heardAt || ask()) {
+    else if (session.askedAfter === session.heard || ask()) {
       // Of several on one connection only the first asks, and all of them wait for its answer.
-      if (session.askedAt <= session.heardAt) session.askedAt = clock.elapsed();
-      const { askedAt } = session;
+      const asked = session.heard;
+      session.askedAfter = asked;
       timer = setTimeout(() => {
-        if (session.heardAt < askedAt) session.destroy(`no sign of life for ${Math.round(clock.elapsed() - session.heardAt)} ms`);
+        if (session.heard === asked) session.destroy(`no sign of life for ${Math.round(clock.elapsed() - session.heardAt)} ms`);
         else check();
       }, ANSWER_MS);
     } else wait(ASK_AFTER_MS);

@@ -3,6 +3,8 @@
  * nothing waits for a reconnection that somebody else decides about.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { isIP, connect as tcp, type Socket } from 'node:net';
+import { connect as secure } from 'node:tls';
 import type { SteadyClock } from '../../base/clock.ts';
 import { frame, GRPC, outcome, RpcError, Unframer } from './grpc.ts';
 
@@ -43,39 +45,38 @@ export const endpointName = ({ host, port }: Endpoint): string => `${host.includ
 
 export class Session {
   readonly name: string;
-  /** When somebody last asked for a sign of life, on the steady clock. */
-  askedAt = 0;
+  /** How often the server had said something when somebody last asked for a sign of life. */
+  askedAfter = -1;
   readonly #http2: ClientHttp2Session;
   readonly #clock: SteadyClock;
   #heardAt: number;
+  #heard = 0;
   #going = false;
   /** Why it is of no use any more. */
   #reason: string | null = null;
 
-  private constructor(name: string, http2: ClientHttp2Session, clock: SteadyClock) {
+  private constructor(name: string, { http2, socket }: Connection, clock: SteadyClock) {
     this.name = name;
     this.#http2 = http2;
     this.#clock = clock;
     this.#heardAt = clock.elapsed();
     http2.on('error', (error) => (this.#reason ??= describe(error)));
     http2.on('goaway', () => (this.#going = true));
-    http2.on('close', () => (this.#reason ??= 'the connection was closed'));
+    socket.on('error', (error) => (this.#reason ??= describe(error)));
+    socket.on('close', () => this.destroy('the connection was closed'));
   }
 
   /** @throws RpcError, not reached, when the server does not answer in time. A stopped process is reachable by TCP: its settings are awaited. */
   static open(endpoint: Endpoint, options: SessionOptions, signal: AbortSignal): Promise<Session> {
     const name = endpointName(endpoint);
-    const { tls, clock, timeoutMs } = options;
-    const http2 = connect(`${tls ? 'https' : 'http'}://${name}`, {
-      ...(tls ? { ca: tls.ca, cert: tls.cert, key: tls.key, ALPNProtocols: ['h2'], minVersion: 'TLSv1.2' } : {}),
-      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-    });
+    const { clock, timeoutMs } = options;
+    const connection = dial(endpoint, options.tls);
+    const { http2, socket } = connection;
     return new Promise((resolve, reject) => {
       const fail = (text: string): void => {
         settle();
-        // A late error of the dying connection has nobody else to listen.
-        http2.on('error', () => {});
         http2.destroy();
+        socket.destroy();
         reject(new RpcError(GRPC.UNAVAILABLE, `${name}: ${text}`, false));
       };
       const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
@@ -85,17 +86,18 @@ export class Session {
       const settle = (): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', aborted);
-        http2.off('error', failed);
-        http2.off('close', closed);
+        socket.off('error', failed);
+        socket.off('close', closed);
       };
-      http2.once('error', failed);
-      http2.once('close', closed);
+      // A session whose socket fails in the handshake tells nobody (seen with Node 26): the socket is listened to.
+      socket.once('error', failed);
+      socket.once('close', closed);
       signal.addEventListener('abort', aborted, { once: true });
       if (signal.aborted) return aborted();
       http2.once('remoteSettings', () => {
         settle();
         http2.setLocalWindowSize(WINDOW_BYTES);
-        resolve(new Session(name, http2, clock));
+        resolve(new Session(name, connection, clock));
       });
     });
   }
@@ -113,6 +115,11 @@ export class Session {
   /** When the server last said anything, on the steady clock. */
   get heardAt(): number {
     return this.#heardAt;
+  }
+
+  /** How often the server has said anything: to tell whether it did since some moment. */
+  get heard(): number {
+    return this.#heard;
   }
 
   /** @returns the answer to one message. @throws RpcError */
@@ -148,7 +155,10 @@ export class Session {
 
   /** Begins a call. What goes wrong is told to the listener, never before this returns. */
   start(path: string, headers: CallHeaders, listener: Listener): Call {
-    const heard = (): void => void (this.#heardAt = this.#clock.elapsed());
+    const heard = (): void => {
+      this.#heardAt = this.#clock.elapsed();
+      this.#heard++;
+    };
     if (!this.usable)
       return new Call(null, { name: this.name, reason: () => this.#reason ?? 'the server is going away', heard, listener });
     const stream = this.#http2.request(
@@ -170,6 +180,27 @@ export class Session {
     this.#reason ??= reason;
     this.#http2.destroy();
   }
+}
+
+interface Connection {
+  readonly http2: ClientHttp2Session;
+  readonly socket: Socket;
+}
+
+function dial({ host, port }: Endpoint, tls: TlsText | null): Connection {
+  // A server name is never an address (RFC 6066 section 3); the certificate is compared with the host in any case.
+  const name = isIP(host) ? {} : { servername: host };
+  const socket = tls
+    ? secure({ host, port, ...name, ...tls, ALPNProtocols: ['h2'], minVersion: 'TLSv1.2' })
+    : tcp({ host, port });
+  socket.setNoDelay(true);
+  const settings = { enablePush: false, initialWindowSize: WINDOW_BYTES };
+  const authority = `${tls ? 'https' : 'http'}://${endpointName({ host, port })}`;
+  const http2 = connect(authority, { createConnection: () => socket, settings });
+  // Both go on to fail while they end, when nobody wants to know any more; without a listener that would end the process.
+  socket.on('error', () => {});
+  http2.on('error', () => {});
+  return { http2, socket };
 }
 
 interface CallOptions {
@@ -199,9 +230,9 @@ export class Call {
     stream.on('response', (headers) => {
       options.heard();
       const status = headers[':status'];
-      this.#outcome = outcome(headers) ?? (status === 200 ? null : this.#unavailable(`HTTP status ${status}`, true));
+      this.#outcome = this.#named(outcome(headers)) ?? (status === 200 ? null : this.#unavailable(`HTTP status ${status}`, true));
     });
-    stream.on('trailers', (headers) => (this.#outcome ??= outcome(headers)));
+    stream.on('trailers', (headers) => (this.#outcome ??= this.#named(outcome(headers))));
     stream.on('data', (piece: Buffer) => this.#take(piece));
     // The server is done; it may wait for us to be done too.
     stream.on('end', () => stream.close(constants.NGHTTP2_NO_ERROR));
@@ -256,6 +287,12 @@ export class Call {
     this.#ended = true;
     this.#stream?.close(constants.NGHTTP2_CANCEL);
     this.#options.listener.end(error);
+  }
+
+  /** With the server's name in front. */
+  #named(result: RpcError | 'ok' | null): RpcError | 'ok' | null {
+    if (!(result instanceof RpcError)) return result;
+    return new RpcError(result.code, `${this.#options.name}: ${result.message}`, result.reached);
   }
 
   #unavailable(text: string, reached: boolean): RpcError {

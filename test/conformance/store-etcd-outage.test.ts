@@ -1,0 +1,353 @@
+// test-timeout: 180 s
+/** What happens to calls and watches when servers end, stop, lose their leader or their memory, and when the wire is cut. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { bootClock, silentLogger } from '../../src/base/clock.ts';
+import { MoorError } from '../../src/base/errors.ts';
+import { CompactedError, type Revision, type Store, type StoreEvent } from '../../src/contracts/store.ts';
+import { type EtcdStoreOptions, openEtcdStore } from '../../src/store/etcd/store.ts';
+import { EtcdServer, NO_ETCD, startEtcd } from '../support/etcd.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+import { eventually, put } from './store-harness.ts';
+
+const PORT = 23_790;
+/** Where nobody listens. */
+const DEAD = { host: '127.0.0.1', port: 23_999 };
+
+const at = (port: number): { readonly host: string; readonly port: number } => ({ host: '127.0.0.1', port });
+const open = (endpoints: EtcdStoreOptions['endpoints'], more: Partial<EtcdStoreOptions> = {}): Promise<Store> =>
+  openEtcdStore({ endpoints, prefix: '/t', logger: silentLogger, clock: bootClock, random: () => 0, ...more });
+
+/** Follows a watch in the background. */
+class Watcher implements AsyncDisposable {
+  readonly events: StoreEvent[] = [];
+  error: unknown = null;
+  readonly #stop = new AbortController();
+  readonly #ended: Promise<void>;
+
+  constructor(store: Store, from: Revision, prefix = 'w/') {
+    this.#ended = (async () => {
+      try {
+        for await (const batch of store.watch(prefix, from, this.#stop.signal)) this.events.push(...batch);
+      } catch (error) {
+        this.error = error;
+      }
+    })();
+  }
+
+  values(): readonly (string | null)[] {
+    return this.events.map(({ value }) => value);
+  }
+
+  async has(count: number): Promise<void> {
+    await eventually(async () => this.error !== null || this.events.length >= count);
+    assert.equal(this.error, null);
+  }
+
+  async fails(): Promise<unknown> {
+    await eventually(async () => this.error !== null);
+    return this.error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+}
+
+const numbers = (count: number): readonly string[] => Array.from({ length: count }, (_, i) => String(i));
+
+function check(title: string, body: () => Promise<void>): void {
+  test(`etcd: ${title}`, { skip: NO_ETCD }, body);
+}
+
+check('a watch goes on over restarts of the server, killed or asked to end', async () => {
+  await using server = await startEtcd(PORT);
+  await using store = await open([server.endpoint]);
+  const start = await store.commit([put('start', '')]);
+  await using watcher = new Watcher(store, start);
+  let written = 0;
+  const write = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) await server.put('/t/w/k', String(written++));
+  };
+  await write(20);
+  await watcher.has(20);
+  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL'] as const) {
+    await write(10);
+    await server.stop(signal);
+    await sleep(200);
+    await server.start();
+    await write(20);
+    await watcher.has(written);
+  }
+  assert.deepEqual(watcher.values(), numbers(written));
+});
+
+check('calls made while the server restarts are answered when it is back', async () => {
+  await using server = await startEtcd(PORT);
+  await using store = await open([server.endpoint], { timeoutMs: 15_000 });
+  const revision = await store.commit([put('n/a', '1')]);
+  await server.stop();
+  // A commit that was sent while the connection was breaking could not say whether it was done.
+  await sleep(100);
+  const calls = [store.get('n/a'), store.list('n/'), store.commit([put('n/b', '1', { expect: 'absent' })])] as const;
+  await sleep(300);
+  await server.start();
+  const [entry, listing, written] = await Promise.all(calls);
+  assert.equal(entry?.revision, revision);
+  assert.ok(listing.entries.some(({ key }) => key === 'n/a'));
+  assert.ok(written > revision);
+});
+
+check('without a server calls end in time and say why', async () => {
+  await using dead = await open([DEAD, at(23_998)], { timeoutMs: 400 });
+  await assert.rejects(dead.get('n/a'), (error: unknown) => {
+    assert.ok(error instanceof MoorError);
+    assert.equal(error.kind, 'unavailable');
+    assert.match(error.message, /^cannot read n\/a: etcd at 127\.0\.0\.1:23999, 127\.0\.0\.1:23998: .*ECONNREFUSED/);
+    return true;
+  });
+  await assert.rejects(dead.commit([put('n/a', '1')]), {
+    kind: 'unavailable',
+    message: /^cannot write n\/a: etcd at .*ECONNREFUSED/,
+  });
+  await assert.rejects(dead.lease(10_000), { kind: 'unavailable', message: /^cannot take a lease/ });
+});
+
+check('with a server that is silent calls end in time', async () => {
+  await using server = await startEtcd(PORT);
+  await using store = await open([server.endpoint], { timeoutMs: 600 });
+  await store.commit([put('n/a', '1')]);
+  await server.freeze();
+  // The first finds the connection open, the later ones find that none can be made.
+  await assert.rejects(store.commit([put('n/a', '2')]), {
+    kind: 'timeout',
+    message: /^cannot write n\/a: etcd at 127\.0\.0\.1:23790: no answer/,
+  });
+  await assert.rejects(store.commit([put('n/a', '3')]), { kind: 'unavailable' });
+  await assert.rejects(store.get('n/a'), { kind: 'unavailable' });
+  server.thaw();
+  await eventually(async () => (await store.get('n/a').catch(() => null)) !== null);
+  assert.notEqual((await store.get('n/a'))?.value, '3', 'what was never sent is never done');
+});
+
+check('the first of several servers is dead, or silent: the next one serves', async () => {
+  await using silent = await startEtcd(PORT + 10);
+  await using server = await startEtcd(PORT);
+  await silent.freeze();
+  await using store = await open([DEAD, silent.endpoint, server.endpoint]);
+  await store.commit([put('n/a', '1')]);
+  assert.equal((await store.get('n/a'))?.value, '1');
+});
+
+check('a watch survives a server that is silent for a while, and one whose wire swallows everything', async () => {
+  await using server = await startEtcd(PORT);
+  await using proxy = await TcpProxy.start(PORT + 20, PORT);
+  await using store = await open([at(PORT + 20)]);
+  const start = await store.commit([put('start', '')]);
+  await using watcher = new Watcher(store, start);
+  await server.put('/t/w/k', '0');
+  await watcher.has(1);
+  await server.freeze();
+  await sleep(5_000);
+  server.thaw();
+  await server.ready();
+  await server.put('/t/w/k', '1');
+  await watcher.has(2);
+  proxy.swallow();
+  for (const value of ['2', '3', '4']) await server.put('/t/w/k', value);
+  // Longer than it takes to find out. The connections that are open now are dead for good.
+  await sleep(5_000);
+  proxy.restore();
+  await watcher.has(5);
+  assert.deepEqual(watcher.values(), numbers(5));
+});
+
+check(
+  'a silent server is left while it is silent: only this client is cut off, and gets its changes over another wire',
+  async () => {
+    await using server = await startEtcd(PORT);
+    await using first = await TcpProxy.start(PORT + 20, PORT);
+    await using second = await TcpProxy.start(PORT + 21, PORT);
+    await using store = await open([at(PORT + 20), at(PORT + 21)]);
+    const start = await store.commit([put('start', '')]);
+    await using watcher = new Watcher(store, start);
+    await using idle = new Watcher(store, start, 'none/');
+    await server.put('/t/w/k', '0');
+    await watcher.has(1);
+    first.swallow();
+    await server.put('/t/w/k', '1');
+    await watcher.has(2);
+    await server.put('/t/w/k', '2');
+    await watcher.has(3);
+    assert.deepEqual(watcher.values(), numbers(3));
+    second.cut();
+    first.restore();
+    await server.put('/t/none/k', '3');
+    await idle.has(1);
+  },
+);
+
+check('changes that were compacted while the client was cut off are not passed over', async () => {
+  await using server = await startEtcd(PORT);
+  await using proxy = await TcpProxy.start(PORT + 20, PORT);
+  await using store = await open([at(PORT + 20)]);
+  const start = await store.commit([put('start', '')]);
+  await using watcher = new Watcher(store, start);
+  await server.put('/t/w/k', '0');
+  await watcher.has(1);
+  proxy.cut();
+  await server.put('/t/w/k', '1');
+  await server.put('/t/w/k', '2');
+  await server.compact();
+  proxy.restore();
+  const error = await watcher.fails();
+  assert.ok(error instanceof CompactedError, String(error));
+  assert.match(error.message, /^cannot watch w\/ from revision \d+: compacted up to \d+, list again$/);
+  const { entries, revision } = await store.list('w/');
+  assert.deepEqual(
+    entries.map(({ value }) => value),
+    ['2'],
+  );
+  await using again = new Watcher(store, revision);
+  await server.put('/t/w/k', '3');
+  await again.has(1);
+});
+
+check('a compaction of what was told already ends nothing', async () => {
+  await using server = await startEtcd(PORT);
+  await using proxy = await TcpProxy.start(PORT + 20, PORT);
+  await using store = await open([at(PORT + 20)]);
+  await using watcher = new Watcher(store, await store.commit([put('start', '')]));
+  await server.put('/t/w/k', '0');
+  await server.put('/t/w/k', '1');
+  await watcher.has(2);
+  proxy.cut();
+  await server.gateway('kv/compaction', { revision: await server.revision(), physical: true });
+  await server.put('/t/w/k', '2');
+  proxy.restore();
+  await watcher.has(3);
+  assert.deepEqual(watcher.values(), numbers(3));
+});
+
+check('a store that was set up anew, or restored from a backup, does not make a watch wait for its old revision', async () => {
+  await using server = await startEtcd(PORT);
+  await using store = await open([server.endpoint], { timeoutMs: 15_000 });
+  for (let i = 0; i < 10; i++) await store.commit([put('w/k', String(i))]);
+  const revision = await store.commit([put('w/k', 'last')]);
+  await using watcher = new Watcher(store, revision);
+  await store.get('w/k');
+  await server.stop();
+  server.wipe();
+  await server.start();
+  const error = await watcher.fails();
+  assert.ok(error instanceof CompactedError, String(error));
+  assert.match(error.message, /the store has gone back to \d+, list again$/);
+});
+
+check('a commit whose connection breaks is never done twice', async () => {
+  await using _server = await startEtcd(PORT);
+  await using proxy = await TcpProxy.start(PORT + 20, PORT);
+  await using store = await open([at(PORT + 20)]);
+  const outcomes: string[] = [];
+  const writer = async (name: string): Promise<void> => {
+    for (let i = 0; i < 150; i++) {
+      // A commit that is done twice by the client is refused the second time.
+      const outcome = await store.commit([put(`k/${name}/${i}`, '', { expect: 'absent' })]).then(
+        () => 'done',
+        (error: unknown) => (error instanceof MoorError ? error.kind : String(error)),
+      );
+      outcomes.push(`${name}/${i} ${outcome}`);
+    }
+  };
+  const cutter = (async () => {
+    for (let i = 0; i < 12; i++) {
+      await sleep(20);
+      proxy.cut();
+      await sleep(5);
+      proxy.restore();
+    }
+  })();
+  await Promise.all([writer('a'), writer('b'), writer('c'), cutter]);
+  const present = new Set((await store.list('k/')).entries.map(({ key }) => key));
+  for (const outcome of outcomes) {
+    const [name = '', kind = ''] = outcome.split(' ');
+    assert.ok(kind === 'done' || kind === 'unavailable', outcome);
+    if (kind === 'done') assert.ok(present.has(`k/${name}`), `${outcome}, and not there`);
+  }
+  assert.ok(
+    outcomes.some((outcome) => outcome.endsWith('unavailable')),
+    'no cut hit a commit',
+  );
+});
+
+check(
+  'three servers: leaders are killed and members stopped while a counter counts and every watch sees each number once',
+  async () => {
+    const ports = [PORT, PORT + 2, PORT + 4];
+    await using stack = new AsyncDisposableStack();
+    const servers = ports.map((port): EtcdServer => {
+      const others = ports.filter((other) => other !== port);
+      return stack.use(
+        new EtcdServer(port, { cluster: [port, ...others], flags: ['--heartbeat-interval', '50', '--election-timeout', '500'] }),
+      );
+    });
+    for (const server of servers) server.launch();
+    await Promise.all(servers.map((server) => server.ready()));
+    const stores = await Promise.all(
+      servers.map((_, first) =>
+        open(
+          ports.map((_port, i) => at(ports[(first + i) % 3] ?? 0)),
+          { timeoutMs: 10_000 },
+        ),
+      ),
+    );
+    for (const store of stores) stack.use(store);
+    const [store] = stores;
+    assert.ok(store);
+    const start = await store.commit([put('w/counter', '0')]);
+    const watchers = stores.map((one) => stack.use(new Watcher(one, start)));
+    const stop = new AbortController();
+    let count = 0;
+    const counting = (async () => {
+      while (!stop.signal.aborted) {
+        const entry = await store.get('w/counter').catch(() => null);
+        // What was not known to be done is found by reading.
+        if (entry) count = Math.max(count, Number(entry.value));
+        if (entry) await store.commit([put('w/counter', String(count + 1), { expect: entry.revision })]).catch(() => null);
+      }
+    })();
+    for (const [index, way] of (['kill', 'freeze', 'kill'] as const).entries()) {
+      const server = servers[index];
+      assert.ok(server);
+      const before = count;
+      if (way === 'kill') await server.stop();
+      else await server.freeze();
+      await eventually(async () => count > before + 20);
+      if (way === 'kill') await server.start();
+      else server.thaw();
+      await server.ready();
+    }
+    stop.abort();
+    await counting;
+    const total = Number((await store.get('w/counter'))?.value);
+    for (const watcher of watchers) {
+      await watcher.has(total);
+      assert.deepEqual(
+        watcher.values(),
+        Array.from({ length: total }, (_, i) => String(i + 1)),
+      );
+    }
+  },
+);
+
+check('closing a store ends what waits for a server that is away', async () => {
+  const store = await open([DEAD], { timeoutMs: 500 });
+  await using watcher = new Watcher(store, 1);
+  const call = assert.rejects(store.get('n/a'), { kind: 'unavailable' });
+  await sleep(50);
+  await store[Symbol.asyncDispose]();
+  await call;
+  assert.match(String(await watcher.fails()), /the store is closed/);
+});

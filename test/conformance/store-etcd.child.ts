@@ -1,0 +1,30 @@
+/**
+ * A process that holds a lease and is stopped from outside: `PORT FILE`. Every few milliseconds it writes what it believes, and tries to
+ * write under the lease without asking first.
+ */
+import { appendFileSync } from 'node:fs';
+import { bootClock, silentLogger } from '../../src/base/clock.ts';
+import { openEtcdStore } from '../../src/store/etcd/store.ts';
+
+const [port = '', file = ''] = process.argv.slice(2);
+const store = await openEtcdStore({
+  endpoints: [{ host: '127.0.0.1', port: Number(port) }],
+  prefix: '/t',
+  logger: silentLogger,
+  clock: bootClock,
+});
+const lease = await store.lease(2_000);
+await store.commit([{ type: 'put', key: 'owner', value: 'child', lease }]);
+const kept = lease.lost;
+kept.addEventListener('abort', () => appendFileSync(file, 'told\n'));
+let busy = false;
+setInterval(() => {
+  // One line at a time, straight to the file: what a process did before it was stopped is there.
+  appendFileSync(file, lease.lost.aborted ? 'lost\n' : 'held\n');
+  if (busy) return;
+  busy = true;
+  store.commit([{ type: 'put', key: 'work', value: String(Math.random()), lease }]).then(
+    () => (busy = false),
+    () => appendFileSync(file, 'refused\n'),
+  );
+}, 3);
