@@ -43,6 +43,8 @@ interface IpRoute {
 interface Stack {
   readonly links: readonly IpLink[];
   readonly routes: readonly IpRoute[];
+  /** `table ip moor_dns`, `udp 127.0.0.11:14` */
+  readonly names: readonly string[];
 }
 
 /** `ip -j` prints nothing at all for some empty lists. */
@@ -54,19 +56,29 @@ export const hostLinks = async (daemon: TestDaemon): Promise<readonly IpLink[]> 
 
 const STACKS = `for pin in "$@"; do
   nsenter --net="$pin" sh -c 'ip -j -d addr; echo; ip -j route; echo; ip -j -6 route; echo'
+  nsenter --net="$pin" nft list tables
+  nsenter --net="$pin" ss -Hlnut src 127.0.0.11
   echo ----
 done`;
 
-/** Links and routes behind some pins, in one process start for each. */
+/** Links, routes, and what answers names behind some pins, in one process start for each. */
 export async function stacks(daemon: TestDaemon, pins: readonly string[]): Promise<ReadonlyMap<string, Stack>> {
   const { stdout } = await daemon.inside('sh', '-c', STACKS, 'sh', ...pins);
   const texts = stdout.split('----\n');
   return new Map(
     pins.map((pin, at) => {
-      const [links = '', four = '', six = ''] = (texts[at] ?? '').split('\n').filter((line) => line.trim() !== '');
-      return [pin, { links: list<IpLink>(links), routes: [...list<IpRoute>(four), ...list<IpRoute>(six)] }];
+      const lines = (texts[at] ?? '').split('\n').filter((line) => line.trim() !== '');
+      const [links = '', four = '', six = ''] = lines.filter((line) => line.startsWith('['));
+      const routes = [...list<IpRoute>(four), ...list<IpRoute>(six)];
+      return [pin, { links: list<IpLink>(links), routes, names: lines.filter((line) => !line.startsWith('[')).map(namesText) }];
     }),
   );
+}
+
+/** A line of `nft list tables`, or of `ss`: protocol, state, two lengths of queues, address. */
+function namesText(line: string): string {
+  const [protocol, , , , address] = line.trim().split(/\s+/);
+  return line.startsWith('table ') ? line : `${protocol} ${address}`;
 }
 
 type NftJson = {
@@ -156,6 +168,7 @@ function wanted(daemon: TestDaemon, { networks, sandboxes }: Claims, looked: rea
 
 function wantedInside({ endpoints }: Sandbox, byId: ReadonlyMap<string, Network>): readonly string[] {
   const out: string[] = [];
+  if (endpoints.some(({ networkId }) => byId.get(networkId)?.predefined === false)) out.push(...NAMES);
   for (const { interfaceName, ipv4, ipv6 } of endpoints) {
     out.push(`link ${interfaceName} veth up`);
     for (const address of [ipv4, ipv6]) if (address !== null) out.push(`address ${address} on ${interfaceName}`);
@@ -168,6 +181,9 @@ function wantedInside({ endpoints }: Sandbox, byId: ReadonlyMap<string, Network>
   }
   return out;
 }
+
+/** Of a sandbox on a network that a user made. */
+const NAMES = ['table ip moor_dns', 'udp 127.0.0.11:14', 'tcp 127.0.0.11:14'];
 
 interface WayOut {
   readonly via: string;
@@ -204,8 +220,9 @@ async function found(daemon: TestDaemon, looked: readonly Sandbox[], foreign: re
     out.push(...(files.length === 0 ? ['(an empty folder)'] : files).map((file) => `file ${exec}/sandboxes/${id}/${file}`));
   }
   const inside = await stacks(daemon, looked.map(pinOf));
-  for (const [pin, { links, routes }] of inside) {
+  for (const [pin, { links, routes, names: answering }] of inside) {
     const texts = [
+      ...answering,
       ...links.filter(({ ifname }) => ifname !== 'lo').flatMap((link) => [linkText(link), ...addressTexts(link)]),
       ...routes.filter(({ dst }) => dst === 'default').map(({ gateway, dev }) => `default via ${gateway} dev ${dev}`),
     ];
