@@ -5,14 +5,15 @@ import { receive, send, socketError, type Transport } from '../sys/inet.ts';
 import { joined } from '../wire/bytes.ts';
 import { dnsFlag, HEADER, LOWER, put16, Question, rcode, records } from '../wire/dns.ts';
 import type { Loop, Source } from './loop.ts';
-import type { Server } from './upstreams.ts';
 
-/** How it ended. `failed`: this server does not know; `cut`: only what fitted a datagram. */
-export type Outcome = { readonly answer: Uint8Array } | { readonly failed: true } | { readonly cut: Uint8Array };
+/** How it ended. `failed`: this server does not know; `alive`: but it is there. `cut`: only what fitted a datagram. */
+export type Outcome =
+  | { readonly answer: Uint8Array }
+  | { readonly failed: true; readonly alive: boolean }
+  | { readonly cut: Uint8Array };
 
 export interface AttemptOptions {
   readonly loop: Loop;
-  readonly server: Server;
   readonly connect: (transport: Transport) => Fd;
   /** With an id of its own. */
   readonly message: Uint8Array;
@@ -31,7 +32,6 @@ const scratch = new Uint8Array(65536);
 const theirs = new Question();
 
 export class Attempt implements Source {
-  readonly server: Server;
   readonly #options: AttemptOptions;
   #message: Uint8Array;
   #fd: Fd | null = null;
@@ -44,7 +44,6 @@ export class Attempt implements Source {
 
   constructor(options: AttemptOptions) {
     this.#options = options;
-    this.server = options.server;
     this.#message = options.message;
   }
 
@@ -83,7 +82,7 @@ export class Attempt implements Source {
   }
 
   broke(): void {
-    this.#end({ failed: true });
+    this.#fail(true);
   }
 
   ready(): void {
@@ -97,7 +96,7 @@ export class Attempt implements Source {
       const length = receive(fd, scratch);
       if (length === -1) return;
       // ICMP: nobody listens there, or there is no way.
-      if (length < 0) return this.#end({ failed: true });
+      if (length < 0) return this.#fail(false);
       this.#judge(scratch.subarray(0, length));
     }
   }
@@ -106,20 +105,20 @@ export class Attempt implements Source {
   #judge(bytes: Uint8Array): void {
     const code = (bytes[3] ?? 0) & 15;
     if (!this.#belongs(bytes, code)) {
-      if (++this.#lies >= MAX_LIES) this.#end({ failed: true });
+      if (++this.#lies >= MAX_LIES) this.#fail(true);
       return;
     }
     const { plain } = this.#options;
     if ((code === rcode.FORMERR || code === rcode.NOTIMP) && plain !== null && this.#message !== plain) return this.#again(plain);
-    if (isFailure(code)) return this.#end({ failed: true });
+    if (isFailure(code)) return this.#fail(true);
     const flags = bytes[2] ?? 0;
     if (flags & (dnsFlag.TC >>> 8)) {
-      if (this.#transport === 'tcp') return this.#end({ failed: true });
+      if (this.#transport === 'tcp') return this.#fail(true);
       this.#cut = bytes.slice();
       return this.#byTcp();
     }
     // Records that do not fit their message would only harm the client.
-    if (records(bytes, theirs.end) === null) return this.#end({ failed: true });
+    if (records(bytes, theirs.end) === null) return this.#fail(true);
     this.#end({ answer: bytes.slice() });
   }
 
@@ -150,7 +149,7 @@ export class Attempt implements Source {
     try {
       this.#open(transport);
     } catch {
-      this.#end({ failed: true });
+      this.#fail(true);
     }
   }
 
@@ -158,19 +157,19 @@ export class Attempt implements Source {
     const fd = this.#fd;
     if (fd === null) return;
     if (!this.#sent) {
-      if (socketError(fd) !== 0) return this.#end({ failed: true });
+      if (socketError(fd) !== 0) return this.#fail(true);
       const framed = new Uint8Array(2 + this.#message.length);
       put16(framed, 0, this.#message.length);
       framed.set(this.#message, 2);
       // A new connection has room for that.
-      if (send(fd, framed) !== framed.length) return this.#end({ failed: true });
+      if (send(fd, framed) !== framed.length) return this.#fail(true);
       this.#sent = true;
       this.#options.loop.change(fd, epollH.EPOLLIN);
       return;
     }
     const length = receive(fd, scratch);
     if (length === -1) return;
-    if (length <= 0) return this.#end({ failed: true });
+    if (length <= 0) return this.#fail(true);
     this.#input = joined(this.#input, scratch.subarray(0, length));
     if (this.#input.length < 2) return;
     const whole = 2 + (((this.#input[0] ?? 0) << 8) | (this.#input[1] ?? 0));
@@ -179,6 +178,10 @@ export class Attempt implements Source {
     // One lie is enough here: nobody else can speak on this connection.
     this.#lies = MAX_LIES;
     this.#judge(message);
+  }
+
+  #fail(alive: boolean): void {
+    this.#end({ failed: true, alive });
   }
 
   #end(outcome: Outcome): void {

@@ -12,6 +12,7 @@ import type { Asker, Forwarder } from './forward.ts';
 import type { Loop, Source } from './loop.ts';
 import { DROP, FORWARD, type OwnNames, type Room } from './own.ts';
 import { ADDRESS, PORT } from './plan.ts';
+import { Timer } from './timers.ts';
 import { type UpstreamSet, type UpstreamSets, usable } from './upstreams.ts';
 import { View } from './view.ts';
 import type { Zones } from './zones.ts';
@@ -21,6 +22,8 @@ const MAX_CONNECTIONS_EACH = 64;
 const MAX_CONNECTIONS = 2048;
 /** Connections that wait to be accepted. */
 const BACKLOG = 64;
+/** Milliseconds without accepting after no descriptor was left. */
+const PAUSE = 100;
 /**
  * Bytes of datagrams that may wait, as the kernel counts them: more than 700 for a short one. The usual limit (net.core.rmem_default) loses some when a
  * client sends a few hundred at once.
@@ -59,6 +62,7 @@ export class Client implements Asker {
   readonly #udpRoom: Room;
   readonly #sockets: Sockets;
   readonly #connections = new Set<Connection>();
+  readonly #resume = new Timer(() => this.#shared.loop.change(this.#sockets.listener, epollH.EPOLLIN));
   #view: View;
   #set: UpstreamSet | null;
   #ndots: boolean;
@@ -73,7 +77,14 @@ export class Client implements Asker {
     const { udp, listener } = this.#sockets;
     try {
       loop.watch(udp, new Part((events) => this.#datagrams(events)), epollH.EPOLLIN);
-      loop.watch(listener, new Part(() => this.#accept()), epollH.EPOLLIN);
+      loop.watch(
+        listener,
+        new Part(
+          () => this.#accept(),
+          () => this.#pause(),
+        ),
+        epollH.EPOLLIN,
+      );
     } catch (error) {
       this.#closeSockets();
       throw error;
@@ -105,7 +116,14 @@ export class Client implements Asker {
     if (this.#set !== null) this.#shared.sets.release(this.#set);
   }
 
+  /** Connections that cannot be taken now wait: asking for them again and again would take all of the thread's time. */
+  #pause(): void {
+    this.#shared.loop.change(this.#sockets.listener, 0);
+    this.#shared.loop.timers.start(this.#resume, PAUSE);
+  }
+
   #closeSockets(): void {
+    this.#shared.loop.timers.stop(this.#resume);
     const { netns, udp, listener } = this.#sockets;
     for (const fd of [udp, listener, netns]) this.#shared.loop.close(fd);
   }
@@ -210,12 +228,12 @@ export class Client implements Asker {
 /** A socket of a client as the loop knows it. What was received when something broke is lost, as datagrams may be. */
 class Part implements Source {
   readonly ready: (events: number) => void;
+  readonly broke: () => void;
 
-  constructor(ready: (events: number) => void) {
+  constructor(ready: (events: number) => void, broke: () => void = () => {}) {
     this.ready = ready;
+    this.broke = broke;
   }
-
-  broke(): void {}
 }
 
 function openSockets(path: string): Sockets {

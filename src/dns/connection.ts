@@ -31,6 +31,7 @@ export class Connection implements Source {
   #output: Uint8Array[] = [];
   #outputBytes = 0;
   #awaited = 0;
+  #taking = false;
   /** The client has said that no more comes. */
   #ended = false;
   #events: number = epollH.EPOLLIN;
@@ -68,6 +69,7 @@ export class Connection implements Source {
     if (events & epollH.EPOLLERR) return this.close();
     if (events & epollH.EPOLLOUT) this.#flush();
     if (events & (epollH.EPOLLIN | epollH.EPOLLHUP)) this.#receive();
+    this.#take();
     this.#settle();
   }
 
@@ -81,6 +83,7 @@ export class Connection implements Source {
     this.#output.push(framed);
     this.#outputBytes += framed.length;
     this.#flush();
+    this.#take();
     this.#settle();
   }
 
@@ -93,16 +96,25 @@ export class Connection implements Source {
       this.#ended = true;
       return;
     }
-    const bytes = this.#input.length === 0 ? scratch.subarray(0, length) : joined(this.#input, scratch.subarray(0, length));
+    this.#input = joined(this.#input, scratch.subarray(0, length));
+  }
+
+  /** Every whole query that has come, as long as its answer finds room. */
+  #take(): void {
+    // An answer that is there at once comes back here.
+    if (this.#taking) return;
+    this.#taking = true;
+    const bytes = this.#input;
     let at = 0;
-    while (this.open && bytes.length - at >= 2) {
+    while (this.open && !this.#full && bytes.length - at >= 2) {
       const size = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-      if (size > MAX_QUERY) return this.close();
-      if (bytes.length - at < 2 + size) break;
+      if (size > MAX_QUERY) this.close();
+      if (size > MAX_QUERY || bytes.length - at < 2 + size) break;
       this.#query(bytes.subarray(at + 2, at + 2 + size));
       at += 2 + size;
     }
-    this.#input = bytes.slice(at);
+    if (at > 0) this.#input = bytes.slice(at);
+    this.#taking = false;
   }
 
   #query(message: Uint8Array): void {

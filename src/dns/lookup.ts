@@ -1,6 +1,6 @@
 /** One question that is being asked upstream, for everybody who wants to know just that. */
 import { randomFillSync } from 'node:crypto';
-import { dnsFlag, dnsType, HEADER, OPT_SIZE, put16, type Question } from '../wire/dns.ts';
+import { dnsFlag, dnsType, HEADER, OPT_SIZE, put16, type Question, rcode } from '../wire/dns.ts';
 import { Attempt, type Outcome } from './attempt.ts';
 import type { Loop } from './loop.ts';
 import { Timer } from './timers.ts';
@@ -52,15 +52,22 @@ export class Lookup {
   readonly #loop: Loop;
   readonly #set: UpstreamSet;
   readonly #order: readonly Server[];
-  readonly #attempts: Attempt[] = [];
+  /** Those that were asked, in order. */
+  readonly #sent: { readonly server: Server; readonly attempt: Attempt }[] = [];
+  /** After the end: whose silence is still listened to. */
+  readonly #watched = new Set<Server>();
   readonly #done: (answer: Uint8Array | null) => void;
   readonly #started: number;
   readonly #timer = new Timer(() => this.#step());
-  #next = 0;
   #repeat = 0;
   #over = false;
   /** An answer that was cut, from a server that has no TCP: better than none. */
   #cut: Uint8Array | null = null;
+  /**
+   * A later server's answer that there is nothing. It counts only when those before have had their time: theirs may be the servers that know the names
+   * of a company, and this one the world's.
+   */
+  #held: { readonly answer: Uint8Array; readonly rank: number } | null = null;
 
   constructor({ loop, set, asked, done }: LookupOptions) {
     this.#loop = loop;
@@ -79,22 +86,27 @@ export class Lookup {
   cancel(): void {
     this.#over = true;
     this.#loop.timers.stop(this.#timer);
-    for (const attempt of this.#attempts) attempt.close();
+    for (const { attempt, server } of this.#sent) {
+      attempt.close();
+      if (this.#watched.has(server)) server.unwatch();
+    }
   }
 
   #step(): void {
     const { now, timers } = this.#loop;
     const elapsed = now - this.#started;
-    if (elapsed >= DEADLINE) {
-      for (const { server } of this.#attempts) server.missed(now);
-      return this.#finish(this.#cut);
+    const [patience] = REPEATS;
+    if (this.#over) return this.#giveUp(this.#watched);
+    if (elapsed >= DEADLINE || (this.#held !== null && elapsed >= patience)) {
+      return this.#finish(this.#held?.answer ?? this.#cut);
     }
-    if (this.#next < this.#order.length) {
+    if (this.#held !== null) return timers.start(this.#timer, patience - elapsed);
+    if (this.#sent.length < this.#order.length) {
       this.#ask();
-      if (!this.#over) timers.start(this.#timer, this.#next < this.#order.length ? STAGGER : this.#untilRepeat(elapsed));
+      if (!this.#over) timers.start(this.#timer, this.#sent.length < this.#order.length ? STAGGER : this.#untilRepeat(elapsed));
       return;
     }
-    for (const attempt of this.#attempts) attempt.repeat();
+    for (const { attempt } of this.#sent) attempt.repeat();
     this.#repeat++;
     timers.start(this.#timer, this.#untilRepeat(elapsed));
   }
@@ -106,19 +118,18 @@ export class Lookup {
   /** Asks the next server; one that cannot even be sent to is passed over. */
   #ask(): void {
     while (!this.#over) {
-      const server = this.#order[this.#next];
-      if (server === undefined) return this.#maybeFail();
-      this.#next++;
+      const rank = this.#sent.length;
+      const server = this.#order[rank];
+      if (server === undefined) return this.#decide();
+      const attempt = new Attempt({
+        loop: this.#loop,
+        connect: (transport) => this.#set.connect(transport, server),
+        message: this.#message(true),
+        plain: this.asked.ednsFlags === null ? null : this.#message(false),
+        ended: (outcome) => this.#ended(rank, outcome),
+      });
+      this.#sent.push({ server, attempt });
       try {
-        const attempt = new Attempt({
-          loop: this.#loop,
-          server,
-          connect: (transport) => this.#set.connect(transport, server),
-          message: this.#message(true),
-          plain: this.asked.ednsFlags === null ? null : this.#message(false),
-          ended: (outcome) => this.#ended(server, outcome),
-        });
-        this.#attempts.push(attempt);
         attempt.start();
         return;
       } catch {
@@ -147,37 +158,61 @@ export class Lookup {
     return bytes;
   }
 
-  #ended(server: Server, outcome: Outcome): void {
+  #ended(rank: number, outcome: Outcome): void {
+    const server = this.#order[rank];
+    if ('failed' in outcome && !outcome.alive) server?.missed(this.#loop.now);
+    else server?.answered();
     if (this.#over) return;
-    if ('cut' in outcome) this.#cut = outcome.cut;
     if ('answer' in outcome) {
-      server.answered();
-      // Who was asked earlier and is silent still is slower than the stagger.
-      for (const attempt of this.#attempts) {
-        if (attempt.server === server) break;
-        if (attempt.open) attempt.server.missed(this.#loop.now);
-      }
-      return this.#finish(outcome.answer);
-    }
-    server.missed(this.#loop.now);
-    if (this.#next < this.#order.length) {
-      this.#ask();
-      if (!this.#over) this.#loop.timers.start(this.#timer, STAGGER);
+      this.#held = { answer: outcome.answer, rank };
+      if (!isNegative(outcome.answer)) return this.#finish(outcome.answer);
     } else {
-      this.#maybeFail();
+      if ('cut' in outcome) this.#cut = outcome.cut;
+      if (this.#held === null && this.#sent.length < this.#order.length) {
+        this.#ask();
+        if (!this.#over) this.#loop.timers.start(this.#timer, STAGGER);
+        return;
+      }
     }
+    this.#decide();
   }
 
-  #maybeFail(): void {
-    if (this.#next >= this.#order.length && !this.#attempts.some(({ open }) => open)) this.#finish(this.#cut);
+  /** Ends it if nobody is left whose answer would count. */
+  #decide(): void {
+    const { rank, answer } = this.#held ?? { rank: this.#sent.length, answer: this.#cut };
+    if (!this.#sent.slice(0, rank).some(({ attempt }) => attempt.open)) this.#finish(answer);
   }
 
   #finish(answer: Uint8Array | null): void {
     if (this.#over) return;
-    this.cancel();
+    this.#over = true;
+    const { now, timers } = this.#loop;
+    timers.stop(this.#timer);
+    const left = REPEATS[0] - (now - this.#started);
+    const open = this.#sent.flatMap(({ server, attempt }) => (attempt.open ? [server] : []));
+    if (left <= 0) this.#giveUp(open);
+    // Slow or dead? Who is silent for a second is asked last for a while; one query at a time finds out, and the others do not wait for it.
+    for (const { server, attempt } of left > 0 ? this.#sent : []) {
+      if (attempt.open && server.watch()) this.#watched.add(server);
+      else attempt.close();
+    }
+    if (this.#watched.size > 0) timers.start(this.#timer, left);
     this.#done(answer);
   }
+
+  #giveUp(silent: Iterable<Server>): void {
+    for (const server of silent) if (this.#isOpen(server)) server.missed(this.#loop.now);
+    this.cancel();
+  }
+
+  #isOpen(server: Server): boolean {
+    return this.#sent.some((sent) => sent.server === server && sent.attempt.open);
+  }
 }
+
+/** Whether it says that there is no such name, or nothing of the asked type. */
+const isNegative = (answer: Uint8Array): boolean =>
+  ((answer[3] ?? 0) & 15) === rcode.NXDOMAIN || ((answer[6] ?? 0) | (answer[7] ?? 0)) === 0;
 
 /** @param message of the client, where its question lies */
 export function askedOf(set: UpstreamSet, question: Question, message: Uint8Array): Asked {

@@ -13,12 +13,24 @@ export class Server {
   readonly upstream: Upstream;
   /** Milliseconds of the loop's clock. */
   #lastUntil = 0;
+  #watched = false;
 
   constructor(upstream: Upstream) {
     this.upstream = upstream;
   }
 
-  /** Somebody else answered before it, or nobody did. */
+  /** Takes the right to listen to its silence. @returns false: somebody has it */
+  watch(): boolean {
+    if (this.#watched) return false;
+    this.#watched = true;
+    return true;
+  }
+
+  unwatch(): void {
+    this.#watched = false;
+  }
+
+  /** Silent for a second or more, or unreachable. */
   missed(now: number): void {
     this.#lastUntil = now + PENALTY;
   }

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { type IpAddress, familyOf, ipBytes } from '../base/ip.ts';
 import { inetH, socketH } from './constants.ts';
+import { errnoKind, kernelError } from './errors.ts';
 import { Fd } from './fd.ts';
 import { check, lastErrno, libc } from './libc.ts';
 
@@ -79,10 +80,17 @@ export function connectTo(transport: Transport, to: SocketAddress): Fd {
   return fd;
 }
 
-/** Takes the next connection of a listening socket. @returns null when there is none, or no descriptor left for it */
+/**
+ * Takes the next connection of a listening socket.
+ * @returns null when there is none (any more)
+ * @throws exhausted when no descriptor is left for it: it waits on, and the socket stays readable
+ */
 export function acceptFrom(listener: Fd): Fd | null {
   const fd = libc.accept4(listener.number, 0, 0, socketH.SOCK_NONBLOCK | socketH.SOCK_CLOEXEC);
-  return fd < 0 ? null : new Fd(fd, `connection to ${listener.what}`);
+  if (fd >= 0) return new Fd(fd, `connection to ${listener.what}`);
+  const errno = lastErrno();
+  if (errnoKind(errno) === 'exhausted') throw kernelError(`accept of ${listener.what}`, errno);
+  return null;
 }
 
 const errorBytes = new Uint8Array(4);

@@ -100,13 +100,39 @@ test('by TCP as well, and an address that nobody here has', async () => {
   assert.equal(server.heard.at(-1)?.query.name, '77.2.0.192.in-addr.arpa');
 });
 
-test('a dead server: the next one is asked, and from then on first', async () => {
+test('a dead server: the next one is asked, and soon at once', async () => {
   await using world = await lab();
   const [dead, alive] = [await world.server(silent), await world.server(good)];
   await world.use(dead, alive);
-  for (let i = 0; i < 5; i++) assert.deepEqual(await short(world.place, `x${i}.example`), [GOOD]);
-  assert.equal(alive.heard.length, 5);
-  assert.equal(dead.heard.length, 1);
+  for (let i = 0, before = -1; dead.heard.length !== before; i++) {
+    before = dead.heard.length;
+    assert.deepEqual(await short(world.place, `x${i}.example`), [GOOD]);
+  }
+  // It does not get new questions while it is taken for dead, and old ones not again.
+  assert.ok(dead.heard.length > 0);
+  await world.use(dead);
+  assert.equal(await status(world.place, 'alone.example'), 'SERVFAIL', 'but who has no other asks it all the same');
+});
+
+test('a no counts only when the servers before have had their time', async () => {
+  await using world = await lab();
+  const held: Heard[] = [];
+  const [company, other] = [await world.server((heard) => void held.push(heard)), await world.server(failing(NXDOMAIN))];
+  await world.use(company, other);
+  const answer = short(world.place, 'intranet.example');
+  await other.atLeast(1);
+  // Whoever asks for something else now is not kept waiting: the resolver has heard the no before that.
+  await world.names.status();
+  for (const heard of held) good(heard);
+  assert.deepEqual(await answer, [GOOD]);
+  // One that says nothing at all is not waited for until the end.
+  const dead = await world.server(silent);
+  await world.use(dead, other);
+  assert.equal(await status(world.place, 'nothing.example'), 'NXDOMAIN');
+  // Nor one that cannot.
+  const broken = await world.server(failing(SERVFAIL));
+  await world.use(broken, other);
+  assert.equal(await status(world.place, 'nothing2.example'), 'NXDOMAIN');
 });
 
 test('a server that works is the only one asked', async () => {

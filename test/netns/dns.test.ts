@@ -280,6 +280,27 @@ print(len(data))`;
   assert.equal((await stream.next())?.id, 5);
 });
 
+test('TCP: a client that asks for much and reads it late gets it all, and is not read from meanwhile', async () => {
+  await using stack = new AsyncDisposableStack();
+  const place = await sandbox(stack, 'dns-late');
+  const names = await resolver(stack);
+  names.put(Array.from({ length: 2000 }, (_, i) => record('many', `10.8.${i >> 8}.${i & 255}`)));
+  await names.serve([clientOf(place)]);
+  const script = `import socket, sys, threading, time
+s = socket.create_connection(('127.0.0.11', 53))
+query = bytes.fromhex(sys.argv[1]); count = 1000
+def ask():
+  s.sendall(query * count); s.shutdown(socket.SHUT_WR)
+threading.Thread(target=ask).start()
+time.sleep(0.5)
+length = 0
+while chunk := s.recv(1 << 20): length += len(chunk)
+print(length)`;
+  const message = queryOf('many', 'A');
+  const framed = Buffer.concat([Buffer.of(0, message.length), message]).toString('hex');
+  assert.equal(await at(place, 'python3', '-c', script, framed), `${1000 * (2 + 22 + 2000 * 16)}\n`);
+});
+
 test('connections of one client have a bound, and that of another is not concerned', async () => {
   await using stack = new AsyncDisposableStack();
   const [greedy, modest] = [await sandbox(stack, 'dns-greedy'), await sandbox(stack, 'dns-modest')];
