@@ -167,6 +167,8 @@ test('a thousand sandboxes: three descriptors each, and all are answered', async
     await using kernel = await createKernel({ instance, tableName: 'moortest', logger: silentLogger });
     await kernel.apply([...places.map((path): Change => ({ kind: 'netns', op: 'add', path })), ...places.flatMap(planClient)]);
   }
+  // What this thread's first look at a namespace leaves open for good is not counted.
+  new Asker(places[0] ?? '')[Symbol.dispose]();
   const [fds, memory] = [descriptors(), resident()];
   const started = performance.now();
   const clients = places.map((place) => clientOf(place));
