@@ -9,6 +9,7 @@ import type { Endpoint, Sandbox } from '../model/sandbox.ts';
 import { type Context, driverOf } from './context.ts';
 import { sysctlChanges } from './endpoint-options.ts';
 import { sandboxFiles } from './files.ts';
+import { endedFlows, isLasting } from './port-flows.ts';
 import { chooseGateways, type DefaultGateways, gatewayChanges, NO_GATEWAYS } from './gateway.ts';
 import { isNamed, nameChanges } from './names.ts';
 
@@ -146,8 +147,12 @@ export function sandboxChanges(ctx: Context, sandbox: Sandbox, facts: HostFacts)
   ];
 }
 
-export const sandboxRemoval = (ctx: Context, sandbox: Sandbox, facts: HostFacts): Change[] =>
-  subsume(inversePlan(sandboxChanges(ctx, sandbox, facts)));
+/** Who sends on to its ports must not reach whoever gets its address next. */
+export const sandboxRemoval = (ctx: Context, sandbox: Sandbox, facts: HostFacts): Change[] => {
+  const ports = sandbox.ports?.filter(isLasting) ?? [];
+  const ended = ports.length === 0 ? [] : endedFlows(ports, waysOut(ctx, sandbox, facts));
+  return [...subsume(inversePlan(sandboxChanges(ctx, sandbox, facts))), ...ended];
+};
 
 /** Two values of one sandbox that differ by an endpoint. */
 export interface Attach {

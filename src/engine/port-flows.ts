@@ -9,19 +9,21 @@ import type { PortBinding } from '../model/ports.ts';
 import { isAny } from './port-table.ts';
 import type { Ways } from './plans.ts';
 
+/** Without a handshake; who starts a TCP connection begins anew. */
+export const isLasting = ({ protocol }: PortBinding): boolean => protocol === 'udp';
+
 /**
- * For ports that were published, or whose rules are back: what went to the host itself meanwhile. Only without a handshake; who starts a
- * TCP connection begins anew.
+ * For ports that are published: whatever went to these ports of the host before, as nothing can have come to us.
+ * @param translated false, when only their rules are back: what went to the host itself meanwhile
  */
-export const staleFlows = (ports: readonly PortBinding[], { addresses }: HostFacts): Change[] =>
-  ports
-    .filter(({ protocol }) => protocol === 'udp')
-    .map(({ protocol, hostAddress, hostPorts }) => {
-      const family = familyOf(hostAddress);
-      const own = addresses.map(addressOf).filter((address) => familyOf(address) === family);
-      const destinations: readonly IpAddress[] = isAny(hostAddress) ? own : [hostAddress];
-      return { kind: 'conntrack', tuple: { family, protocol, destinations, destinationPorts: hostPorts, translated: false } };
-    });
+export const staleFlows = (ports: readonly PortBinding[], { addresses }: HostFacts, translated?: false): Change[] =>
+  ports.filter(isLasting).map(({ protocol, hostAddress, hostPorts }) => {
+    const family = familyOf(hostAddress);
+    const own = addresses.map(addressOf).filter((address) => familyOf(address) === family);
+    const destinations: readonly IpAddress[] = isAny(hostAddress) ? own : [hostAddress];
+    const tuple = { family, protocol, destinations, destinationPorts: hostPorts };
+    return { kind: 'conntrack', tuple: translated === undefined ? tuple : { ...tuple, translated } };
+  });
 
 /** For ports that are not published any more: what they led to the endpoint. */
 export const endedFlows = (ports: readonly PortBinding[], ways: Ways): Change[] =>

@@ -80,7 +80,7 @@ export async function repairPass(ctx: Context, scope: Scope, options: PassOption
 /** While rules were missing, clients of published ports may have reached the host instead. */
 function flowsMeanwhile(ctx: Context, list: readonly Pick<Listed, 'repair'>[], facts: HostFacts): Change[] {
   if (!list.some(({ repair: { change } }) => change.kind === 'nft-table' || change.kind === 'nft-element')) return [];
-  return [...ctx.registry.sandboxes.values()].flatMap(({ ports = [] }) => staleFlows(ports, facts));
+  return [...ctx.registry.sandboxes.values()].flatMap(({ ports = [] }) => staleFlows(ports, facts, false));
 }
 
 interface Found {

@@ -4,7 +4,7 @@ import { exhausted } from '../base/errors.ts';
 import { type IpAddress, ipBytes } from '../base/ip.ts';
 import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
 import type { PortProtocol, PortRange } from '../model/ports.ts';
-import { allowFiles, bindPort } from '../sys/bound.ts';
+import { allowFiles, bindPort, FIRST_BOUND } from '../sys/bound.ts';
 import type { Fd } from '../sys/fd.ts';
 
 const NUMBERS: Readonly<Record<PortProtocol, number>> = { tcp: 0, udp: 1, sctp: 2 };
@@ -14,8 +14,6 @@ const keyOf = (protocol: PortProtocol, port: number): number => (NUMBERS[protoco
 
 /** Files that a daemon has open besides: its connections, databases, logs of containers. */
 const OTHER_FILES = 8192;
-/** Without these it could not serve any more. */
-const LEAST_OTHER_FILES = 1024;
 
 /**
  * A port costs one file of the process; in the kernel about 3 KB (TCP) or 2 KB (UDP) of memory, here one entry of a table of numbers.
@@ -23,6 +21,11 @@ const LEAST_OTHER_FILES = 1024;
 export class HeldPorts implements Disposable {
   readonly #byAddress = new Map<IpAddress, Map<number, Fd>>();
   #count = 0;
+
+  /** How many there are. */
+  get count(): number {
+    return this.#count;
+  }
 
   /** As the contract says. */
   hold(ports: readonly HostPort[]): HostPortRefusal | null {
@@ -59,7 +62,7 @@ export class HeldPorts implements Disposable {
   /** @throws exhausted */
   #makeRoom(wanted: number): void {
     const limit = allowFiles(this.#count + wanted + OTHER_FILES);
-    if (limit - this.#count - wanted >= LEAST_OTHER_FILES) return;
+    if (limit - this.#count - wanted >= FIRST_BOUND) return;
     throw exhausted(
       `Cannot hold ${wanted} ports of the host: each takes an open file, of ${limit} that the daemon may have (LimitNOFILE) ${this.#count} are taken so`,
     );

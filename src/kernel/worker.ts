@@ -12,6 +12,7 @@ import { type Machine, applyList } from './apply.ts';
 import { dumpAll } from './dump.ts';
 import { hostFacts } from './facts.ts';
 import { automaticPorts, HeldPorts } from './host-ports.ts';
+import { openKeepTable } from './keep-table.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { Spaces } from './spaces.ts';
@@ -27,6 +28,7 @@ const { table, roots, forceNftProgram } = workerData as WorkerOptions;
 setThreadName('moor-kernel');
 const machine: Machine = { spaces: new Spaces(), nft: openNftRunner(forceNftProgram), roots };
 const held = new HeldPorts();
+let keep: Disposable | null | undefined;
 const observed = new Set<Netns>();
 let watch: Watch | null = null;
 let resting: NodeJS.Timeout | undefined;
@@ -69,10 +71,17 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
     case 'features':
       // Asked once in a daemon's life: its code need not stay in memory from the start.
       return (await import('./features.ts')).probeFeatures();
-    case 'holdPorts':
-      return held.hold(call.ports);
+    case 'holdPorts': {
+      const refusal = held.hold(call.ports);
+      // Asked for once: where it cannot be had it is not to be had later either.
+      if (held.count > 0 && keep === undefined) keep = forceNftProgram ? null : openKeepTable(`${table.name}_keep`);
+      return refusal;
+    }
     case 'releasePorts':
       held.release(call.ports);
+      if (held.count > 0) return null;
+      keep?.[Symbol.dispose]();
+      keep = undefined;
       return null;
     case 'portHolder':
       // Its code is for a mistake that is rarely made.
@@ -113,6 +122,7 @@ port.on('message', (message: ToWorker) => {
   if ('stop' in message) {
     watch?.[Symbol.dispose]();
     held[Symbol.dispose]();
+    keep?.[Symbol.dispose]();
     machine.spaces[Symbol.dispose]();
     machine.nft[Symbol.dispose]();
     port.close();

@@ -15,6 +15,7 @@ export const fcntlH = {
   F_SETFD: 2,
   F_GETFL: 3,
   F_SETFL: 4,
+  F_DUPFD_CLOEXEC: 1030,
 } as const;
 
 /** <sched.h> */
