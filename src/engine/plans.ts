@@ -12,6 +12,7 @@ import { sandboxFiles } from './files.ts';
 import { endedFlows, isLasting } from './port-flows.ts';
 import { chooseGateways, type DefaultGateways, gatewayChanges, NO_GATEWAYS } from './gateway.ts';
 import { isNamed, nameChanges } from './names.ts';
+import { sourceRoutes } from './source-routes.ts';
 
 export const netnsOf = (sandbox: Sandbox): Netns => (sandbox.netns.type === 'host' ? HOST : sandbox.netns.path);
 
@@ -91,6 +92,13 @@ const gatewaysOf = (list: readonly Join[]): DefaultGateways =>
     })),
   );
 
+const sourcesOf = (netns: Netns, list: readonly Join[]): Change[] =>
+  sourceRoutes(
+    netns,
+    list.map(({ endpoint, plan: { gateway4, gateway6 } }) => ({ endpoint, gateway4, gateway6 })),
+    gatewaysOf(list),
+  );
+
 function waysOf(ctx: Context, list: readonly Join[]): Ways {
   const gateways = gatewaysOf(list);
   const way = (gateway: DefaultGateways['v4']): Way | null => {
@@ -143,6 +151,7 @@ export function sandboxChanges(ctx: Context, sandbox: Sandbox, facts: HostFacts)
     ...sandboxFiles(ctx, { before: null, after: sandbox }, facts),
     ...all.flatMap(({ plan }) => plan.changes),
     ...gatewayChanges(netnsOf(sandbox), NO_GATEWAYS, gatewaysOf(all)),
+    ...sourcesOf(netnsOf(sandbox), all),
     ...portChanges(ctx, { ports: sandbox.ports, list: all }, facts),
   ];
 }
@@ -162,13 +171,16 @@ export interface Attach {
 }
 
 export function connectChanges(ctx: Context, attach: Attach, facts: HostFacts): Change[] {
-  const before = gatewaysOf(joins(ctx, attach.without, facts));
-  const after = gatewaysOf(joins(ctx, attach.with, facts));
+  const netns = netnsOf(attach.with);
+  const [alone, together] = [joins(ctx, attach.without, facts), joins(ctx, attach.with, facts)];
+  const sources = difference(sourcesOf(netns, alone), sourcesOf(netns, together));
   const ports = difference(sandboxPortChanges(ctx, attach.without, facts), sandboxPortChanges(ctx, attach.with, facts));
   return [
     ...ports.gone,
     ...(join(ctx, { sandbox: attach.with, endpoint: attach.endpoint }, facts)?.plan.changes ?? []),
-    ...gatewayChanges(netnsOf(attach.with), before, after),
+    ...sources.gone,
+    ...gatewayChanges(netns, gatewaysOf(alone), gatewaysOf(together)),
+    ...sources.come,
     ...ports.come,
     ...(isNamed(ctx.registry.networks, attach.without) ? [] : nameChanges(ctx, attach.with)),
     ...sandboxFiles(ctx, { before: attach.without, after: attach.with }, facts),
@@ -176,17 +188,20 @@ export function connectChanges(ctx: Context, attach: Attach, facts: HostFacts): 
 }
 
 export function disconnectChanges(ctx: Context, attach: Attach, facts: HostFacts): Change[] {
-  const before = gatewaysOf(joins(ctx, attach.with, facts));
-  const after = gatewaysOf(joins(ctx, attach.without, facts));
-  const routes = gatewayChanges(netnsOf(attach.with), before, after);
+  const netns = netnsOf(attach.with);
+  const [alone, together] = [joins(ctx, attach.without, facts), joins(ctx, attach.with, facts)];
+  const routes = gatewayChanges(netns, gatewaysOf(together), gatewaysOf(alone));
+  const sources = difference(sourcesOf(netns, together), sourcesOf(netns, alone));
   const ports = difference(sandboxPortChanges(ctx, attach.with, facts), sandboxPortChanges(ctx, attach.without, facts));
   const leave = inversePlan(join(ctx, { sandbox: attach.with, endpoint: attach.endpoint }, facts)?.plan.changes ?? []);
   return subsume([
     ...ports.gone,
+    ...sources.gone,
     // Not the plain inverse of connect: the new default route may only come when the old one has gone, and that goes with its device.
     ...routes.filter((change) => change.kind === 'route' && change.op === 'remove'),
     ...leave,
     ...routes.filter((change) => change.kind === 'route' && change.op === 'add'),
+    ...sources.come,
     ...ports.come,
     ...(isNamed(ctx.registry.networks, attach.without) ? [] : inversePlan(nameChanges(ctx, attach.with))),
     ...sandboxFiles(ctx, { before: attach.with, after: attach.without }, facts),
