@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { parseIfAddress, parseIp } from '../base/ip.ts';
@@ -73,6 +73,26 @@ test('where a link was is only a guess: one that has its name by now is found, o
   ip('link', 'add', 'tb0', 'type', 'bridge');
   assert.deepEqual(states(apply([port])), ['changed']);
   assert.match(ip('link', 'show', 'tv0'), /master tb0/);
+});
+
+const [major = 0, minor = 0] = release().split('.').map(Number);
+const olderKernel = major < 6 || (major === 6 && minor < 8) ? 'Linux before 6.8 cannot be asked for it' : false;
+
+test('a new port of a bridge forwards when the list is through', { skip: olderKernel }, () => {
+  // sysfs says what is, without making it so.
+  const device = (name: string, file: string): string => readFileSync(`/sys/class/net/${name}/${file}`, 'utf8').trim();
+  for (let i = 0; i < 40; i++) {
+    const changes: readonly Change[] = [
+      link({ name: 'tb0' }),
+      link({ name: 'tv0', master: 'tb0', kind: { type: 'veth', peer: { name: 'tb2', netns: HOST } } }),
+      { kind: 'link-set', netns: HOST, name: 'tb2', value: { up: true }, old: { up: false } },
+    ];
+    assert.deepEqual(states(apply(changes)), ['changed', 'changed', 'changed']);
+    // BR_STATE_FORWARDING, <linux/if_bridge.h>
+    const found = [device('tv0', 'brport/state'), device('tv0', 'operstate'), device('tb0', 'operstate')];
+    assert.deepEqual(found, ['3', 'up', 'up'], `time ${i}`);
+    apply([link({ name: 'tv0' }, 'remove'), link({ name: 'tb0' }, 'remove')]);
+  }
 });
 
 test('a key that may only be read is right or refused', () => {

@@ -4,7 +4,7 @@ import { type Change, HOST, type Link, type Netns } from '../contracts/change.ts
 import type { Applied } from '../contracts/kernel.ts';
 import { dirname } from 'node:path';
 import { deleteFlows } from '../netlink/conntrack.ts';
-import { deleteLink } from '../netlink/link.ts';
+import { deleteLink, getLink } from '../netlink/link.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NftChange } from '../nft/transaction.ts';
 import { hasCode } from '../sys/errors.ts';
@@ -47,11 +47,34 @@ export function applyList(machine: Machine, changes: readonly Change[], keepGoin
     } else if (at === last && !(list.flush() && applyNft(members, { nft: machine.nft, results, keepGoing }))) return results;
   }
   if (!list.flush()) return results;
+  syncPorts(machine.spaces, changes, results);
   // Connections are forgotten last, when no packet can make the old entry again.
   for (const [at, change] of changes.entries()) {
     if (change.kind === 'conntrack') results[at] = forget(change);
   }
   return results;
+}
+
+/**
+ * A pair that has carrier carries nothing yet: a worker of the kernel's (net/core/link_watch.c) has to see it first, and only then gives the
+ * host's end its queue and lets the bridge forward. It needs RTNL, so that on a busy host packets are lost for as long as somebody else
+ * holds that. Asking for a link makes up for it at once (rtnl_getlink(), Linux 6.8; before that, it does no harm).
+ */
+function syncPorts(spaces: Spaces, changes: readonly Change[], results: readonly Applied[]): void {
+  const names = new Map<Netns, Set<string>>();
+  for (const [at, change] of changes.entries()) {
+    if (change.kind !== 'link' || change.op === 'remove' || results[at]?.state !== 'changed') continue;
+    const { name, up, master, kind } = change.link;
+    if (!up || kind.type !== 'veth') continue;
+    const here = names.get(change.netns) ?? new Set();
+    names.set(change.netns, here.add(name));
+    // After its port, by which it gets its carrier.
+    if (master !== undefined) {
+      here.delete(master);
+      here.add(master);
+    }
+  }
+  for (const [netns, links] of names) spaces.tryGet(netns)?.route.execute([...links].map(getLink));
 }
 
 const isNft = (change: Change): change is NftChange =>
