@@ -20,6 +20,7 @@ export const NO_ETCD = existsSync(PROGRAM) ? false : 'there is no etcd (run make
 /** Milliseconds for a server to come up, with an election if it is one of several. */
 const START_MS = 15_000;
 const POLL_MS = 20;
+const LOG_CHARS = 4_000;
 
 export interface ServerTls {
   readonly ca: string;
@@ -44,6 +45,8 @@ export class EtcdServer implements AsyncDisposable {
   readonly #data = mkdtempSync(join(tmpdir(), 'etcd-'));
   #process: ChildProcess | null = null;
   #exited: Promise<unknown> = Promise.resolve();
+  /** The end of its log. */
+  #said = '';
 
   /** @param port for clients; the one behind it is for other servers. Started by `start`. */
   constructor(port: number, options: EtcdOptions = {}) {
@@ -80,7 +83,9 @@ export class EtcdServer implements AsyncDisposable {
       ...(tls?.client ? ['--client-cert-auth', '--trusted-ca-file', tls.ca] : []),
       ...flags,
     ];
-    const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { GOMAXPROCS: '2', HOME: this.#data } });
+    const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { GOMAXPROCS: '2', HOME: this.#data } });
+    child.stderr.setEncoding('utf8');
+    child.stderr.on('data', (text: string) => (this.#said = (this.#said + text).slice(-LOG_CHARS)));
     this.#process = child;
     this.#exited = once(child, 'exit');
   }
@@ -92,8 +97,8 @@ export class EtcdServer implements AsyncDisposable {
       const answer = await this.#ask('/health', { method: 'GET' }).catch((error: unknown) => String(error));
       if (answer.includes('"health":"true"')) return;
       const { exitCode, signalCode } = this.#process ?? { exitCode: null, signalCode: null };
-      assert.ok(exitCode === null && signalCode === null, `etcd has ended: ${signalCode ?? exitCode}`);
-      assert.ok(Date.now() < end, `etcd is not healthy: ${answer}`);
+      assert.ok(exitCode === null && signalCode === null, `etcd has ended: ${signalCode ?? exitCode}\n${this.#said}`);
+      assert.ok(Date.now() < end, `etcd is not healthy: ${answer}\n${this.#said}`);
       await sleep(POLL_MS);
     }
   }
