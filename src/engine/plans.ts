@@ -13,6 +13,7 @@ import { endedFlows, isLasting } from './port-flows.ts';
 import { chooseGateways, type DefaultGateways, gatewayChanges, NO_GATEWAYS } from './gateway.ts';
 import { isNamed, nameChanges } from './names.ts';
 import { sourceRoutes } from './source-routes.ts';
+import type { Way, Ways } from './way.ts';
 
 export const netnsOf = (sandbox: Sandbox): Netns => (sandbox.netns.type === 'host' ? HOST : sandbox.netns.path);
 
@@ -40,17 +41,6 @@ export function namespaceChanges({ netns }: Sandbox): Change[] {
     case 'host':
       return [];
   }
-}
-
-/** Where published ports lead: an endpoint that is the way out, of a network that can publish. */
-export interface Way {
-  readonly endpoint: Endpoint;
-  readonly network: Network;
-}
-
-export interface Ways {
-  readonly v4: Way | null;
-  readonly v6: Way | null;
 }
 
 interface Join {

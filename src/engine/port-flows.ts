@@ -7,7 +7,7 @@ import type { Change } from '../contracts/change.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { PortBinding } from '../model/ports.ts';
 import { isAny } from './port-table.ts';
-import type { Ways } from './plans.ts';
+import type { Ways } from './way.ts';
 
 /** Without a handshake; who starts a TCP connection begins anew. */
 export const isLasting = ({ protocol }: PortBinding): boolean => protocol === 'udp';

@@ -7,8 +7,8 @@ import { portCount } from '../model/ports-parse.ts';
 import { hostText, rangeText } from '../model/ports-text.ts';
 import { HOST_BINDING_OPTION, type PortBinding, type PortRange, type PortSpec } from '../model/ports.ts';
 import type { Context, Undo } from './context.ts';
-import type { Way, Ways } from './plans.ts';
 import { isAny } from './port-table.ts';
+import type { Way, Ways } from './way.ts';
 
 export const hostPortOf = ({ protocol, hostAddress, hostPorts }: PortBinding): HostPort => ({
   protocol,

@@ -9,10 +9,11 @@ import type { Sandbox } from '../model/sandbox.ts';
 import { type Context, Undo } from './context.ts';
 import { sandboxAttributes } from './events.ts';
 import { leftWarnings } from './networks.ts';
-import { difference, sandboxPortChanges, type Ways, waysOut } from './plans.ts';
+import { difference, sandboxPortChanges, waysOut } from './plans.ts';
 import { endedFlows, staleFlows } from './port-flows.ts';
 import { fits, hostPortOf, releasePorts, reservePorts } from './port-reserve.ts';
 import { putSandbox } from './records.ts';
+import type { Ways } from './way.ts';
 
 /** What a sandbox that is being made publishes; held until `undo` runs. @throws as `reservePorts` */
 export async function withPorts(

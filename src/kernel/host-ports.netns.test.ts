@@ -4,7 +4,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { silentLogger } from '../base/clock.ts';
 import type { IpAddress } from '../base/ip.ts';
@@ -146,7 +146,7 @@ describe('a port that a program has', () => {
     await using kernel = await openKernel();
     const server = await listen(8080, '127.0.0.1');
     const client = connect(8080, '127.0.0.1');
-    const [accepted] = (await once(server, 'connection')) as [import('node:net').Socket];
+    const [accepted] = (await once(server, 'connection')) as [Socket];
     // Who closes first waits.
     accepted.end();
     client.resume();

@@ -51,10 +51,10 @@ function tryBind(protocol: BoundProtocol, { address, port }: Place, reuse: boole
   if (socket < 0) return refusal(`socket ${protocol}`);
   const fd = new Fd(socket, `port ${port}/${protocol}`);
   try {
-    if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (family === AF_INET6) setOption(fd, [IPPROTO_IPV6, IPV6_V6ONLY], 1);
     // The least that the kernel gives: what comes in a moment without rules is for nobody.
-    if (protocol === 'udp') setOption(fd, SOL_SOCKET, SO_RCVBUF, 0);
-    if (reuse) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (protocol === 'udp') setOption(fd, [SOL_SOCKET, SO_RCVBUF], 0);
+    if (reuse) setOption(fd, [SOL_SOCKET, SO_REUSEADDR], 1);
     const bytes = sockaddr(family, address, port);
     const taken =
       libc.bind(fd.number, bytes, bytes.length) < 0 ||
@@ -64,7 +64,7 @@ function tryBind(protocol: BoundProtocol, { address, port }: Place, reuse: boole
       fd.close();
       return why;
     }
-    if (reuse) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 0);
+    if (reuse) setOption(fd, [SOL_SOCKET, SO_REUSEADDR], 0);
     return movedUp(fd);
   } catch (error) {
     fd.close();
@@ -95,7 +95,7 @@ function sockaddr(family: number, address: Uint8Array, port: number): Uint8Array
   return bytes;
 }
 
-function setOption(fd: Fd, level: number, name: number, value: number): void {
+function setOption(fd: Fd, [level, name]: readonly [number, number], value: number): void {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, true);
   check(libc.setsockopt(fd.number, level, name, bytes, 4), () => `setsockopt(${level}, ${name}, ${value})`);

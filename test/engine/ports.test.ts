@@ -20,8 +20,11 @@ function elements({ kernel }: Bench, word: string): string[] {
     ),
   );
 }
-const create = (bench: Bench, name: string, ports: readonly string[], network = 'bridge') =>
-  bench.engine.sandboxes.create({ name, networks: [{ network }], ports: specs(...ports) });
+const createOn =
+  (network: string) =>
+  ({ engine }: Bench, name: string, ports: readonly string[]): ReturnType<Bench['engine']['sandboxes']['create']> =>
+    engine.sandboxes.create({ name, networks: [{ network }], ports: specs(...ports) });
+const create = createOn('bridge');
 
 describe('a new sandbox', () => {
   test('with a port: it is held, led to the sandbox, and given back with it', async () => {
@@ -56,7 +59,7 @@ describe('a new sandbox', () => {
   test('on networks with both families has both, with the same number', async () => {
     await using bench = await start();
     await bench.engine.networks.create({ name: 'dual', ipv6: true });
-    await create(bench, 'web', ['80', '127.0.0.1:8081:81', '[::1]:8082:82'], 'dual');
+    await createOn('dual')(bench, 'web', ['80', '127.0.0.1:8081:81', '[::1]:8082:82']);
     assert.deepEqual(texts(bench, 'web').toSorted(), [
       '0.0.0.0:32768->80/tcp',
       '127.0.0.1:8081->81/tcp',
@@ -72,8 +75,8 @@ describe('a new sandbox', () => {
     await using bench = await start({ config: { hostAddress: '127.0.0.1' as IpAddress } });
     await bench.engine.networks.create({ name: 'plain', ipv6: true });
     await bench.engine.networks.create({ name: 'own', options: { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.7' } });
-    await create(bench, 'sa', ['8080:80', '0.0.0.0:8081:80'], 'plain');
-    await create(bench, 'sb', ['8080:80'], 'own');
+    await createOn('plain')(bench, 'sa', ['8080:80', '0.0.0.0:8081:80']);
+    await createOn('own')(bench, 'sb', ['8080:80']);
     assert.deepEqual(texts(bench, 'sa'), ['127.0.0.1:8080->80/tcp', '0.0.0.0:8081->80/tcp']);
     assert.deepEqual(texts(bench, 'sb'), ['127.0.0.7:8080->80/tcp']);
   });
@@ -98,9 +101,9 @@ describe('a new sandbox', () => {
   test('networks that cannot publish: nothing is published, and nothing wrong', async () => {
     await using bench = await start();
     await bench.engine.networks.create({ name: 'inner', internal: true });
-    await create(bench, 'sa', ['8080:80'], 'none');
-    await create(bench, 'sb', ['8080:80'], 'host');
-    await create(bench, 'sc', ['8080:80'], 'inner');
+    await createOn('none')(bench, 'sa', ['8080:80']);
+    await createOn('host')(bench, 'sb', ['8080:80']);
+    await createOn('inner')(bench, 'sc', ['8080:80']);
     assert.deepEqual([texts(bench, 'sa'), texts(bench, 'sb'), texts(bench, 'sc'), held(bench)], [[], [], [], []]);
   });
 
@@ -213,7 +216,7 @@ describe('a sandbox that exists', () => {
   test('one family of a port alone goes, or the port by its host’s number', async () => {
     await using bench = await start();
     await bench.engine.networks.create({ name: 'dual', ipv6: true });
-    await create(bench, 'web', ['80', '8081:81'], 'dual');
+    await createOn('dual')(bench, 'web', ['80', '8081:81']);
     await bench.engine.sandboxes.unpublish('web', specs('[::]:8081:81'));
     assert.deepEqual(bench.engine.sandboxes.get('web').publish?.map(specText).toSorted(), ['0.0.0.0:8081:81/tcp', '80/tcp']);
     await bench.engine.sandboxes.unpublish('web', specs('32768:80'));
@@ -234,7 +237,7 @@ describe('a sandbox that exists', () => {
 
   test('of the host’s stack cannot publish', async () => {
     await using bench = await start();
-    await create(bench, 'sh', [], 'host');
+    await createOn('host')(bench, 'sh', []);
     await assert.rejects(bench.engine.sandboxes.publish('sh', specs('80')), { kind: 'invalid' });
   });
 });
@@ -243,7 +246,7 @@ describe('the way out', () => {
   test('ports follow it when networks are connected and disconnected', async () => {
     await using bench = await start();
     for (const name of ['a', 'b']) await bench.engine.networks.create({ name, ipv6: name === 'b' });
-    await create(bench, 'web', ['8080:80'], 'a');
+    await createOn('a')(bench, 'web', ['8080:80']);
     const at = (network: string): string | undefined => {
       const { id } = bench.engine.networks.get(network);
       return bench.engine.sandboxes
@@ -268,7 +271,7 @@ describe('the way out', () => {
     await using bench = await start();
     await bench.engine.networks.create({ name: 'a' });
     await bench.engine.networks.create({ name: 'b', options: { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' } });
-    await create(bench, 'web', ['8080:80', '81'], 'a');
+    await createOn('a')(bench, 'web', ['8080:80', '81']);
     await bench.engine.networks.connect('b', { sandbox: 'web', endpoint: { gatewayPriority: 1 } });
     assert.deepEqual(texts(bench, 'web'), ['127.0.0.1:8080->80/tcp', '127.0.0.1:32768->81/tcp']);
     assert.deepEqual(held(bench), ['tcp 127.0.0.1 32768', 'tcp 127.0.0.1 8080']);
@@ -277,7 +280,7 @@ describe('the way out', () => {
   test('what cannot be held at the new one is told, and keeps nobody from leaving', async () => {
     await using bench = await start();
     await bench.engine.networks.create({ name: 'a', ipv6: true });
-    await create(bench, 'web', ['8080:80', '9081:81'], 'bridge');
+    await createOn('bridge')(bench, 'web', ['8080:80', '9081:81']);
     bench.kernel.hostPorts.programs.set('tcp :: 8080', { name: 'nginx', pid: 7 });
     const { warnings } = await bench.engine.networks.connect('a', { sandbox: 'web', endpoint: { gatewayPriority: 1 } });
     assert.equal(warnings.length, 1);
