@@ -83,6 +83,10 @@ function flowsMeanwhile(ctx: Context, list: readonly Pick<Listed, 'repair'>[], f
   return [...ctx.registry.sandboxes.values()].flatMap(({ ports = [] }) => staleFlows(ports, facts, false));
 }
 
+/** Tables inside sandboxes are looked at with their sandboxes: there may be a thousand. */
+const isHostNft = (change: Change): boolean =>
+  isNft(change) && !('netns' in change && change.netns !== undefined && change.netns !== HOST);
+
 interface Found {
   readonly states: readonly (NetnsState | null)[];
   readonly host: NetnsState | null;
@@ -111,7 +115,7 @@ async function findTable(
   return state === null ? null : { ...state, netns };
 }
 
-/** The nftables part of the owners that are not in scope otherwise. */
+/** The part of the host's tables that owners have which are not in scope otherwise. */
 function nftOfOthers(
   ctx: Context,
   { scope, have, facts }: { readonly scope: Scope; readonly have: readonly Desired[]; readonly facts: HostFacts },
@@ -123,7 +127,7 @@ function nftOfOthers(
     networks: all.networks.filter((id) => !owners.has(id)),
     sandboxes: all.sandboxes.filter((id) => !owners.has(id)),
   };
-  return desiredOf(ctx, others, facts).map((one) => ({ ...one, changes: one.changes.filter(isNft) }));
+  return desiredOf(ctx, others, facts).map((one) => ({ ...one, changes: one.changes.filter(isHostNft) }));
 }
 
 function lostSandboxes(ctx: Context, scope: Scope, { states }: Found): Sandbox[] {

@@ -112,6 +112,53 @@ test('a link that cannot be finished is not left half made', () => {
   assert.ok(!names().includes('tb1'));
 });
 
+test('a table with many elements is made at once; one that cannot be is told, and does not keep the others', () => {
+  const table = { family: 'inet', name: 'moor_apply_test' } as const;
+  const named = {
+    ...table,
+    sets: [
+      { name: 'nets', key: 'ipv4_addr', flags: ['interval'] },
+      { name: 'names', key: 'ifname', value: 'verdict' },
+    ],
+    chains: [],
+  } as const;
+  const element = (set: string, key: string, value?: string): Change => ({
+    kind: 'nft-element',
+    op: 'add',
+    table,
+    element: { set, key, ...(value === undefined ? {} : { value }) },
+  });
+  const list = (count: number, wrong?: Change): Change[] => [
+    { kind: 'nft-table', op: 'add', table: named },
+    ...Array.from({ length: count }, (_, i) => element('nets', `10.${i}.0.0/16`)),
+    ...(wrong === undefined ? [] : [wrong]),
+    ...Array.from({ length: count }, (_, i) => element('names', `"if${i}"`, 'accept')),
+  ];
+  const listed = (): number =>
+    execFileSync('nft', ['list', 'table', 'inet', table.name], { encoding: 'utf8' }).match(/10\.\d+\.0\.0\/16|"if\d+" : accept/g)
+      ?.length ?? 0;
+  const remove = (): readonly Applied[] => apply([{ kind: 'nft-table', op: 'remove', table: named }]);
+  try {
+    assert.deepEqual([...new Set(states(apply(list(200))))], ['changed']);
+    assert.equal(listed(), 400);
+    assert.deepEqual([...new Set(states(apply(list(200))))], ['already']);
+    for (const [wrong, why] of [
+      [element('nets', 'no address'), /no address|resolve/],
+      [element('nets', '10.7.1.0/24'), /conflicting|overlaps/],
+      [element('nosuchset', '1.2.3.4'), /No such file/],
+      [element('nets', '10.0.0.0/8 }; flush ruleset; {'), /./],
+    ] as const) {
+      remove();
+      const results = states(apply(list(100, wrong), true));
+      assert.match(results[101] ?? '', why);
+      assert.deepEqual([...new Set(results.toSpliced(101, 1))], ['changed'], JSON.stringify(wrong));
+      assert.equal(listed(), 200);
+    }
+  } finally {
+    remove();
+  }
+});
+
 test('many removals at once: those that cannot be, do not keep the others', () => {
   apply([link({ name: 'tb0' }), link({ name: 'tb1' })]);
   const results = apply(

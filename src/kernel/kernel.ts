@@ -7,6 +7,7 @@ import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-p
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTableState } from '../nft/types.ts';
+import { pack } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 
 export interface KernelOptions {
@@ -102,7 +103,9 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
 
   return {
     apply: (changes, { keepGoing = false } = {}) =>
-      changes.length === 0 ? Promise.resolve([]) : ask<readonly Applied[]>({ method: 'apply', changes, keepGoing }),
+      changes.length === 0
+        ? Promise.resolve([])
+        : ask<readonly Applied[]>({ method: 'apply', changes: pack(changes), keepGoing }),
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
     listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),
     facts: () => ask<HostFacts>({ method: 'facts' }),

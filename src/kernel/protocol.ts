@@ -1,12 +1,13 @@
 /** What the API's thread and the kernel thread say to each other. Plain data. */
 import type { ErrorData } from '../base/errors.ts';
-import type { Change, Netns } from '../contracts/change.ts';
+import type { Netns } from '../contracts/change.ts';
 import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
 import type { KernelEvent, SnapshotPart } from '../contracts/kernel.ts';
 import type { NftTableRef } from '../nft/types.ts';
+import type { Packed } from './pack.ts';
 
 export type Call =
-  | { readonly method: 'apply'; readonly changes: readonly Change[]; readonly keepGoing: boolean }
+  | { readonly method: 'apply'; readonly changes: Packed; readonly keepGoing: boolean }
   | { readonly method: 'snapshot'; readonly netns: readonly Netns[]; readonly parts: readonly SnapshotPart[] }
   | { readonly method: 'listTable'; readonly table: NftTableRef; readonly netns: Netns }
   | { readonly method: 'facts' | 'features' | 'watch' | 'unwatch' }

@@ -13,6 +13,7 @@ import { dumpAll } from './dump.ts';
 import { hostFacts } from './facts.ts';
 import { automaticPorts, HeldPorts } from './host-ports.ts';
 import { openKeepTable } from './keep-table.ts';
+import { unpack } from './pack.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { Spaces } from './spaces.ts';
@@ -37,8 +38,9 @@ const send = (message: FromWorker): void => port.postMessage(message);
 
 type ApplyCall = Extract<Call, { readonly method: 'apply' }>;
 
-function apply(id: number, { changes, keepGoing }: ApplyCall): void {
+function apply(id: number, { changes: packed, keepGoing }: ApplyCall): void {
   try {
+    const changes = unpack(packed);
     watch?.before();
     const results = applyList(machine, changes, keepGoing);
     // First: who asked need not wait until we have read the echoes, which takes as long as a fifth of the whole.

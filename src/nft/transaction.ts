@@ -5,7 +5,9 @@
  * some fail, libnftables reports every one of them with its column, and `locate` says which. (nft has `destroy`, which does not mind
  * when a thing is gone, only from 1.0.7 on; and it would not say whether there was anything to undo.)
  */
-import { chainRef, renderChain, renderElement, renderKey, renderRef, renderRule, renderSet } from './render.ts';
+import { MoorError } from '../base/errors.ts';
+import { checkName } from './names.ts';
+import { chainRef, renderChain, renderElement, renderItem, renderKey, renderRef, renderRule, renderSet } from './render.ts';
 import type { NftElement, NftFamily, NftRule, NftTable, NftTableRef } from './types.ts';
 
 /** The nftables members of `Change`, by shape. */
@@ -65,6 +67,38 @@ function tableCommands(table: NftTable, update: boolean): string[] {
       chain.rules.map((rule) => `add rule ${chainRef(table.family, table.name, chain.name)} ${renderRule(rule)}`),
     ),
   ];
+}
+
+/**
+ * Tables that are made, with their elements and nothing else, in one line and few commands. Elements can only be new, so it does not matter
+ * in which order they come.
+ * @returns null when the list is not that, or has text that nft could read as something else
+ */
+export function wholeTables(list: readonly NftChange[]): string | null {
+  const made: string[] = [];
+  const heads: string[] = [];
+  const sets = new Map<string, string[]>();
+  try {
+    for (const change of list) {
+      if (change.op !== 'add' || change.kind === 'nft-rule') return null;
+      const table = renderRef(change.table);
+      if (change.kind === 'nft-table') {
+        made.push(table);
+        heads.push(...commands(change));
+        continue;
+      }
+      if (!made.includes(table)) return null;
+      const set = `${table} ${checkName(change.element.set)}`;
+      const items = sets.get(set);
+      if (items === undefined) sets.set(set, [renderItem(change.element)]);
+      else items.push(renderItem(change.element));
+    }
+  } catch (error) {
+    if (error instanceof MoorError) return null;
+    throw error;
+  }
+  const elements = [...sets].map(([set, items]) => `add element ${set} { ${items.join(', ')} }`);
+  return [...heads, ...elements].join(SEPARATOR);
 }
 
 /** Commands on one line: libnftables shows only the first line of a buffer in its errors. */
