@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Kernel } from '../../src/contracts/kernel.ts';
 import type { Store } from '../../src/contracts/store.ts';
-import { type Bench, kernelState, newWorld, rows, start, usage, type World } from './setup.ts';
+import { assertNames, type Bench, kernelState, newWorld, rows, start, usage, type World } from './setup.ts';
 
 /** Never resolves: the process is gone. */
 const gone = <T>(): Promise<T> => new Promise<T>(() => {});
@@ -116,6 +116,7 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
         }
         assert.deepEqual(next.logger.messages('error'), [], `point ${at}`);
         assert.deepEqual(await next.engine.reconcile(), [], `not converged at once (point ${at})`);
+        assertNames(next);
         // A machine that starts with these rows alone, and with no kernel state at all, comes to the same state.
         assert.deepEqual(await fresh(world), tidy(kernelState(world.kernel)), `point ${at}`);
         assert.deepEqual(

@@ -7,12 +7,13 @@ import type { OperationOptions, Outcome } from '../../src/contracts/engine.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import { type Bench, kernelState, rows, start, usage } from './setup.ts';
 
-const everything = async ({ kernel, store, ipam, engine }: Bench): Promise<unknown> => ({
+const everything = async ({ kernel, store, ipam, engine, resolver }: Bench): Promise<unknown> => ({
   kernel: kernelState(kernel),
   rows: await rows(store),
   ipam: usage(ipam),
   networks: engine.networks.list(),
   sandboxes: engine.sandboxes.list(),
+  names: [[...resolver.clients], [...resolver.records]],
 });
 
 /** Two networks, one of them dual stack, and a sandbox on the first. */

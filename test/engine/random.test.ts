@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { MoorError } from '../../src/base/errors.ts';
 import { HOST } from '../../src/contracts/change.ts';
-import { type Bench, kernelState, newWorld, start, usage } from './setup.ts';
+import { assertNames, type Bench, kernelState, newWorld, start, usage } from './setup.ts';
 
 const NETWORKS = ['n0', 'n1', 'n2'] as const;
 const SANDBOXES = ['s0', 's1'] as const;
@@ -109,7 +109,9 @@ async function perform(bench: Bench, one: Step): Promise<void> {
   }
 }
 
-function compare({ engine, kernel, ipam }: Bench, { networks, sandboxes }: Model): void {
+function compare(bench: Bench, { networks, sandboxes }: Model): void {
+  const { engine, kernel, ipam } = bench;
+  assertNames(bench);
   const own = engine.networks.list().filter(({ predefined }) => !predefined);
   assert.deepEqual(new Set(own.map(({ name }) => name)), networks);
   const found = new Map(

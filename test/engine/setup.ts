@@ -1,10 +1,11 @@
 /** An engine on the fake kernel, the memory store and the real drivers and allocator. */
+import assert from 'node:assert/strict';
 import type { LogFields, Logger } from '../../src/base/clock.ts';
+import { addressOf } from '../../src/base/ip.ts';
 import type { Engine, EngineEvent } from '../../src/contracts/engine.ts';
 import type { IpamDriver } from '../../src/contracts/ipam.ts';
 import type { Kernel } from '../../src/contracts/kernel.ts';
 import type { Processes } from '../../src/contracts/process.ts';
-import type { Resolver } from '../../src/contracts/resolver.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
 import { createHostDriver } from '../../src/drivers/host/index.ts';
@@ -15,7 +16,7 @@ import { createFakeKernel, type FakeKernel } from '../../src/kernel/fake/fake.ts
 import type { Instance } from '../../src/model/instance.ts';
 import type { ProcessRef } from '../../src/model/sandbox.ts';
 import { createMemoryStore } from '../../src/store/memory/store.ts';
-import { createFakeResolver } from '../support/resolver.ts';
+import { createFakeResolver, type FakeResolver } from '../support/resolver.ts';
 
 export const INSTANCE: Instance = { id: '', dataRoot: '/data', execRoot: '/exec' };
 
@@ -75,6 +76,7 @@ export interface World {
 export interface Bench extends World, AsyncDisposable {
   readonly engine: Engine;
   readonly ipam: IpamDriver;
+  readonly resolver: FakeResolver;
   readonly logger: MemoryLogger;
   readonly events: EngineEvent[];
 }
@@ -87,7 +89,7 @@ export interface StartOptions {
   readonly now?: () => number;
   /** Whether the sweep finds files, true by default. */
   readonly lists?: boolean;
-  readonly resolver?: Resolver;
+  readonly resolver?: FakeResolver;
   readonly watchResolvConf?: EngineDeps['watchResolvConf'];
 }
 
@@ -133,6 +135,7 @@ export async function start({
     ...world,
     engine,
     ipam,
+    resolver,
     logger,
     events,
     async [Symbol.asyncDispose]() {
@@ -157,6 +160,7 @@ export function kernelState(kernel: FakeKernel): unknown {
         rules: sorted(rules),
         neighbours: sorted(neighbours),
         fdb: sorted(fdb),
+        tables: sorted([...kernel.spaces.get(path).tables.values()]),
       };
     }),
     tables: [...kernel.tables.values()].map((table) => ({
@@ -165,6 +169,28 @@ export function kernelState(kernel: FakeKernel): unknown {
     })),
     files: sorted([...kernel.files]),
   };
+}
+
+/** The name service knows what the engine lists, no more and no less. */
+export function assertNames({ engine, resolver, kernel }: Bench): void {
+  const predefined = new Set(engine.networks.list().flatMap((network) => (network.predefined ? [network.id] : [])));
+  const all = engine.sandboxes.list().map((sandbox) => ({
+    ...sandbox,
+    named: sandbox.endpoints.filter(({ networkId }) => !predefined.has(networkId)),
+  }));
+  const clients = all.flatMap(({ id, named }) =>
+    named.length === 0 ? [] : [[id, named.map(({ networkId }) => networkId).toSorted()]],
+  );
+  const told = [...resolver.clients.values()].map(({ sandbox, networks }) => [sandbox, networks.map(({ id }) => id).toSorted()]);
+  assert.deepEqual(told.toSorted(), clients.toSorted());
+  const records = all.flatMap(({ name, named }) =>
+    named.map(({ id, ipv4, ipv6 }) => [id, name, ...[ipv4, ipv6].flatMap((one) => (one === null ? [] : [addressOf(one)]))]),
+  );
+  const known = [...resolver.records.values()].map(({ endpoint, names, addresses }) => [endpoint, names[0], ...addresses]);
+  assert.deepEqual(known.toSorted(), records.toSorted());
+  for (const { name, netns, named } of all) {
+    if (netns.type !== 'host') assert.equal(kernel.spaces.get(netns.path).tables.size, named.length === 0 ? 0 : 1, name);
+  }
 }
 
 /** Rows of the store without the journal's spent rows, which the next commit deletes. */
