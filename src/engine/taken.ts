@@ -1,6 +1,5 @@
 /** What stands in the way of something new, in words of whoever asked for it: the kernel only knows of its devices. */
 import { conflict, MoorError } from '../base/errors.ts';
-import type { Id } from '../base/ids.ts';
 import type { Change } from '../contracts/change.ts';
 import { describe } from '../contracts/describe.ts';
 import type { NetnsState } from '../contracts/kernel.ts';
@@ -35,7 +34,7 @@ export async function checkNobodys(ctx: Context, source: string, { identity, lin
   const states = await ctx.kernel.snapshot(pins, []);
   const at = states.findIndex((state) => state?.identity === identity);
   const owner = ctx.registry.pinOwner(pins[at] ?? '');
-  const sandbox = owner === undefined ? undefined : ctx.registry.sandboxes.get(owner as Id);
+  const sandbox = owner === undefined ? undefined : ctx.registry.sandboxes.get(owner);
   if (sandbox === undefined) return;
   throw conflict(
     `cannot adopt ${source}: it is the network namespace of sandbox ${sandbox.name}: connect that one to networks, or remove it first`,
