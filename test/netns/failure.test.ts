@@ -45,8 +45,11 @@ function refused(change: Change): Change {
     case 'file':
       return { ...change, path: blocked };
     case 'nft-table':
-    case 'nft-rule':
+      return { ...change, table: { ...change.table, name: 'no name' } };
     case 'rule':
+      // IFNAMSIZ - 1, <linux/if.h>, is 15.
+      return { ...change, rule: { ...change.rule, iif: 'sixteen-letters-' } };
+    case 'nft-rule':
     case 'neighbour':
     case 'fdb':
     case 'conntrack':
