@@ -1,5 +1,5 @@
 /** One question that is being asked upstream, for everybody who wants to know just that. */
-import { randomFillSync } from 'node:crypto';
+import { fillRandom } from '../sys/random.ts';
 import { dnsFlag, dnsType, HEADER, OPT_SIZE, put16, type Question, rcode } from '../wire/dns.ts';
 import { Attempt, type Outcome } from './attempt.ts';
 import type { Loop } from './loop.ts';
@@ -37,14 +37,14 @@ export interface LookupOptions {
   readonly done: (answer: Uint8Array | null) => void;
 }
 
-const randomBytes = new Uint16Array(512);
+const randomIds = new Uint16Array(512);
 let randomLeft = 0;
 function randomId(): number {
   if (randomLeft === 0) {
-    randomFillSync(randomBytes);
-    randomLeft = randomBytes.length;
+    fillRandom(new Uint8Array(randomIds.buffer));
+    randomLeft = randomIds.length;
   }
-  return randomBytes[--randomLeft] ?? 0;
+  return randomIds[--randomLeft] ?? 0;
 }
 
 export class Lookup {

@@ -21,7 +21,7 @@ interface Entry {
 export class Loop {
   /** Milliseconds of a monotonic clock, as of this turn. */
   now = performance.now();
-  readonly timers = new Timers(this);
+  readonly timers: Timers;
   readonly #epoll: Epoll;
   readonly #descriptors: Descriptors;
   readonly #failed: (error: unknown) => void;
@@ -30,11 +30,12 @@ export class Loop {
   #tag = 0;
   #running = true;
 
-  /** @param failed hears what a source threw */
+  /** @param failed hears what a source or a timer threw */
   constructor(epoll: Epoll, descriptors: Descriptors, failed: (error: unknown) => void) {
     this.#epoll = epoll;
     this.#descriptors = descriptors;
     this.#failed = failed;
+    this.timers = new Timers(this, failed);
   }
 
   /** @param events EPOLL* @throws when the kernel cannot watch any more (exhausted); the descriptor stays its caller's then */

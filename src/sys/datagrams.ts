@@ -75,6 +75,8 @@ export class Datagrams {
    */
   receive(fd: Fd): number {
     const words = this.#words;
+    // What an error kept from being sent would now be somebody else's.
+    this.#queued = 0;
     for (let i = 0; i < this.#capacity; i++) words[i * (HEADER / 4) + NAMELEN] = NAME_ROOM;
     const count = libc.recvmmsg(fd.number, this.#receiveAt, this.#capacity, socketH.MSG_DONTWAIT, 0);
     return count < 0 ? 0 : count;

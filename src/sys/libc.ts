@@ -114,6 +114,9 @@ export const libc = {
     size: number,
     advice: number,
   ) => number,
+  getrandom: library.func('int64_t getrandom(void *into, size_t size, uint32_t flags)') as (
+    ...args: [into: Uint8Array, size: number, flags: number]
+  ) => number,
   calloc: library.func('int64_t calloc(size_t count, size_t size)') as (count: number, size: number) => Address,
   free: library.func('void free(int64_t block)') as (block: Address) => void,
   memcpy: library.func('int64_t memcpy(int64_t to, const void *from, size_t size)') as (

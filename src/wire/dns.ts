@@ -38,7 +38,7 @@ export const DNSSEC_OK = 0x8000;
 export const LOWER = Uint8Array.from({ length: 256 }, (_, byte) => (byte >= 65 && byte <= 90 ? byte + 32 : byte));
 
 /** FNV-1a, 32 bits. Seeded, so that nobody can prepare names that all fall into one place. */
-const SEED = crypto.getRandomValues(new Int32Array(1))[0] ?? 0;
+const SEED = Math.floor(Math.random() * 2 ** 32) | 0;
 const PRIME = 0x01000193;
 const mix = (hash: number, byte: number): number => Math.imul(hash ^ byte, PRIME);
 

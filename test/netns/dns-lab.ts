@@ -109,7 +109,11 @@ export class Asker implements Disposable {
   }
 
   ask(bytes: Uint8Array): Promise<Read> {
-    const answer = this.next();
+    return this.askRaw(bytes).then(readAnswer);
+  }
+
+  askRaw(bytes: Uint8Array): Promise<Uint8Array> {
+    const answer = new Promise<Uint8Array>((resolve) => this.#waiting.push(resolve));
     this.send(bytes);
     return answer;
   }

@@ -17,7 +17,19 @@ import { connectTo, send } from '../../src/sys/inet.ts';
 import { openNetns, unpinNetns, withNetns } from '../../src/sys/netns.ts';
 import { parseIp } from '../../src/base/ip.ts';
 import { say } from '../support/say.ts';
-import { addressTo, Asker, clientOf, record, resolver, sandbox, short, status, Stream, upstreamServer } from './dns-lab.ts';
+import {
+  addressTo,
+  answerTo,
+  Asker,
+  clientOf,
+  record,
+  resolver,
+  sandbox,
+  short,
+  status,
+  Stream,
+  upstreamServer,
+} from './dns-lab.ts';
 
 const DYING = new URL('./dns-dying-worker.child.ts', import.meta.url);
 const workerOf = (code: string): URL => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
@@ -143,6 +155,44 @@ test('a hundred thousand malformed packets and more at the real socket: no answe
   assert.ok(queries > 190_000 && dropped > 10_000 && forwarded > 1000);
   // A leak of a hundred bytes a packet would be 10 MB; what moves below that is the collector's.
   assert.ok(grown < 10_000, `${grown} KB`);
+});
+
+test('a server whose answers are broken in every way harms nobody', async () => {
+  await using stack = new AsyncDisposableStack();
+  const place = await sandbox(stack, 'dns-broken');
+  const errors: unknown[] = [];
+  const logger: Logger = { ...silentLogger, error: (fields) => errors.push(fields) };
+  const names = await resolver(stack, { logger });
+  let seed = 99;
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+  const breaking = await upstreamServer('127.0.7.2', (heard) => {
+    const answer = answerTo(heard, {
+      answers: [
+        { type: 'CNAME', name: heard.query.name, ttl: 60, data: 'y.example' },
+        { type: 'A', name: 'y.example', ttl: 60, data: '192.0.2.1' },
+      ],
+    });
+    const records = 12 + heard.query.name.length + 2 + 4;
+    // Counts, or what follows the question; else it would not be taken for an answer at all, and waited for.
+    for (let n = random(4); n > 0; n--)
+      answer[random(2) === 0 ? 6 + random(6) : records + random(answer.length - records)] = random(256);
+    heard.reply(random(4) === 0 ? answer.subarray(0, records + random(answer.length - records)) : answer);
+  });
+  stack.use(breaking);
+  await names.serve([clientOf(place, { upstreams: [breaking.upstream] })]);
+  using asker = new Asker(place);
+  const codes = new Map<number, number>();
+  for (let i = 0; i < 3000; i++) {
+    // The answer itself may be nonsense to the other decoder: it is the server's. The header is ours.
+    const bytes = await asker.askRaw(queryOf(`x${i % 1500}.example`, 'A', { id: i }));
+    assert.equal(((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0), i);
+    codes.set((bytes[3] ?? 0) & 15, (codes.get((bytes[3] ?? 0) & 15) ?? 0) + 1);
+  }
+  assert.deepEqual(errors, []);
+  assert.ok((codes.get(0) ?? 0) > 100 && (codes.get(2) ?? 0) > 100, JSON.stringify([...codes]));
 });
 
 /** A bare socket towards the resolver: answers are left where they are. */

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { silentLogger } from '../../src/base/clock.ts';
 import { newId } from '../../src/base/ids.ts';
+import { parseIp } from '../../src/base/ip.ts';
 import { queryOf } from '../../src/dns/messages.testing.ts';
 import { planClient, TABLE } from '../../src/dns/plan.ts';
 import { createKernel } from '../../src/kernel/kernel.ts';
@@ -90,13 +91,30 @@ test('connection tracking of the container’s own finds nothing invalid', async
   for (const how of ['+notcp', '+tcp']) assert.deepEqual(await short(place, how, 'web'), ['10.9.0.2']);
 });
 
-/** dnsmasq in a sandbox, on every address. */
+/** dnsmasq in a sandbox, on port 53 of every address unless options say otherwise. */
 async function dnsmasq(stack: AsyncDisposableStack, place: Place, ...options: readonly string[]): Promise<void> {
   const args = ['-k', '--no-resolv', '--no-hosts', '--conf-file=/dev/null', '--pid-file=', '--user=root', ...options];
   const child = spawn('nsenter', [`--net=${place}`, 'dnsmasq', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
   stack.defer(() => end(child));
-  while (!/:53\b/.test(await at(place, 'ss', '-lnu')) || !/:53\b/.test(await at(place, 'ss', '-lnt'))) await sleep(10);
+  const listens = async (how: string): Promise<boolean> => (await at(place, 'ss', how, '-p')).includes(`pid=${child.pid},`);
+  while (!(await listens('-lnu')) || !(await listens('-lnt'))) await sleep(10);
 }
+
+test('a server of the host’s on an IPv6 loopback address', async () => {
+  await using stack = new AsyncDisposableStack();
+  const place = await sandbox(stack, 'dns-v6');
+  const names = await resolver(stack);
+  await dnsmasq(
+    stack,
+    '/proc/self/ns/net',
+    '--port=5399',
+    '--listen-address=::1',
+    '--bind-interfaces',
+    '--address=/v6.test/192.0.2.6',
+  );
+  await names.serve([clientOf(place, { upstreams: [{ address: parseIp('::1'), port: 5399, from: 'host' }] })]);
+  for (const how of ['+notcp', '+tcp']) assert.deepEqual(await short(place, how, 'v6.test'), ['192.0.2.6']);
+});
 
 test('a DNS server of the container’s own has port 53 of every address, and both answer', async () => {
   await using stack = new AsyncDisposableStack();
