@@ -141,6 +141,43 @@ check('the first of several servers is dead, or silent: the next one serves', as
   assert.equal((await store.get('n/a'))?.value, '1');
 });
 
+check('a server that has lost its cluster is left for one that has not', async () => {
+  await using left = new EtcdServer(PORT + 10, { cluster: [PORT + 10, PORT + 12] });
+  await using right = new EtcdServer(PORT + 12, { cluster: [PORT + 12, PORT + 10] });
+  await using server = await startEtcd(PORT);
+  left.launch();
+  right.launch();
+  await Promise.all([left.ready(), right.ready()]);
+  await using store = await open([left.endpoint, server.endpoint]);
+  await store.get('n/a');
+  await using watcher = new Watcher(store, 1);
+  // Half of a cluster has no majority.
+  await right.stop();
+  await eventually(async () => (await store.commit([put('w/k', '0')]).catch(() => 0)) > 0);
+  const before = await server.revision();
+  await store.commit([put('w/k', '1', { expect: before })]);
+  await eventually(async () => watcher.values().includes('1'));
+});
+
+check('a server that is full says so; what is too much for one commit is refused', async () => {
+  await using server = await startEtcd(PORT, { flags: ['--quota-backend-bytes', '4000000'] });
+  await using store = await open([server.endpoint]);
+  const writes = Array.from({ length: 129 }, (_, i) => put(`n/${i}`, ''));
+  await assert.rejects(store.commit(writes), { kind: 'invalid', message: /^cannot write n\/0: .*too many operations/ });
+  const large = (count: number): Promise<Revision> =>
+    store.commit(Array.from({ length: count }, (_, i) => put(`n/${i}`, 'x'.repeat(500_000))));
+  await assert.rejects(large(4), { kind: 'invalid', message: /too large/ });
+  await assert.rejects(large(8), { kind: 'invalid', message: /larger than max/ });
+  assert.equal(await store.get('n/0'), null);
+  await assert.rejects(
+    async () => {
+      for (let i = 0; i < 20; i++) await store.commit([put(`n/${i}`, 'x'.repeat(400_000))]);
+    },
+    { kind: 'exhausted', message: /database space exceeded/ },
+  );
+  assert.equal((await store.get('n/0'))?.value.length, 400_000);
+});
+
 check('a watch survives a server that is silent for a while, and one whose wire swallows everything', async () => {
   await using server = await startEtcd(PORT);
   await using proxy = await TcpProxy.start(PORT + 20, PORT);

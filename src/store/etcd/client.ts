@@ -14,6 +14,8 @@ export interface ClientOptions {
   readonly clock: SteadyClock;
   /** Milliseconds for a call with all its tries. */
   readonly timeoutMs: number;
+  /** 0 to 1. */
+  readonly random: () => number;
 }
 
 export interface CallOptions {
@@ -25,8 +27,12 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
-/** Between two tries of a call whose server answered with a passing fault, such as having no leader. */
-const RETRY_MS = 100;
+/**
+ * Before another try of a call to which a server answered with a passing fault, such as having no leader: doubled each time, and up to
+ * twice that by chance, as all nodes see an election at the same time.
+ */
+const RETRY_MIN_MS = 50;
+const RETRY_MAX_MS = 400;
 /** Share of the time that one try gets when the call may be tried again elsewhere. */
 const TRY_SHARE = 0.4;
 
@@ -65,15 +71,20 @@ export class Client {
     return this.#options.auth.refused(headers);
   }
 
+  /** An open call on it failed. */
+  leave(session: Session, error: unknown): void {
+    if (session.usable) this.#options.sessions.leave(session, error instanceof Error ? error.message : String(error));
+  }
+
   async #tries(
     path: string,
     message: Buffer,
     limits: { readonly repeatable: boolean; readonly timeoutMs: number },
   ): Promise<Buffer> {
-    const { sessions, auth, clock } = this.#options;
+    const { sessions, auth, clock, random } = this.#options;
     const until = clock.elapsed() + limits.timeoutMs;
     let renewed = false;
-    for (;;) {
+    for (let longest = RETRY_MIN_MS; ; longest = Math.min(longest * 2, RETRY_MAX_MS)) {
       const session = await sessions.get(until, NEVER);
       const left = until - clock.elapsed();
       const share = limits.repeatable ? Math.min(left, limits.timeoutMs * TRY_SHARE) : left;
@@ -89,9 +100,12 @@ export class Client {
         }
         // Not a word since the call was made, about this or anything else: it is not slow, it is gone.
         if (isTimeout(error) && session.heard === heard) session.destroy('no answer');
-        const again = isPassing(error) && (limits.repeatable || isUndone(error));
-        if (!again || clock.elapsed() + RETRY_MS >= until) throw error;
-        if (session.usable) await pause(RETRY_MS, NEVER);
+        if (!isPassing(error)) throw error;
+        const answered = session.usable;
+        this.leave(session, error);
+        const again = limits.repeatable || isUndone(error);
+        if (!again || clock.elapsed() + longest >= until) throw error;
+        if (answered) await pause(longest * (1 + random()), NEVER);
       }
     }
   }

@@ -46,6 +46,8 @@ function kindOf({ code, message }: RpcError): ErrorKind {
     case GRPC.NOT_FOUND:
       return 'unavailable';
     case GRPC.RESOURCE_EXHAUSTED:
+      // gRPC's own limit on the server, 512 KiB above etcd's.
+      if (message.includes('larger than max')) return 'invalid';
       return message.includes('too many requests') ? 'unavailable' : 'exhausted';
     case GRPC.PERMISSION_DENIED:
     case GRPC.UNAUTHENTICATED:

@@ -38,6 +38,12 @@ export interface Listener {
   readonly end: (error: RpcError | null) => void;
 }
 
+/**
+ * A server that has lost its cluster must say so, at once, and neither wait nor stay silent: etcd's metadata "hasleader"
+ * (rpctypes/metadatafields.go).
+ */
+const REQUIRE_LEADER: CallHeaders = { hasleader: 'true' };
+
 /** Bytes on the way before the other side has to say that it has read them. The default of 64 KiB makes long listings slow. */
 const WINDOW_BYTES = 1 << 20;
 
@@ -168,11 +174,18 @@ export class Session {
         'content-type': 'application/grpc',
         te: 'trailers',
         'user-agent': 'moorline',
+        ...REQUIRE_LEADER,
         ...headers,
       },
       { endStream: false },
     );
     return new Call(stream, { name: this.name, reason: () => this.#reason, heard, listener });
+  }
+
+  /** What is under way may finish; new calls go elsewhere. */
+  retire(reason: string): void {
+    this.#reason ??= reason;
+    this.#http2.close();
   }
 
   /** Ends every call on it at once. */

@@ -55,6 +55,11 @@ export class Sessions {
     return this.#current;
   }
 
+  /** The server at its other end does not do its work; another may. What is under way goes on. */
+  leave(session: Session, reason: string): void {
+    if (this.#options.endpoints.length > 1) session.retire(reason);
+  }
+
   close(): void {
     this.#closing.abort();
     this.#current?.destroy('the store is closed');
@@ -90,7 +95,9 @@ export class Sessions {
     const { endpoints, tls, clock } = this.#options;
     const endpoint = endpoints[this.#next];
     if (!endpoint) throw this.#unavailable('no server is named');
-    return Session.open(endpoint, { tls: await tls(), clock, timeoutMs: CONNECT_MS }, this.#closing.signal);
+    const session = await Session.open(endpoint, { tls: await tls(), clock, timeoutMs: CONNECT_MS }, this.#closing.signal);
+    if (this.#closing.signal.aborted) session.destroy('the store is closed');
+    return session;
   }
 
   #unavailable(text: string): RpcError {

@@ -64,7 +64,7 @@ class EtcdStore implements Store {
 
   constructor({ endpoints, tls, auth, prefix, logger, clock, timeoutMs = TIMEOUT_MS, random = Math.random }: EtcdStoreOptions) {
     this.#sessions = new Sessions({ endpoints, tls: () => readTls(tls), clock, logger, random });
-    this.#client = new Client({ sessions: this.#sessions, auth: new Auth(auth ?? null, logger), clock, timeoutMs });
+    this.#client = new Client({ sessions: this.#sessions, auth: new Auth(auth ?? null, logger), clock, timeoutMs, random });
     this.#keys = new Keys(prefix, logger);
     this.#clock = clock;
     this.#logger = logger;

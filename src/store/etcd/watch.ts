@@ -14,7 +14,7 @@ import { type Incoming, openIncoming } from './incoming.ts';
 import type { Keys } from './keys.ts';
 import { pause } from './pause.ts';
 import { startPulse } from './pulse.ts';
-import type { CallHeaders } from './session.ts';
+import type { CallHeaders, Session } from './session.ts';
 
 export interface WatchDeps {
   readonly client: Client;
@@ -24,8 +24,6 @@ export interface WatchDeps {
   readonly random: () => number;
 }
 
-/** A member that has lost its cluster must say so and not stay silent: etcd's metadata "hasleader", rpctypes/metadatafields.go. */
-const REQUIRE_LEADER: CallHeaders = { hasleader: 'true' };
 /** Before a watch that a living server has ended is begun again, in milliseconds; up to this, by chance. */
 const AGAIN_MAX_MS = 200;
 
@@ -39,13 +37,13 @@ export async function* watch(
   // A second refusal in a row is meant.
   let refusals = 0;
   while (!signal.aborted) {
+    let session: Session | null = null;
     let headers: CallHeaders = {};
     try {
-      const connected = await deps.client.connect(signal);
-      ({ headers } = connected);
-      using incoming = openIncoming(connected.session, { path: WATCH.path, headers: { ...headers, ...REQUIRE_LEADER } }, signal);
+      ({ session, headers } = await deps.client.connect(signal));
+      using incoming = openIncoming(session, { path: WATCH.path, headers }, signal);
       const progress = WATCH.request.encode({ progressRequest: {} });
-      using _pulse = startPulse({ session: connected.session, clock: deps.clock, ask: () => incoming.ask(progress) });
+      using _pulse = startPulse({ session, clock: deps.clock, ask: () => incoming.ask(progress) });
       incoming.send(
         WATCH.request.encode({
           createRequest: { ...deps.keys.range(prefix), startRevision: events.seen + 1, progressNotify: true, fragment: true },
@@ -56,7 +54,7 @@ export async function* watch(
           refusals = 0;
           await checkAhead(deps, { prefix, seen: events.seen, shown: message.header?.revision ?? 0 });
         }
-        if (message.canceled) throw ended(message, { prefix, seen: events.seen, server: connected.session.name });
+        if (message.canceled) throw ended(message, { prefix, seen: events.seen, server: session.name });
         const news = events.take(message);
         if (news.length > 0) yield news;
       }
@@ -64,6 +62,7 @@ export async function* watch(
       if (signal.aborted) return;
       const again = isOutage(error) || (isRefusal(error) && refusals++ === 0 && deps.client.refused(headers));
       if (!again) throw storeFault(`watch ${prefix}`, error);
+      if (session && isPassing(error)) deps.client.leave(session, error);
     }
     events.interrupt();
     await pause(AGAIN_MAX_MS * deps.random(), signal);
