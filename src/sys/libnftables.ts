@@ -1,6 +1,7 @@
 /** libnftables(3) in process: a transaction without a fork. */
 import koffi from 'koffi';
 import { MoorError } from '../base/errors.ts';
+import { openEvent } from './poll.ts';
 
 /** NFT_CTX_OUTPUT_..., <nftables/libnftables.h> */
 const OUTPUT_STATELESS = 1 << 2;
@@ -41,12 +42,13 @@ let library: Library | string | undefined;
 /**
  * Opens a context in the calling thread's namespace.
  * @returns a reason in place of it when libnftables.so.1 is not installed
- * @throws exhausted when the context cannot be made
+ * @throws exhausted when the context cannot be made, or no descriptors are left
  */
 export function openNft(): { readonly nft: Nft; readonly reason?: undefined } | { readonly nft: null; readonly reason: string } {
   library ??= load();
   if (typeof library === 'string') return { nft: null, reason: library };
   const { create, free, setFlags, bufferOutput, bufferError, run, output, error } = library;
+  assertRoom();
   const context = create(0);
   if (!context || bufferOutput(context) !== 0 || bufferError(context) !== 0) {
     throw new MoorError('exhausted', 'Cannot open a libnftables context: nft_ctx_new failed');
@@ -67,6 +69,18 @@ export function openNft(): { readonly nft: Nft; readonly reason?: undefined } | 
       },
     },
   };
+}
+
+/** Descriptors: a context takes one, and in the moment between other threads may take some. */
+const ROOM = 8;
+
+/**
+ * A context that cannot have its socket ends the process (netlink_init_error() of libnftables 1.0.6 calls exit(3)), so that there must be room for it.
+ * @throws exhausted
+ */
+function assertRoom(): void {
+  using stack = new DisposableStack();
+  for (let i = 0; i < ROOM; i++) stack.use(openEvent());
 }
 
 /** @returns the reason when it cannot be loaded */
