@@ -22,11 +22,16 @@ export interface ResolverOptions {
 const HEAP = { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 4 };
 /** Milliseconds that an ending process waits for the thread. */
 const HALT = 1000;
-/** Milliseconds until the next thread, when the last one died as soon as it lived. */
+/** A thread that lived for so long (milliseconds) is followed by the next one at once, */
+const LIVED = 1000;
+/** any other so much later. */
 const RESTART_AFTER = 500;
+/** Threads that may die of one call, or beside it; then its caller is told. */
+const TRIES = 3;
 
 interface Pending {
   readonly call: Call;
+  tries: number;
   readonly resolve: (value: ResolverStatus | null) => void;
   readonly reject: (error: Error) => void;
 }
@@ -115,6 +120,7 @@ class WorkerResolver implements Resolver {
     });
     this.#worker = worker;
     let lived = false;
+    const started = performance.now();
     // A thread that waits in the kernel would keep `process.exit` waiting for ever.
     const halt = (): void => {
       const flag = new Int32Array(new SharedArrayBuffer(4));
@@ -139,7 +145,7 @@ class WorkerResolver implements Resolver {
       this.#worker = null;
       if (this.#closing) return this.#end();
       if (!lived && ready !== null) return ready.reject(new MoorError('internal', 'The resolver thread has ended'));
-      if (lived) this.#again();
+      if (performance.now() - started >= LIVED) this.#again();
       else this.#restart = setTimeout(() => this.#again(), RESTART_AFTER);
     });
   }
@@ -155,7 +161,13 @@ class WorkerResolver implements Resolver {
       if (!this.#closing)
         this.#options.logger.error({ err }, 'Some sandboxes have no name service since the resolver thread failed');
     });
-    for (const [id, { call }] of waiting) this.#post({ id, call });
+    for (const [id, pending] of waiting) {
+      if (pending.tries++ < TRIES) this.#post({ id, call: pending.call });
+      else {
+        this.#pending.delete(id);
+        pending.reject(new MoorError('internal', 'The resolver thread failed again and again'));
+      }
+    }
   }
 
   #hear(message: Exclude<FromWorker, { readonly ready: true }>): void {
@@ -173,7 +185,7 @@ class WorkerResolver implements Resolver {
     if (this.#closing) return Promise.reject(ended());
     const id = this.#nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<ResolverStatus | null>();
-    this.#pending.set(id, { call, resolve, reject });
+    this.#pending.set(id, { call, tries: 1, resolve, reject });
     this.#post({ id, call });
     return promise;
   }

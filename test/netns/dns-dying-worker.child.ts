@@ -9,8 +9,8 @@ performance.now = (): number => {
   }
   if (existsSync('/run/dns-eat')) {
     rmSync('/run/dns-eat');
-    const eaten: unknown[][] = [];
-    for (;;) eaten.push(Array.from({ length: 1e6 }, (_, i) => ({ i })));
+    const eaten: number[][] = [];
+    for (;;) eaten.push(Array.from({ length: 1e6 }, () => 0.5));
   }
   return now();
 };

@@ -113,6 +113,16 @@ for (const [how, file] of [
   });
 }
 
+test('a call of which every thread dies is given up', async () => {
+  await using stack = new AsyncDisposableStack();
+  const worker = workerOf(`
+    import { parentPort } from 'node:worker_threads';
+    parentPort.postMessage({ ready: true });
+    parentPort.once('message', () => { throw new Error('dies of it'); });`);
+  const names = stack.use(await createResolver({ logger: silentLogger, worker }));
+  await assert.rejects(names.status(), { kind: 'internal', message: 'The resolver thread failed again and again' });
+});
+
 /** Kilobytes of this process that are in memory. */
 const resident = (): number => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 
