@@ -1,5 +1,4 @@
 /** Ports for time and logging, so that nothing below `main` reads the real ones by itself. */
-import { uptime } from 'node:os';
 
 export interface Clock {
   /** Wall-clock time in milliseconds since the Unix epoch. */
@@ -13,9 +12,6 @@ export interface SteadyClock {
   /** Milliseconds since some fixed moment. */
   readonly elapsed: () => number;
 }
-
-/** Since the machine started, in steps of 10 ms. Unlike `performance.now()` it goes on while the machine sleeps (proc_uptime(5)). */
-export const bootClock: SteadyClock = { elapsed: () => uptime() * 1000 };
 
 /** Structured fields of one log line. */
 export type LogFields = Readonly<Record<string, unknown>>;

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bootClock, silentLogger } from '../../src/base/clock.ts';
+import { bootClock } from '../../src/base/boot-clock.ts';
+import { type LogFields, silentLogger } from '../../src/base/clock.ts';
 import { MoorError } from '../../src/base/errors.ts';
 import { CompactedError, type Revision, type Store, type StoreEvent } from '../../src/contracts/store.ts';
 import { type EtcdStoreOptions, openEtcdStore } from '../../src/store/etcd/store.ts';
@@ -378,6 +379,21 @@ check(
     }
   },
 );
+
+check('watches of what never changes keep their connection', async () => {
+  await using server = await startEtcd(PORT);
+  const warnings: string[] = [];
+  const warn = (fields: LogFields, message: string): void => void warnings.push(`${message} ${JSON.stringify(fields)}`);
+  await using store = await open([server.endpoint], { logger: { ...silentLogger, warn } });
+  const start = await store.commit([put('start', '')]);
+  await using stack = new AsyncDisposableStack();
+  const watchers = Array.from({ length: 12 }, () => stack.use(new Watcher(store, start)));
+  // Three questions for a sign of life: as pings they would be too many for etcd.
+  await sleep(8_000);
+  assert.deepEqual(warnings, []);
+  await server.put('/t/w/k', '0');
+  for (const watcher of watchers) await watcher.has(1);
+});
 
 check('closing a store ends what waits for a server that is away', async () => {
   const store = await open([DEAD], { timeoutMs: 500 });

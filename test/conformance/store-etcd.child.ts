@@ -3,7 +3,8 @@
  * write under the lease without asking first.
  */
 import { appendFileSync } from 'node:fs';
-import { bootClock, silentLogger } from '../../src/base/clock.ts';
+import { bootClock } from '../../src/base/boot-clock.ts';
+import { silentLogger } from '../../src/base/clock.ts';
 import { openEtcdStore } from '../../src/store/etcd/store.ts';
 
 const [port = '', file = ''] = process.argv.slice(2);

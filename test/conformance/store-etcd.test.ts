@@ -1,7 +1,8 @@
 // test-timeout: 120 s
 /** The store contract on a real etcd. */
 import { after, before, test } from 'node:test';
-import { bootClock, silentLogger } from '../../src/base/clock.ts';
+import { bootClock } from '../../src/base/boot-clock.ts';
+import { silentLogger } from '../../src/base/clock.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import { openEtcdStore } from '../../src/store/etcd/store.ts';
 import { createMemoryStore } from '../../src/store/memory/store.ts';

@@ -12,7 +12,7 @@ import {
   type ServerUnaryCall,
   status,
 } from '@grpc/grpc-js';
-import { bootClock } from '../../base/clock.ts';
+import { bootClock } from '../../base/boot-clock.ts';
 import { frame, GRPC, outcome, RpcError, Unframer } from './grpc.ts';
 import { openIncoming } from './incoming.ts';
 import { Session } from './session.ts';
