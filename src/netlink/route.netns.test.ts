@@ -180,7 +180,10 @@ test('rules are added, shown and deleted', () => {
     host.run('ip rule'),
     /^100:\tfrom 10\.0\.0\.0\/8 lookup 100 *\n101:\tfrom all to 10\.2\.0\.0\/16 fwmark 0x42 iif a lookup 70000 *\n102:\tfrom all lookup 100 *\n104:\tfrom all lookup main suppress_prefixlength 0 *$/m,
   );
-  assert.match(host.run('ip -6 rule'), /^103:\tfrom fd00::\/64 to fd02::1 lookup 100 *\n104:\tfrom all lookup main suppress_prefixlength 0 *$/m);
+  assert.match(
+    host.run('ip -6 rule'),
+    /^103:\tfrom fd00::\/64 to fd02::1 lookup 100 *\n104:\tfrom all lookup main suppress_prefixlength 0 *$/m,
+  );
   const dumped = [...host.route.collect(dumpRules(4)), ...host.route.collect(dumpRules(6))];
   assert.deepEqual(
     dumped.filter(({ priority }) => priority >= 100 && priority < 200),

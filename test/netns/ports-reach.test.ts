@@ -49,6 +49,19 @@ test('a port that is taken back is closed at once, and the others stay', async (
     assert.equal(await lab.agentAt(from).ask('tcp', to, 8081), seen);
 });
 
+test('a network without IPv4', async () => {
+  await using lab = await createPortsLab();
+  const net = await lab.network('fd00:1::/64');
+  const [a, b] = [await lab.sandbox(net, 2), await lab.sandbox(net, 3)];
+  await lab.agentAt(a.place).listen('tcp', 80);
+  await lab.publish(net, a, binding('::', '8080:80/tcp'), binding('0.0.0.0', '8080:80/tcp'));
+  assert.equal(await at(a.place, 'ip', '-4', '-o', 'address', 'show', 'dev', 'eth0'), '');
+  assert.equal(await lab.agentAt(lab.world).ask('tcp', HOST6, 8080), WORLD6);
+  assert.equal(await lab.agentAt(b.place).ask('tcp', HOST6, 8080), 'fd00:1::1');
+  // There is no proxy that would lead from one family to the other.
+  assert.equal(await lab.agentAt(lab.world).tries('tcp', HOST4, 8080), 'refused');
+});
+
 test('sctp, with its checksum', async () => {
   await using lab = await createPortsLab();
   const net = await lab.network('10.1.0.0/24 fd00:1::/64');
