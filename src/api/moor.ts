@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { invalid, unsupported } from '../base/errors.ts';
 import type { Change } from '../contracts/change.ts';
 import type { Engine, OperationOptions, Outcome } from '../contracts/engine.ts';
+import type { ExposureReport } from '../contracts/exposure.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
 import { parsePortSpec } from '../model/ports-parse.ts';
 import type { PortSpec } from '../model/ports.ts';
@@ -12,6 +13,8 @@ import { connectBody, disconnectBody, networkBody, portsBody, processBody, sandb
 
 export interface MoorDeps {
   readonly engine: Engine;
+  /** Who can reach the published ports of these; of all when none is named. @throws not-found */
+  readonly exposure: (references: readonly string[]) => Promise<ExposureReport>;
   /** A change as one line in the words of `ip` and `nft`. */
   readonly describe: (change: Change) => string;
   /** What `GET /moor/status` says beside the engine's own. */
@@ -29,7 +32,7 @@ interface Reference {
 }
 
 export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
-  const { engine, describe, daemon } = deps;
+  const { engine, exposure, describe, daemon } = deps;
   const outcome = <T>({ value, warnings, plan }: Outcome<T>): unknown => ({
     value,
     warnings,
@@ -97,6 +100,8 @@ export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
       },
     );
     moor.get('/moor/ports', async () => engine.sandboxes.list().flatMap(portViews));
+    // `?sandboxes=web,db`
+    moor.get('/moor/exposure', async (request) => exposure(queryWord(request, 'sandboxes').split(',').filter(Boolean)));
     moor.post<Reference & { Body: { readonly ports: readonly string[] } }>(
       '/moor/sandboxes/:ref/ports',
       { schema: { body: portsBody } },

@@ -39,8 +39,6 @@ export interface RulesetTable {
   readonly family: string;
   readonly name: string;
   readonly handle: number;
-  /** Not active while the program that owns it sleeps (flag `dormant`). */
-  readonly dormant: boolean;
   readonly chains: ReadonlyMap<string, RulesetChain>;
   readonly sets: ReadonlyMap<string, RulesetSet>;
 }
@@ -71,49 +69,56 @@ interface Building {
   readonly family: string;
   readonly name: string;
   readonly handle: number;
-  readonly dormant: boolean;
   readonly chains: Map<string, RulesetChain & { readonly rules: RulesetRule[] }>;
   readonly sets: Map<string, RulesetSet>;
 }
 
+export interface Listings {
+  /** What `nft -j list` prints, of the ruleset or of parts of it. */
+  readonly listings: readonly string[];
+  /** What nft prints of iptables' own matches and targets is their name only: what they say, and how to say it in nft's terms. */
+  readonly xt?: { readonly blobs: XtBlobs; readonly translate: XtTranslator };
+}
+
 /**
- * @param text what `nft -j list ruleset` prints
- * @param xt what nft prints of iptables' own matches and targets is their name only: what they say, and how to say it in nft's terms
- * @throws internal when the text is no listing
+ * @param tables that are to be in it
+ * @throws internal when a text is no listing
  */
-export function parseRuleset(text: string, xt?: { readonly blobs: XtBlobs; readonly translate: XtTranslator }): Ruleset {
-  const tables = new Map<string, Building>();
-  const tableOf = (object: JsonObject): Building | undefined => tables.get(`${word(object['family'])} ${word(object['table'])}`);
-  for (const [kind, object] of listed(text)) {
-    if (kind === 'table') {
-      const [family, name] = [word(object['family']), word(object['name'])];
-      const dormant = words(object['flags']).includes('dormant');
-      tables.set(`${family} ${name}`, {
-        family,
-        name,
-        handle: count(object['handle']),
-        dormant,
-        chains: new Map(),
-        sets: new Map(),
-      });
-    } else if (kind === 'chain') {
-      const name = word(object['name']);
-      tableOf(object)?.chains.set(name, { name, handle: count(object['handle']), hook: hookOf(object), rules: [] });
-    } else if (kind === 'set' || kind === 'map') {
-      const set = setOf(object);
-      tableOf(object)?.sets.set(set.name, set);
-    } else if (kind === 'rule') {
-      const table = tableOf(object);
-      const chain = word(object['chain']);
-      const handle = count(object['handle']);
-      const written = isArray(object['expr']) ? object['expr'] : [];
-      const blobs = xt?.blobs.get(ruleKey(table?.family ?? '', table?.name ?? '', { chain, handle }));
-      const expr =
-        xt === undefined || blobs === undefined ? written : withXt(written, blobs, (b) => xt.translate(b, table?.family ?? ''));
-      table?.chains.get(chain)?.rules.push({ handle, expr, comment: word(object['comment']) });
+export function parseRuleset(
+  tables: readonly Pick<RulesetTable, 'family' | 'name' | 'handle'>[],
+  { listings, xt }: Listings,
+): Ruleset {
+  const byName = new Map<string, Building>();
+  for (const { family, name, handle } of tables)
+    byName.set(`${family} ${name}`, { family, name, handle, chains: new Map(), sets: new Map() });
+  for (const text of listings) {
+    for (const [kind, object] of listed(text)) {
+      const table = byName.get(`${word(object['family'])} ${word(object['table'])}`);
+      if (table === undefined) continue;
+      if (kind === 'chain') {
+        const name = word(object['name']);
+        table.chains.set(name, { name, handle: count(object['handle']), hook: hookOf(object), rules: [] });
+      } else if (kind === 'set' || kind === 'map') {
+        const set = setOf(object);
+        table.sets.set(set.name, set);
+      } else if (kind === 'rule') {
+        const chain = word(object['chain']);
+        table.chains.get(chain)?.rules.push(ruleOf(object, { table, chain, xt }));
+      }
     }
   }
-  return { tables: [...tables.values()] };
+  return { tables: [...byName.values()] };
+}
+
+function ruleOf(
+  object: JsonObject,
+  { table: { family, name }, chain, xt }: { readonly table: Building; readonly chain: string; readonly xt: Listings['xt'] },
+): RulesetRule {
+  const handle = count(object['handle']);
+  const written = isArray(object['expr']) ? object['expr'] : [];
+  const blobs = xt?.blobs.get(ruleKey(family, name, { chain, handle }));
+  const expr = xt === undefined || blobs === undefined ? written : withXt(written, blobs, (blob) => xt.translate(blob, family));
+  return { handle, expr, comment: word(object['comment']) };
 }
 
 /** Each `{"xt": ...}` of a rule is the next of its blobs. When they are not as many, something changed in between: they stay unknown. */

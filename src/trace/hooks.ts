@@ -57,7 +57,7 @@ export class Hooks {
   #chains(family: Family, hook: Hook, device: string): readonly BaseChain[] {
     const found: BaseChain[] = [];
     for (const table of this.#ruleset.tables) {
-      if (table.dormant || !sees(table.family, family, hook)) continue;
+      if (!sees(table.family, family, hook)) continue;
       for (const chain of table.chains.values()) {
         if (chain.hook?.hook !== hook) continue;
         if (device !== '' && chain.hook.devices.length > 0 && !chain.hook.devices.includes(device)) continue;

@@ -7,6 +7,7 @@ import {
   ipValue,
   lengthOf,
   parseIp,
+  type Prefix,
   prefixOf,
   prefixRange,
 } from '../base/ip.ts';
@@ -73,12 +74,17 @@ export class Host {
     return [...all.filter((address) => !isLinkLocal(address)), ...all.filter(isLinkLocal)];
   }
 
+  /** Subnets on a device, link-local ones left out. */
+  subnets(family: Family, device: string): readonly Prefix[] {
+    const subnets = this.state.addresses
+      .filter((entry) => entry.device === device && familyOf(entry.address) === family && !isLinkLocal(entry.address))
+      .map(({ address }) => prefixOf(address));
+    return [...new Set(subnets)];
+  }
+
   /** Subnets on a device, without this host's own addresses and without link-local ones. */
   neighbours(family: Family, device: string): Intervals {
-    const subnets = this.#own
-      .filter((own) => own.family === family && own.device === device && !isLinkLocal(own.address))
-      .map(({ subnet }) => subnet);
-    return subtract(intervals(subnets), this.#local[family]);
+    return subtract(rangesOf(this.subnets(family, device)), this.#local[family]);
   }
 
   /** Every address that is neither this host's nor in `without`, nor loopback or multicast. */
@@ -161,6 +167,15 @@ export class Host {
   }
 }
 
-const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab]/.test(address) || address.startsWith('169.254.');
+export const isLinkLocal = (address: string): boolean => /^fe[89ab]/.test(address) || address.startsWith('169.254.');
+
+/** Prefixes as numbers. */
+export const rangesOf = (prefixes: readonly Prefix[]): Intervals =>
+  intervals(
+    prefixes.map((prefix) => {
+      const { first, last } = prefixRange(prefix);
+      return [first, last];
+    }),
+  );
 
 export const valueOfIp = (text: string): bigint => ipValue(parseIp(text));

@@ -1,4 +1,6 @@
 /** Sets of numbers (addresses, ports) as intervals: both ends included, ascending, with gaps between them. */
+import { bitsOf, type Family, formatIp } from '../base/ip.ts';
+
 export type Interval = readonly [from: bigint, to: bigint];
 export type Intervals = readonly Interval[];
 
@@ -51,6 +53,20 @@ export const isEmpty = (a: Intervals): boolean => a.length === 0;
 export const equal = (a: Intervals, b: Intervals): boolean =>
   a.length === b.length && a.every(([from, to], at) => from === b[at]?.[0] && to === b[at]?.[1]);
 
+export const sizeOf = (a: Intervals): bigint => a.reduce((sum, [from, to]) => sum + to - from + 1n, 0n);
+
 /** The number of a set of one; null for any other. */
 export const sole = (a: Intervals): bigint | null =>
   a.length === 1 && a[0] !== undefined && a[0][0] === a[0][1] ? a[0][0] : null;
+
+/** Addresses as prefixes and ranges: `10.0.0.0/8`, `192.0.2.7`, `192.0.2.1-192.0.2.5`. */
+export function addressTexts(family: Family, set: Intervals): readonly string[] {
+  return set.map(([from, to]) => {
+    const first = formatIp(family, from);
+    if (from === to) return first;
+    const size = to - from + 1n;
+    const bits = size.toString(2).length - 1;
+    const isPrefix = size === 1n << BigInt(bits) && from % size === 0n;
+    return isPrefix ? `${first}/${bitsOf(family) - bits}` : `${first}-${formatIp(family, to)}`;
+  });
+}

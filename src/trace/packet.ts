@@ -46,6 +46,8 @@ export interface Packet {
   readonly original: Endpoint;
   /** Where it was sent on to by a translation; null: none. */
   readonly target: (Endpoint & { readonly by: Decider }) | null;
+  /** Where it is sent on to when no rule does. */
+  readonly assumed: Packet['target'];
   /** Whom the other end shows itself as after a translation of its address; null: as it is. */
   readonly shownAs: bigint | null;
   readonly iif: Device | null;

@@ -1,25 +1,13 @@
 /** A new connection to an address of this host, from its first packet to the answer and what follows: where it ends, and who says so. */
-import type { Family } from '../base/ip.ts';
-import type { PortProtocol } from '../model/ports.ts';
 import type { Ruleset } from '../nft/ruleset.ts';
 import type { Decider } from './decider.ts';
 import { type BaseChain, type Hook, Hooks } from './hooks.ts';
 import { type Host, valueOfIp } from './host.ts';
 import { type Intervals, one } from './intervals.ts';
-import { type Device, NO_MARK, type Packet } from './packet.ts';
+import type { Device, Endpoint, Packet } from './packet.ts';
+import { answer, led, type Probe, request, sequel, stateOf, translatedLikeFirst } from './steps.ts';
 import type { Translation } from './translate.ts';
 import { type End, merged, walkChain } from './walk.ts';
-
-export interface Probe {
-  readonly family: Family;
-  readonly protocol: PortProtocol;
-  /** Where it comes in; null: from a program on this host. */
-  readonly device: Device | null;
-  /** Who it may come from. */
-  readonly peer: Intervals;
-  readonly address: bigint;
-  readonly port: number;
-}
 
 export type Verdict =
   | {
@@ -46,9 +34,6 @@ export interface Outcome {
   /** What it hangs on that could not be decided; empty: nothing. */
   readonly maybe: readonly string[];
 }
-
-/** A client's port: those that a system gives out by itself are above the privileged ones. */
-const CLIENT_PORTS: Intervals = [[1024n, 65535n]];
 
 export class Tracer {
   readonly host: Host;
@@ -83,6 +68,13 @@ export class Tracer {
       }
     }
     return outcomes;
+  }
+
+  /** Where the rules send such a connection, whether it gets there or not; null: nowhere. */
+  target(probe: Probe): Endpoint | null {
+    const first = request(probe, this.#lo());
+    const routed = probe.device === null ? this.#output([first], []) : this.#arrive([first], []);
+    return routed.find(({ target }) => target !== null)?.target ?? null;
   }
 
   #lo(): Device {
@@ -238,7 +230,8 @@ export class Tracer {
       }
       open = merged(next);
     }
-    return [...done, ...open];
+    const before = hook === 'prerouting' || hook === 'output';
+    return [...done, ...open.map((packet) => (before && packet.assumed !== null ? led(packet, packet.assumed) : packet))];
   }
 
   #translated(packet: Packet, to: Translation, by: Decider): Packet {
@@ -247,13 +240,7 @@ export class Tracer {
       case 'redirect': {
         const address = to.address ?? (to.kind === 'redirect' ? this.#redirectAddress(packet) : packet.original.address);
         const port = to.port ?? packet.original.port;
-        return {
-          ...packet,
-          target: { address, port, by },
-          destination: address,
-          destinationPort: port,
-          status: [...packet.status, 'dnat'],
-        };
+        return led(packet, { address, port, by });
       }
       case 'snat':
       case 'masquerade': {
@@ -273,76 +260,4 @@ export class Tracer {
     const address = oif === null ? undefined : this.host.addresses(family, oif.name)[0];
     return address === undefined ? null : valueOfIp(address);
   }
-}
-
-function request({ family, protocol, device, peer, address, port }: Probe, lo: Device): Packet {
-  return {
-    family,
-    protocol,
-    step: 'request',
-    peer,
-    peerPort: CLIENT_PORTS,
-    source: 'peer',
-    destination: address,
-    sourcePort: 'peer',
-    destinationPort: BigInt(port),
-    original: { address, port: BigInt(port) },
-    target: null,
-    shownAs: null,
-    iif: device,
-    // A program's packet to an address of its own host leaves by the loopback, as far as the rules can see, also when it is sent on.
-    oif: device === null ? lo : null,
-    state: 'none',
-    status: [],
-    mark: NO_MARK,
-    ctMark: NO_MARK,
-    notrack: null,
-    maybe: [],
-    by: null,
-  };
-}
-
-/** From the container, to whom the other end showed itself as. */
-const answer = (packet: Packet, iif: Device | null): Packet => ({
-  ...packet,
-  step: 'answer',
-  source: packet.target?.address ?? packet.original.address,
-  sourcePort: packet.target?.port ?? packet.original.port,
-  destination: packet.shownAs ?? 'peer',
-  destinationPort: 'peer',
-  iif,
-  oif: null,
-  state: 'none',
-  mark: NO_MARK,
-  notrack: null,
-});
-
-/** What follows the first packet, of those whose answer came back. */
-const sequel = (first: Packet, answered: Packet): Packet => ({
-  ...first,
-  step: 'sequel',
-  peer: answered.peer,
-  peerPort: answered.peerPort,
-  source: 'peer',
-  sourcePort: 'peer',
-  destination: first.original.address,
-  destinationPort: first.original.port,
-  state: 'none',
-  mark: NO_MARK,
-  ctMark: answered.ctMark,
-  notrack: null,
-  maybe: answered.maybe,
-});
-
-const stateOf = ({ notrack, step }: Packet): Packet['state'] =>
-  notrack ? 'untracked' : step === 'request' ? 'new' : 'established';
-
-function translatedLikeFirst(hook: Hook, packet: Packet): Packet {
-  const { step, target, shownAs, original, state } = packet;
-  if (state !== 'established') return packet;
-  const before = hook === 'prerouting' || hook === 'output';
-  if (step === 'answer')
-    return before ? { ...packet, destination: 'peer' } : { ...packet, source: original.address, sourcePort: original.port };
-  if (before) return target === null ? packet : { ...packet, destination: target.address, destinationPort: target.port };
-  return shownAs === null ? packet : { ...packet, source: shownAs };
 }

@@ -41,8 +41,8 @@ export interface Request {
   readonly port: number;
 }
 
-/** What a packet did. */
-export type Fate = 'reaches' | 'rejected' | 'silent';
+/** What a packet did; `local` is only foretold: it is for a program of the host, and what that answers is not followed. */
+export type Fate = 'reaches' | 'rejected' | 'silent' | 'local';
 
 export interface ExposureLab extends AsyncDisposable {
   readonly clients: readonly Client[];
@@ -240,7 +240,7 @@ export async function createExposureLab({ publish = PUBLISH }: { readonly publis
     agents.set(place, stack.use(await agent(place, { tcp: ports, udp: ports })));
   }
   const spaces = stack.use(new Spaces());
-  const nft = stack.use(openNftRunner());
+  const nft = stack.use(openNftRunner(true));
   const lab: Omit<ExposureLab, typeof Symbol.asyncDispose> = {
     clients: CLIENTS,
     ask: ({ place }, request, patience) => {
@@ -307,9 +307,9 @@ function fateOf({ verdict }: Outcome): Fate | null {
     case 'refused':
       return 'silent';
     case 'untracked':
-      return verdict.step === 'answer' ? 'silent' : null;
-    // Who then says no is not followed.
+      return verdict.step === 'answer' ? 'silent' : 'local';
     case 'local':
+      return 'local';
     case 'unknown':
       return null;
   }

@@ -101,6 +101,7 @@ export async function startApi(...flags: readonly string[]): Promise<TestApi> {
     stopping: stopping.signal,
   });
   registerMoor(app, {
+    exposure: async () => ({ ports: [], unseen: [] }),
     engine,
     describe,
     daemon: { version: SYSTEM.version, pid: 1234, dataRoot: config.dataRoot, execRoot: config.execRoot, instance: '' },

@@ -7,6 +7,7 @@ import { reconcile, reset } from './host/repair.ts';
 import { status } from './host/status.ts';
 import { version } from './host/version.ts';
 import { network } from './network/network.ts';
+import { ports } from './port/exposure.ts';
 import { port } from './port/port.ts';
 import { adopt } from './sandbox/adopt.ts';
 import { exec } from './sandbox/exec.ts';
@@ -23,6 +24,7 @@ export const COMMANDS: readonly CommandNode[] = [
   inspect,
   rm,
   port,
+  ports,
   adopt,
   status,
   events,

@@ -21,6 +21,8 @@ import { takeNetns } from './alone.ts';
 import type { DaemonConfig } from './config.ts';
 import { openContainers, withContainers } from './containers.ts';
 import { engineConfig, instanceOf } from './engine-config.ts';
+import { exposed } from './exposed.ts';
+import { createExposure } from './exposure.ts';
 import { listDirectory } from './list-directory.ts';
 import { checkSockets, listen } from './listen.ts';
 import { takePidfile } from './pidfile.ts';
@@ -83,11 +85,14 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
     await openContainers({ dataRoot, execRoot, dns: config.dns, engine, store, logger }),
   );
 
+  const exposure = stack.use(createExposure({ table: tableName(instance) }));
+  const watched = exposed({ engine: withContainers(engine, containers), containers, exposure, logger });
+
   const stopping = new AbortController();
   const app = createServer({ logger, version });
   registerDocker(app, {
     engine,
-    containers,
+    containers: watched.containers,
     images,
     rootFiles,
     takeSocket,
@@ -105,7 +110,8 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
     stopping: stopping.signal,
   });
   registerMoor(app, {
-    engine: withContainers(engine, containers),
+    engine: watched.engine,
+    exposure: watched.report,
     describe,
     daemon: { version, pid: process.pid, dataRoot: config.dataRoot, execRoot: config.execRoot, instance: config.instance },
   });

@@ -131,6 +131,7 @@ export const conntrackH = { IPCTNL_MSG_CT_NEW: 0, IPCTNL_MSG_CT_GET: 1, IPCTNL_M
 /** <linux/netfilter/nf_tables.h> */
 export const nfTablesH = {
   NFT_MSG_NEWTABLE: 0,
+  NFT_MSG_GETTABLE: 1,
   NFT_MSG_DELTABLE: 2,
   NFT_MSG_NEWCHAIN: 3,
   NFT_MSG_DELCHAIN: 5,
@@ -146,6 +147,7 @@ export const nfTablesH = {
   NFT_MSG_DELOBJ: 20,
   NFT_MSG_NEWFLOWTABLE: 22,
   NFT_MSG_DELFLOWTABLE: 24,
+  NFT_TABLE_F_DORMANT: 1,
 } as const;
 
 /** <linux/netfilter.h>: families of nf_tables */

@@ -21,6 +21,18 @@ export const nftObject = message(
   attributes('linux/netfilter/nf_tables.h', { table: attr('NFTA_TABLE_NAME', 1, text) }),
 );
 
+/** NFT_MSG_NEWTABLE */
+export const nftTable = message(
+  nfgenmsg,
+  attributes('linux/netfilter/nf_tables.h', {
+    name: attr('NFTA_TABLE_NAME', 1, text),
+    /** NFT_TABLE_F_* */
+    flags: attr('NFTA_TABLE_FLAGS', 2, be32),
+    /** be64 */
+    handle: attr('NFTA_TABLE_HANDLE', 4, raw),
+  }),
+);
+
 /** Of one expression of a rule: what iptables brought along (expressions `match` and `target`), in its own binary form. */
 const expressionData = attributes('linux/netfilter/nf_tables.h', {
   name: attr('NFTA_MATCH_NAME', 1, text),

@@ -1,0 +1,138 @@
+/**
+ * Publishing with open eyes: whoever publishes a port that a firewall of the host keeps others from is told so. Nothing is done about it:
+ * that is the administrator's to decide (docs/adr/0007).
+ */
+import type { Logger } from '../../base/clock.ts';
+import { errorData } from '../../base/errors.ts';
+import { type IpAddress, parseIp } from '../../base/ip.ts';
+import { portSpecs } from '../../containers/service/ports.ts';
+import type { Containers } from '../../contracts/containers.ts';
+import type { Engine, Outcome } from '../../contracts/engine.ts';
+import type { ExposureReport, ExposureRequest } from '../../contracts/exposure.ts';
+import { bridgeOf } from '../../drivers/bridge/options.ts';
+import type { Network } from '../../model/network.ts';
+import type { Sandbox } from '../../model/sandbox.ts';
+import type { PortBinding, PortSpec } from '../../model/ports.ts';
+import type { Exposure } from './exposure.ts';
+
+/** Milliseconds that an operation waits, when it is done itself, for what there is to say about it. */
+const PATIENCE = 2_000;
+/** Stands for a host port that is not chosen yet: what firewalls see of forwarded packets is the sandbox's port. */
+const SOME_PORT = 49152;
+
+const ANY: readonly IpAddress[] = [parseIp('0.0.0.0'), parseIp('::')];
+
+export interface Exposed {
+  readonly engine: Engine;
+  readonly containers: Containers;
+  /** @param references of sandboxes or containers; none: all. @throws not-found */
+  readonly report: (references: readonly string[]) => Promise<ExposureReport>;
+}
+
+/** The same operations, with warnings. */
+export function exposed(parts: {
+  readonly engine: Engine;
+  readonly containers: Containers;
+  readonly exposure: Exposure;
+  readonly logger: Logger;
+}): Exposed {
+  const { engine, containers, exposure, logger } = parts;
+
+  const bridges = (): ExposureRequest['networks'] =>
+    engine.networks
+      .list()
+      .filter(({ driver }) => driver === 'bridge')
+      .map((network) => ({ name: network.name, bridge: bridgeOf(network) }));
+
+  const obstacles = async (specs: readonly PortSpec[], networks: readonly string[]): Promise<readonly string[]> => {
+    const network = networks.map((name) => found(() => engine.networks.get(name))).find(publishes);
+    if (specs.length === 0 || network === undefined) return [];
+    const timer = AbortSignal.timeout(PATIENCE);
+    const late = new Promise<readonly string[]>((resolve) => timer.addEventListener('abort', () => resolve([]), { once: true }));
+    try {
+      return await Promise.race([
+        exposure.obstacles({ ports: specs.flatMap(bindings), bridge: bridgeOf(network), networks: bridges() }),
+        late,
+      ]);
+    } catch (error) {
+      logger.warn({ error: errorData(error) }, 'could not see what the firewalls of this host do to a port that is published');
+      return [];
+    }
+  };
+
+  /** Side by side: what is asked about does not depend on whether it is done already. */
+  const warned = async <T>(operation: Promise<Outcome<T>>, asked: Promise<readonly string[]>): Promise<Outcome<T>> => {
+    const outcome = await operation;
+    return { ...outcome, warnings: [...outcome.warnings, ...(await asked)] };
+  };
+
+  const networksOf = (reference: string): readonly string[] =>
+    found(() => engine.sandboxes.get(reference))?.endpoints.map(({ networkId }) => networkId) ??
+    found(() => containers.get(reference))?.networks.map(({ network }) => network) ??
+    [];
+
+  /** A container that does not run has no sandbox, and publishes nothing. */
+  const running = (reference: string): readonly Sandbox[] => {
+    const sandbox = found(() => engine.sandboxes.get(reference));
+    if (sandbox !== undefined) return [sandbox];
+    containers.get(reference);
+    return [];
+  };
+
+  return {
+    engine: {
+      ...engine,
+      sandboxes: {
+        ...engine.sandboxes,
+        create: (spec, options) => {
+          const names = (spec.networks ?? [{ network: 'bridge' }]).map(({ network }) => network);
+          return warned(engine.sandboxes.create(spec, options), obstacles(spec.ports ?? [], names));
+        },
+        publish: (reference, specs, options) =>
+          warned(engine.sandboxes.publish(reference, specs, options), obstacles(specs, networksOf(reference))),
+      },
+    },
+    containers: {
+      ...containers,
+      create: async (spec) => {
+        const created = await containers.create(spec);
+        const { container } = created;
+        const said = await obstacles(
+          portSpecs(container),
+          container.networks.map(({ network }) => network),
+        );
+        return { ...created, warnings: [...created.warnings, ...said] };
+      },
+    },
+    report: (references) => {
+      const wanted = references.length === 0 ? engine.sandboxes.list() : references.flatMap(running);
+      return exposure.report({
+        ports: wanted.flatMap(({ id, name, ports = [] }) => ports.map((binding) => ({ sandbox: { id, name }, binding }))),
+        networks: bridges(),
+      });
+    },
+  };
+}
+
+const publishes = (network: Network | undefined): network is Network =>
+  network !== undefined && network.driver === 'bridge' && !network.internal;
+
+/** undefined for what is not there: then the operation itself says so. */
+function found<T>(get: () => T): T | undefined {
+  try {
+    return get();
+  } catch {
+    return undefined;
+  }
+}
+
+function bindings({ protocol, containerPorts, hostPorts, hostAddress }: PortSpec): readonly PortBinding[] {
+  const count = containerPorts.to - containerPorts.from;
+  const from = hostPorts?.from ?? SOME_PORT;
+  return (hostAddress === null ? ANY : [hostAddress]).map((address) => ({
+    protocol,
+    containerPorts,
+    hostAddress: address,
+    hostPorts: { from, to: from + count },
+  }));
+}

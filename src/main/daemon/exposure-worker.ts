@@ -1,0 +1,76 @@
+/**
+ * A thread for questions about the host's whole ruleset, which may be of any size: reading and following it must hold up neither the
+ * API nor the kernel thread. Lives as long as it is asked.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { errorData, MoorError } from '../../base/errors.ts';
+import type { ExposureReport, ExposureRequest, ObstacleRequest } from '../../contracts/exposure.ts';
+import { MARK, MARKED } from '../../drivers/bridge/table.ts';
+import { dump } from '../../kernel/dump.ts';
+import { openNftRunner } from '../../kernel/nft-run.ts';
+import { legacyTables, readRuleset, ruleText } from '../../kernel/ruleset.ts';
+import { Spaces } from '../../kernel/spaces.ts';
+import { readSysctls } from '../../kernel/sysctl.ts';
+import type { Ruleset } from '../../nft/ruleset.ts';
+import { setThreadName } from '../../sys/process.ts';
+import { exposureReport } from '../../trace/exposure.ts';
+import { Host } from '../../trace/host.ts';
+import type { ExposureInput } from '../../trace/judge.ts';
+import { obstacles, standIn } from '../../trace/obstacles.ts';
+import type { Answer, Question, WorkerOptions } from './exposure-protocol.ts';
+
+const port = parentPort;
+if (port === null) throw new MoorError('internal', 'main/daemon/exposure-worker.ts must run as a worker thread');
+const { table } = workerData as WorkerOptions;
+setThreadName('moor-exposure');
+
+// The program, not the library: that has state which all threads of a process share (its list of interfaces, for one), and the kernel
+// thread uses it at the same time. A listing that is too large for memory ends with its process, too.
+const nft = openNftRunner(true);
+const spaces = new Spaces();
+
+/** Rules, addresses and switches as they are now. */
+function look(ruleset: Ruleset, bridges: readonly string[]): ExposureInput {
+  spaces.begin();
+  const { links, addresses, routes } = dump(spaces.host, ['links', 'addresses', 'routes']);
+  const localnet = ['all', ...bridges].map((name) => `net/ipv4/conf/${name}/route_localnet`);
+  const sysctls = readSysctls(['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding', ...localnet]);
+  const legacy = legacyTables();
+  return {
+    ruleset,
+    host: new Host({ links, addresses, routes, sysctls }),
+    own: table,
+    marked: MARKED,
+    ruleText: (rule) => ruleText(nft, rule),
+    unseen:
+      legacy.length === 0
+        ? []
+        : [`rules of iptables-legacy cannot be seen (tables ${legacy.join(', ')}): iptables-legacy-save shows them`],
+  };
+}
+
+const report = (request: ExposureRequest): ExposureReport =>
+  exposureReport(
+    look(
+      readRuleset(nft),
+      request.networks.map(({ bridge }) => bridge),
+    ),
+    request,
+  );
+
+/** Without our own table, which grows with the number of ports: publishing one takes as long with ten thousand as with none. */
+function warn(request: ObstacleRequest): readonly string[] {
+  const { tables } = readRuleset(nft, { family: 'inet', name: table });
+  return obstacles(look({ tables: [...tables, standIn(table, Number(MARK))] }, [request.bridge]), request);
+}
+
+port.on('message', (question: Question) => {
+  const { id } = question;
+  let answer: Answer;
+  try {
+    answer = { id, value: question.about === 'exposure' ? report(question.request) : warn(question.request) };
+  } catch (error) {
+    answer = { id, error: errorData(error) };
+  }
+  port.postMessage(answer);
+});

@@ -1,0 +1,115 @@
+/** The exposure report: for every published port who can reach it, and which rule of whom decides. */
+import { type Family, familyOf, formatIp } from '../base/ip.ts';
+import type { ExposureReport, ExposureRequest, Origin, PortExposure, Reach } from '../contracts/exposure.ts';
+import type { PortBinding, PortRange } from '../model/ports.ts';
+import type { Ruleset } from '../nft/ruleset.ts';
+import { valueOfIp } from './host.ts';
+import { addressTexts, type Intervals, one, sizeOf } from './intervals.ts';
+import { type ExposureInput, Judge } from './judge.ts';
+import { type Asker, askers, isAny, mainAddress } from './origins.ts';
+import { Tracer } from './path.ts';
+import { pieces } from './pieces.ts';
+import { portCuts, portParts } from './port-parts.ts';
+
+/** Sources that are written out; more are counted. */
+const MOST_SOURCES = 8;
+
+export function exposureReport(input: ExposureInput, request: ExposureRequest): ExposureReport {
+  const reporter = new Reporter(input, request);
+  return { ports: request.ports.map((port) => reporter.port(port)), unseen: [...input.unseen, ...bridgeTables(input.ruleset)] };
+}
+
+/** Rules for frames: a bridge asks them for what goes from port to port, and for what the host sends into it. */
+const bridgeTables = ({ tables }: Ruleset): readonly string[] =>
+  tables
+    .filter(
+      ({ family, chains }) =>
+        family === 'bridge' && [...chains.values()].some(({ rules, hook }) => rules.length > 0 || hook?.policy === 'drop'),
+    )
+    .map(({ name }) => `rules of nftables table bridge ${name} are not looked at: they may drop frames on bridges`);
+
+type Target = NonNullable<PortExposure['target']> & { readonly bridge: string };
+
+class Reporter {
+  readonly #input: ExposureInput;
+  readonly #request: ExposureRequest;
+  readonly #tracer: Tracer;
+  readonly #judge: Judge;
+  readonly #cuts: ReadonlySet<number>;
+
+  constructor(input: ExposureInput, request: ExposureRequest) {
+    this.#input = input;
+    this.#request = request;
+    this.#tracer = new Tracer(input.ruleset, input.host);
+    this.#judge = new Judge(input, request.networks);
+    this.#cuts = portCuts(input.ruleset, input.own);
+  }
+
+  port({ sandbox, binding }: ExposureRequest['ports'][number]): PortExposure {
+    const found = this.#target(binding);
+    const all = askers(this.#input.host, this.#request, { at: binding.hostAddress, bridge: found?.bridge ?? '' });
+    const parts = portParts(binding, this.#cuts);
+    const reach = all.flatMap((asker) => joined(parts.flatMap((ports) => this.#reach(asker, { binding, ports, target: found }))));
+    const target = found === null ? null : { address: found.address, port: found.port, network: found.network };
+    return { sandbox, binding, target, reach };
+  }
+
+  /** Where the rules send what asks for the first port of a binding. */
+  #target({ protocol, hostAddress, hostPorts }: PortBinding): Target | null {
+    const { host } = this.#input;
+    const family = familyOf(hostAddress);
+    const address = isAny(hostAddress) ? mainAddress(host, family) : hostAddress;
+    if (address === null) return null;
+    const uplink = host.uplink(family);
+    const value = valueOfIp(address);
+    const asked = { family, protocol, address: value, port: hostPorts.from };
+    const found =
+      this.#tracer.target({ ...asked, device: null, peer: one(value) }) ??
+      this.#tracer.target({ ...asked, device: uplink === null ? null : host.device(uplink), peer: host.elsewhere(family, []) });
+    if (found === null) return null;
+    const bridge = host.routeTo(family, found.address)?.name ?? '';
+    const network = this.#request.networks.find((each) => each.bridge === bridge)?.name ?? '';
+    return { address: formatIp(family, found.address), port: Number(found.port), network, bridge };
+  }
+
+  #reach(
+    asker: Asker,
+    { binding, ports, target }: { readonly binding: PortBinding; readonly ports: PortRange; readonly target: Target | null },
+  ): readonly Reach[] {
+    const family = familyOf(binding.hostAddress);
+    const { origin, device, peer, address } = asker;
+    const { protocol } = binding;
+    const outcomes = this.#tracer.trace({ family, protocol, device, peer, address: valueOfIp(address), port: ports.from });
+    const found = pieces(peer, outcomes);
+    const most = found.reduce((a, b) => (sizeOf(b.peer) > sizeOf(a.peer) ? b : a));
+    return found.map((piece) => {
+      const sources = piece === most ? othersOf(origin) : sourcesOf(family, piece.peer);
+      const from = found.length === 1 ? origin : { ...origin, sources };
+      return { from, address, ports, ...this.#judge.judgement(piece, { from, binding, ports, target }) };
+    });
+  }
+}
+
+/** All but those that are named beside it. */
+const othersOf = ({ sources }: Origin): readonly string[] =>
+  sources.length === 1 && sources[0] === 'anywhere' ? ['anywhere else'] : [`others of ${sources.join(' ')}`];
+
+function sourcesOf(family: Family, part: Intervals): readonly string[] {
+  const texts = addressTexts(family, part);
+  return texts.length <= MOST_SOURCES ? texts : [...texts.slice(0, MOST_SOURCES), `and ${texts.length - MOST_SOURCES} more`];
+}
+
+/** Parts of a range of which the same is said are one again. */
+function joined(list: readonly Reach[]): readonly Reach[] {
+  const out: Reach[] = [];
+  for (const reach of list) {
+    const before = out.findLastIndex((each) => each.ports.to + 1 === reach.ports.from && same(each, reach));
+    const first = out[before];
+    if (first === undefined) out.push(reach);
+    else out[before] = { ...first, ports: { from: first.ports.from, to: reach.ports.to } };
+  }
+  return out;
+}
+
+const same = (a: Reach, b: Reach): boolean =>
+  JSON.stringify({ ...a, ports: 0, remedy: '' }) === JSON.stringify({ ...b, ports: 0, remedy: '' });
