@@ -8,7 +8,7 @@ import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { withOptions } from './endpoint-options.ts';
 import { networkAttributes } from './events.ts';
-import { retellNames, tellNames } from './names.ts';
+import { answerIn, retellNames, tellRecords } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
 import { movePorts } from './ports.ts';
@@ -50,10 +50,13 @@ export async function connect(
       await undo.run(ctx.logger);
       return { value: endpoint, plan, warnings };
     }
-    await ctx.executor.make(plan, [putEndpoint(endpoint)], async () => {
+    const told = { before: sandbox, after };
+    // The namespace is there: sockets in it need not wait for the interface. Names that others find do.
+    const beside = async (): Promise<void> => {
       undo.defer(() => retellNames(ctx, { before: after, after: sandbox }, facts));
-      await tellNames(ctx, { before: sandbox, after }, facts);
-    });
+      await answerIn(ctx, told, facts);
+    };
+    await ctx.executor.make(plan, [putEndpoint(endpoint)], { beside, after: async () => tellRecords(ctx, told) });
     ctx.registry.setSandbox(after);
     if (after !== joined) await ctx.executor.commit([putSandbox(after)]);
     emitAttachment(ctx, { network, sandbox: after, action: 'connect' });

@@ -21,6 +21,12 @@ export interface Failure {
   readonly error: ErrorData;
 }
 
+/** What has to work beside a plan, or the plan is undone. */
+interface Also {
+  readonly beside?: () => Promise<void>;
+  readonly after?: () => Promise<void>;
+}
+
 export class Executor {
   readonly #kernel: Kernel;
   readonly #store: Store;
@@ -38,13 +44,15 @@ export class Executor {
 
   /**
    * @param writes what to store with it: new rows only. None: the plan belongs to what is stored already, and is journaled.
-   * @param also what has to work, too, once all changes are made
+   * @param also what has to work, too: once all changes are made, or at the same time where it needs none of them
    * @throws the first change's error, with the changes undone; what could not be undone is named in the message.
    */
-  async make(plan: Plan, writes: readonly Write[], also: () => Promise<void> = nothing): Promise<void> {
+  async make(plan: Plan, writes: readonly Write[], also: Also = {}): Promise<void> {
+    const { beside = nothing, after = nothing } = also;
     if (plan.changes.length === 0) {
       await this.commit(writes);
-      await also();
+      await beside();
+      await after();
       return;
     }
     const key = journalKey(newId());
@@ -53,15 +61,16 @@ export class Executor {
       // Side by side: should we die now, what is stored is made, and what was made and is not stored carries our mark, so it is swept.
       const making = this.#kernel.apply(plan.changes).then(async (results) => {
         applied = results;
-        if (failures(plan.changes, results).length === 0) await also();
+        if (failures(plan.changes, results).length === 0) await after();
         return results;
       });
+      const working = beside();
       const storing = this.commit(writes.length > 0 ? writes : [putJournal(key, { type: 'make', ...plan })]);
-      const [made, stored] = await Promise.allSettled([making, storing]);
+      const [made, ...others] = await Promise.allSettled([making, storing, working]);
       if (made.status === 'rejected') throw made.reason;
-      if (stored.status === 'rejected') throw stored.reason;
       const failure = failures(plan.changes, made.value)[0];
       if (failure !== undefined) throw errorFrom(failure.error);
+      for (const other of others) if (other.status === 'rejected') throw other.reason;
       if (writes.length === 0) await this.commit([deleteKey(key)]);
     } catch (error) {
       const left = await this.undo(plan.changes, applied);

@@ -89,33 +89,39 @@ export const namesContext = (ctx: Context, facts: HostFacts): NamesContext => ({
 export const nameChanges = (ctx: Context, sandbox: Sandbox): readonly Change[] =>
   sandbox.netns.type !== 'host' && isNamed(ctx.registry.networks, sandbox) ? ctx.resolver.planClient(sandbox.netns.path) : [];
 
+/** One sandbox as the resolver knows it (null: not at all), and as it is to be from now on. */
+interface Told {
+  readonly before: Sandbox | null;
+  readonly after: Sandbox;
+}
+
 /**
  * Makes the resolver know a sandbox as it is to be from now on.
- * @param before as the resolver knows it; null: not at all
  * @returns when its names can be found and its queries are answered @throws what keeps a socket from being opened
  */
-export async function tellNames(
-  ctx: Context,
-  { before, after }: { readonly before: Sandbox | null; readonly after: Sandbox },
-  facts: HostFacts,
-): Promise<void> {
-  const { resolver } = ctx;
-  const records = recordsOf(ctx.registry.networks, after);
+export async function tellNames(ctx: Context, told: Told, facts: HostFacts): Promise<void> {
+  tellRecords(ctx, told);
+  await answerIn(ctx, told, facts);
+}
+
+/** Its names alone, which others can find. */
+export function tellRecords({ registry, resolver }: Context, { before, after }: Told): void {
+  const records = recordsOf(registry.networks, after);
   const kept = new Set<Id>(records.map(({ endpoint }) => endpoint));
   const gone = (before?.endpoints ?? []).flatMap(({ id }) => (kept.has(id) ? [] : [id]));
   if (gone.length > 0) resolver.remove(gone);
   if (records.length > 0) resolver.put(records);
+}
+
+/** Answers to its queries alone: the namespace must be there. @throws what keeps a socket from being opened */
+export async function answerIn(ctx: Context, { before, after }: Told, facts: HostFacts): Promise<void> {
   const client = clientOf(namesContext(ctx, facts), after);
-  if (client !== null) await resolver.serve([client]);
-  else if (before !== null && isNamed(ctx.registry.networks, before)) await resolver.stop([after.id]);
+  if (client !== null) await ctx.resolver.serve([client]);
+  else if (before !== null && isNamed(ctx.registry.networks, before)) await ctx.resolver.stop([after.id]);
 }
 
 /** The same after something that cannot be taken back. Never throws. */
-export async function retellNames(
-  ctx: Context,
-  change: { readonly before: Sandbox | null; readonly after: Sandbox },
-  facts: HostFacts,
-): Promise<void> {
+export async function retellNames(ctx: Context, change: Told, facts: HostFacts): Promise<void> {
   try {
     await tellNames(ctx, change, facts);
   } catch (error) {

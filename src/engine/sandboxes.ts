@@ -82,10 +82,11 @@ export async function createSandbox(
     }
     const rows = sandbox.endpoints.map(putEndpoint);
     const made = sandbox;
-    await ctx.executor.make(plan, [putSandbox(sandbox), ...rows], async () => {
+    const after = async (): Promise<void> => {
       undo.defer(() => forgetNames(ctx, [made]));
       await tellNames(ctx, { before: null, after: made }, facts);
-    });
+    };
+    await ctx.executor.make(plan, [putSandbox(sandbox), ...rows], { after });
     ctx.registry.setSandbox(sandbox);
     if (netns.type !== 'host') ctx.watcher.observe([netns.path]);
     emit(ctx, sandbox, 'create');
