@@ -4,8 +4,8 @@ import { exhausted } from '../base/errors.ts';
 import { type IpAddress, ipBytes } from '../base/ip.ts';
 import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
 import type { PortProtocol, PortRange } from '../model/ports.ts';
-import { allowFiles, bindPort, FIRST_BOUND } from '../sys/bound.ts';
-import type { Fd } from '../sys/fd.ts';
+import { allowFiles, bindPort } from '../sys/bound.ts';
+import { FIRST_ASIDE, type Fd } from '../sys/fd.ts';
 
 const NUMBERS: Readonly<Record<PortProtocol, number>> = { tcp: 0, udp: 1, sctp: 2 };
 
@@ -62,7 +62,7 @@ export class HeldPorts implements Disposable {
   /** @throws exhausted */
   #makeRoom(wanted: number): void {
     const limit = allowFiles(this.#count + wanted + OTHER_FILES);
-    if (limit - this.#count - wanted >= FIRST_BOUND) return;
+    if (limit - this.#count - wanted >= FIRST_ASIDE) return;
     throw exhausted(
       `Cannot hold ${wanted} ports of the host: each takes an open file, of ${limit} that the daemon may have (LimitNOFILE) ${this.#count} are taken so`,
     );

@@ -1,7 +1,7 @@
 /** Sockets that are bound and do nothing else: they keep a port from other programs. */
-import { fcntlH, inH, resourceH, socketH } from './constants.ts';
+import { inH, resourceH, socketH } from './constants.ts';
 import { errnoName, kernelError } from './errors.ts';
-import { Fd } from './fd.ts';
+import { aside, Fd } from './fd.ts';
 import { check, lastErrno, libc } from './libc.ts';
 
 const { AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_CLOEXEC, SOL_SOCKET, SO_REUSEADDR, SO_RCVBUF, SHUT_RD } = socketH;
@@ -65,25 +65,11 @@ function tryBind(protocol: BoundProtocol, { address, port }: Place, reuse: boole
       return why;
     }
     if (reuse) setOption(fd, [SOL_SOCKET, SO_REUSEADDR], 0);
-    return movedUp(fd);
+    return aside(fd);
   } catch (error) {
     fd.close();
     throw error;
   }
-}
-
-/**
- * The first number of these sockets. Whatever else is opened gets a lower one: libnftables waits with select(2), and the C library
- * ends the process when that is given a descriptor from 1024 (FD_SETSIZE) on.
- */
-export const FIRST_BOUND = 4096;
-
-/** As it is where the limit of open files does not allow for it. */
-function movedUp(fd: Fd): Fd {
-  const number = libc.fcntl(fd.number, fcntlH.F_DUPFD_CLOEXEC, FIRST_BOUND);
-  if (number < 0) return fd;
-  fd.close();
-  return new Fd(number, fd.what);
 }
 
 function sockaddr(family: number, address: Uint8Array, port: number): Uint8Array {

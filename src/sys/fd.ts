@@ -32,6 +32,20 @@ export class Fd implements Disposable {
 }
 
 /**
+ * First number of descriptors that there are thousands of. Whatever else is opened gets a lower one: libnftables waits with select(2),
+ * and the C library ends the process when that is given a descriptor from 1024 (FD_SETSIZE) on.
+ */
+export const FIRST_ASIDE = 4096;
+
+/** The same file under such a number; as it is where the limit of open files does not allow for it. */
+export function aside(fd: Fd): Fd {
+  const number = libc.fcntl(fd.number, fcntlH.F_DUPFD_CLOEXEC, FIRST_ASIDE);
+  if (number < 0) return fd;
+  fd.close();
+  return new Fd(number, fd.what);
+}
+
+/**
  * open(2), always close-on-exec.
  * @param flags O_* of `fcntlH`
  * @throws MoorError by errno: not-found, forbidden, conflict (O_EXCL) and so on

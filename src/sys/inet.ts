@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { type IpAddress, familyOf, ipBytes } from '../base/ip.ts';
 import { inetH, socketH } from './constants.ts';
 import { errnoKind, kernelError } from './errors.ts';
-import { Fd } from './fd.ts';
+import { aside, Fd } from './fd.ts';
 import { check, lastErrno, libc } from './libc.ts';
 
 export type Transport = 'udp' | 'tcp';
@@ -55,7 +55,8 @@ export function listenOn(transport: Transport, at: SocketAddress, backlog: numbe
     const address = encodeAddress(at);
     check(libc.bind(fd.number, address, address.length), () => `bind ${fd.what}`);
     if (transport === 'tcp') check(libc.listen(fd.number, backlog), () => `listen ${fd.what}`);
-    return fd;
+    // There are two in every sandbox.
+    return aside(fd);
   } catch (error) {
     fd.close();
     throw error;

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { MoorError } from '../base/errors.ts';
 import { fcntlH, mountH, nsfsH, schedH } from './constants.ts';
 import { hasCode } from './errors.ts';
-import { type Fd, openFile } from './fd.ts';
+import { aside, type Fd, openFile } from './fd.ts';
 import { check, libc } from './libc.ts';
 
 const THREAD_NETNS = '/proc/thread-self/ns/net';
@@ -28,7 +28,8 @@ export function ownNetns(): Fd {
  */
 export function openNetns(path: string): Fd {
   // O_NONBLOCK: whatever else lies there, such as a FIFO, must not hang us.
-  const fd = openFile(path, fcntlH.O_RDONLY | fcntlH.O_NONBLOCK);
+  // There is one for every sandbox.
+  const fd = aside(openFile(path, fcntlH.O_RDONLY | fcntlH.O_NONBLOCK));
   if (!isNsfs(`/proc/self/fd/${fd.number}`) || libc.ioctlNumber(fd.number, nsfsH.NS_GET_NSTYPE, 0) !== schedH.CLONE_NEWNET) {
     fd.close();
     throw new MoorError('not-found', `Cannot open network namespace ${path}: it is not a network namespace`);

@@ -2,7 +2,7 @@
 import { AsideWrite } from './aio.ts';
 import { netlinkSocketH, sockiosH, socketH } from './constants.ts';
 import { errnoName, kernelError } from './errors.ts';
-import { Fd } from './fd.ts';
+import { aside, Fd } from './fd.ts';
 import { addressOf, check, lastErrno, libc } from './libc.ts';
 
 const { SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_LISTEN_ALL_NSID } = netlinkSocketH;
@@ -43,7 +43,9 @@ export class NetlinkFd implements Disposable {
    */
   constructor(protocol: number, receiveBuffer: number) {
     const type = socketH.SOCK_RAW | socketH.SOCK_CLOEXEC;
-    this.fd = new Fd(check(libc.socket(socketH.AF_NETLINK, type, protocol), `socket(AF_NETLINK, ${protocol})`), 'netlink socket');
+    const number = check(libc.socket(socketH.AF_NETLINK, type, protocol), `socket(AF_NETLINK, ${protocol})`);
+    // There may be one in every sandbox.
+    this.fd = aside(new Fd(number, 'netlink socket'));
     const arena = new ArrayBuffer(DATA_AT + RECEIVE);
     this.bytes = new Uint8Array(arena, DATA_AT);
     this.#head = new DataView(arena, 0, DATA_AT);
