@@ -7,7 +7,7 @@ import type { HostPort } from '../contracts/host-ports.ts';
 import { hostText } from '../model/ports-text.ts';
 import type { Sandbox } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
-import { hostPortOf } from './port-reserve.ts';
+import { hostPortsOf } from './port-reserve.ts';
 
 /** Milliseconds. */
 const RETRY = 10_000;
@@ -30,9 +30,9 @@ export class PortKeeper {
   /** Once, at the start: the table of ports is filled, and they are held. */
   async restore(): Promise<void> {
     const { registry, portTable } = this.#ctx;
-    for (const { id, ports = [] } of registry.sandboxes.values()) for (const one of ports) portTable.take(id, hostPortOf(one));
+    for (const { id, ports = [] } of registry.sandboxes.values()) for (const one of hostPortsOf(ports)) portTable.take(id, one);
     for (const sandbox of registry.sandboxes.values()) {
-      await this.#hold(sandbox, (sandbox.ports ?? []).map(hostPortOf));
+      await this.#hold(sandbox, hostPortsOf(sandbox.ports ?? []));
       for (const { text } of this.#problems.get(sandbox.id) ?? []) this.#ctx.logger.warn({ sandbox: sandbox.id }, text);
     }
     this.#schedule();

@@ -3,6 +3,7 @@ import { conflict, exhausted, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import { addressOf, familyOf, type IpAddress } from '../base/ip.ts';
 import type { HostPort, HostPortRefusal, HostPorts } from '../contracts/host-ports.ts';
+import { gatewayMode } from '../model/gateway-mode.ts';
 import { portCount } from '../model/ports-parse.ts';
 import { hostText, rangeText } from '../model/ports-text.ts';
 import { HOST_BINDING_OPTION, type PortBinding, type PortRange, type PortSpec } from '../model/ports.ts';
@@ -10,11 +11,11 @@ import type { Context, Undo } from './context.ts';
 import { isAny } from './port-table.ts';
 import type { Way, Ways } from './way.ts';
 
-export const hostPortOf = ({ protocol, hostAddress, hostPorts }: PortBinding): HostPort => ({
-  protocol,
-  address: hostAddress,
-  ports: hostPorts,
-});
+/** Ports of the host that bindings are about. */
+export const hostPortsOf = (bindings: readonly PortBinding[]): HostPort[] =>
+  bindings
+    .filter(({ routed }) => routed !== true)
+    .map(({ protocol, hostAddress, hostPorts }) => ({ protocol, address: hostAddress, ports: hostPorts }));
 
 export interface Reserve {
   readonly owner: Id;
@@ -42,7 +43,7 @@ export async function reservePorts(
     .toSorted((a, b) => Number(isChoice(a)) - Number(isChoice(b)))
     .map((spec) => {
       const addresses = addressesOf(ctx, spec, ways);
-      const kept = addresses.flatMap((address) => takeOut(left, spec, address) ?? []);
+      const kept = addresses.flatMap((address) => takeOut(left, spec, { address, routed: isRouted(ways, address) }) ?? []);
       return { spec, kept, missing: addresses.filter((address) => !kept.some(({ hostAddress }) => hostAddress === address)) };
     });
   // Before: one of these may be the same port on another address.
@@ -51,11 +52,20 @@ export async function reservePorts(
     out.push(...kept);
     if (missing.length === 0) continue;
     const numbers = kept[0]?.hostPorts ?? left.find((one) => fits(one, spec))?.hostPorts ?? null;
+    const held = missing.filter((address) => !isRouted(ways, address));
     try {
       const wanted = numbers === null ? spec : { ...spec, hostPorts: numbers };
-      const hostPorts = await choose(ctx, { owner, spec: wanted, addresses: missing, ways }, undo);
       const { protocol, containerPorts } = spec;
-      out.push(...missing.map((hostAddress) => ({ protocol, hostAddress, hostPorts, containerPorts })));
+      const hostPorts =
+        held.length > 0
+          ? await choose(ctx, { owner, spec: wanted, addresses: held, ways }, undo)
+          : wanted.hostPorts === null || isChoice(wanted)
+            ? containerPorts
+            : wanted.hostPorts;
+      for (const hostAddress of missing) {
+        const routed = held.includes(hostAddress) ? {} : { routed: true as const };
+        out.push({ protocol, hostAddress, hostPorts, containerPorts, ...routed });
+      }
     } catch (error) {
       if (failed === undefined || !(error instanceof MoorError)) throw error;
       failed(spec, error);
@@ -70,8 +80,8 @@ async function giveBack(
   { owner, bindings }: { readonly owner: Id; readonly bindings: readonly PortBinding[] },
   undo: Undo,
 ): Promise<void> {
-  if (bindings.length === 0) return;
-  const ports = bindings.map(hostPortOf);
+  const ports = hostPortsOf(bindings);
+  if (ports.length === 0) return;
   await releasePorts(ctx, owner, ports);
   undo.defer(async () => {
     for (const one of ports) ctx.portTable.take(owner, one);
@@ -99,8 +109,12 @@ export function fits({ protocol, hostPorts, containerPorts }: PortBinding, spec:
   );
 }
 
-function takeOut(list: PortBinding[], spec: PortSpec, address: IpAddress): PortBinding | null {
-  const at = list.findIndex((one) => one.hostAddress === address && fits(one, spec));
+function takeOut(
+  list: PortBinding[],
+  spec: PortSpec,
+  { address, routed }: { readonly address: IpAddress; readonly routed: boolean },
+): PortBinding | null {
+  const at = list.findIndex((one) => one.hostAddress === address && (one.routed === true) === routed && fits(one, spec));
   return at < 0 ? null : (list.splice(at, 1)[0] ?? null);
 }
 
@@ -118,6 +132,13 @@ function addressesOf(ctx: Context, { hostAddress }: PortSpec, { v4, v6 }: Ways):
 
 const defaultAddress = (ctx: Context, { network }: Way): IpAddress =>
   (network.options[HOST_BINDING_OPTION] as IpAddress | undefined) ?? ctx.config.hostAddress ?? ('0.0.0.0' as IpAddress);
+
+/** Whether the way out of an address's family translates nothing. */
+function isRouted({ v4, v6 }: Ways, address: IpAddress): boolean {
+  const family = familyOf(address);
+  const way = family === 4 ? v4 : v6;
+  return way !== null && gatewayMode(way.network, family) === 'routed';
+}
 
 interface Choice {
   readonly owner: Id;

@@ -11,7 +11,7 @@ import { sandboxAttributes } from './events.ts';
 import { leftWarnings } from './networks.ts';
 import { difference, sandboxPortChanges, waysOut } from './plans.ts';
 import { endedFlows, staleFlows } from './port-flows.ts';
-import { fits, hostPortOf, releasePorts, reservePorts } from './port-reserve.ts';
+import { fits, hostPortsOf, releasePorts, reservePorts } from './port-reserve.ts';
 import { putSandbox } from './records.ts';
 import type { Ways } from './way.ts';
 
@@ -137,7 +137,7 @@ export async function unpublishPorts(
   if (dryRun === true) return { value: after, plan, warnings: [] };
   const failed = await ctx.executor.unmake(plan, { writes: [putSandbox(after)], restore: [putSandbox(sandbox)] });
   ctx.registry.setSandbox(after);
-  await releasePorts(ctx, sandbox.id, taken.map(hostPortOf));
+  await releasePorts(ctx, sandbox.id, hostPortsOf(taken));
   emit(ctx, after, { action: 'unpublish', ports: taken });
   return { value: after, plan, warnings: leftWarnings(failed) };
 }

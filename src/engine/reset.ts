@@ -7,7 +7,7 @@ import type { Write } from '../contracts/store.ts';
 import { desiredOf, everything, isNft, type Scope } from './desired.ts';
 import { forgetNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
-import { hostPortOf, releasePorts } from './port-reserve.ts';
+import { hostPortsOf, releasePorts } from './port-reserve.ts';
 import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
 
@@ -40,7 +40,7 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
   await forgetNames(ctx, sandboxes);
   for (const { id, ports = [] } of sandboxes) {
     ctx.registry.removeSandbox(id);
-    await releasePorts(ctx, id, ports.map(hostPortOf));
+    await releasePorts(ctx, id, hostPortsOf(ports));
   }
   for (const network of [...ctx.registry.networks.values()]) {
     ctx.registry.removeNetwork(network.id);

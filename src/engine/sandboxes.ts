@@ -19,7 +19,7 @@ import { forgetNames, retellNames, tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { sandboxChanges, sandboxRemoval } from './plans.ts';
 import { staleFlows } from './port-flows.ts';
-import { hostPortOf, releasePorts } from './port-reserve.ts';
+import { hostPortsOf, releasePorts } from './port-reserve.ts';
 import { withPorts } from './ports.ts';
 import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
 
@@ -229,7 +229,7 @@ export async function dropSandbox(ctx: Context, sandbox: Sandbox, plan: Plan): P
   const left = await ctx.executor.unmake(plan, { writes, restore });
   await forgetNames(ctx, [sandbox]);
   ctx.registry.removeSandbox(sandbox.id);
-  await releasePorts(ctx, sandbox.id, (sandbox.ports ?? []).map(hostPortOf));
+  await releasePorts(ctx, sandbox.id, hostPortsOf(sandbox.ports ?? []));
   if (sandbox.netns.type !== 'host') ctx.watcher.forget([sandbox.netns.path]);
   for (const endpoint of sandbox.endpoints) {
     const network = ctx.registry.networks.get(endpoint.networkId);

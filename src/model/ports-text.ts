@@ -8,9 +8,11 @@ export const rangeText = ({ from, to }: PortRange): string => (from === to ? Str
 /** An address before a colon: IPv6 in brackets. */
 export const hostText = (address: IpAddress): string => (familyOf(address) === 6 ? `[${address}]` : address);
 
-/** `0.0.0.0:8080->80/tcp`, as `docker ps` prints it. */
-export const bindingText = ({ protocol, hostAddress, hostPorts, containerPorts }: PortBinding): string =>
-  `${hostText(hostAddress)}:${rangeText(hostPorts)}->${rangeText(containerPorts)}/${protocol}`;
+/** `0.0.0.0:8080->80/tcp`, as `docker ps` prints it; `80/tcp (routed, IPv6)`. */
+export const bindingText = ({ protocol, hostAddress, hostPorts, containerPorts, routed }: PortBinding): string =>
+  routed === true
+    ? `${rangeText(containerPorts)}/${protocol} (routed, IPv${familyOf(hostAddress)})`
+    : `${hostText(hostAddress)}:${rangeText(hostPorts)}->${rangeText(containerPorts)}/${protocol}`;
 
 /** What `-p` takes: `127.0.0.1:8080:80/tcp`. */
 export function specText({ protocol, hostAddress, hostPorts, containerPorts }: PortSpec): string {

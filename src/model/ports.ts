@@ -31,4 +31,9 @@ export interface PortBinding {
   readonly hostAddress: IpAddress;
   readonly hostPorts: PortRange;
   readonly containerPorts: PortRange;
+  /**
+   * Nothing is translated: the ports are open at the sandbox's own address (gateway mode `routed`). Of the host's address only the family
+   * counts, its ports are not used, and others may have them.
+   */
+  readonly routed?: true;
 }

@@ -13,17 +13,18 @@ interface Pair {
   /** `80/tcp` */
   readonly key: string;
   readonly address: string;
-  readonly host: number;
+  /** null: no port of the host leads there. */
+  readonly host: number | null;
   readonly container: number;
   readonly protocol: string;
 }
 
 const pairs = (ports: readonly PortBinding[]): Pair[] =>
-  ports.flatMap(({ protocol, hostAddress, hostPorts, containerPorts }) =>
+  ports.flatMap(({ protocol, hostAddress, hostPorts, containerPorts, routed }) =>
     Array.from({ length: containerPorts.to - containerPorts.from + 1 }, (_, i) => ({
       key: `${containerPorts.from + i}/${protocol}`,
       address: hostAddress,
-      host: hostPorts.from + i,
+      host: routed === true ? null : hostPorts.from + i,
       container: containerPorts.from + i,
       protocol,
     })),
@@ -43,7 +44,7 @@ export function portList(exposed: readonly string[], ports: readonly PortBinding
     ...published.map(({ address, container, host, protocol }) => ({
       IP: address,
       PrivatePort: container,
-      PublicPort: host,
+      ...(host === null ? {} : { PublicPort: host }),
       Type: protocol,
     })),
   ];
@@ -57,6 +58,7 @@ export function portsShape(
   const shape: Record<string, { HostIp: string; HostPort: string }[] | null> = Object.fromEntries(
     exposed.map((key) => [key, null]),
   );
-  for (const { key, address, host } of pairs(ports)) (shape[key] ??= []).push({ HostIp: address, HostPort: String(host) });
+  for (const { key, address, host } of pairs(ports))
+    (shape[key] ??= []).push({ HostIp: address, HostPort: host === null ? '' : String(host) });
   return shape;
 }

@@ -48,13 +48,13 @@ export const ls = defineCommand({
       writeJson(context, sorted);
       return;
     }
-    const rows = sorted.map(({ sandbox: { id, name }, protocol, hostAddress, hostPorts, containerPorts }) => ({
+    const rows = sorted.map(({ sandbox: { id, name }, protocol, hostAddress, hostPorts, containerPorts, routed }) => ({
       Name: name,
       ID: id.slice(0, 12),
-      Published: `${hostText(hostAddress)}:${rangeText(hostPorts)}`,
+      Published: routed === true ? 'routed' : `${hostText(hostAddress)}:${rangeText(hostPorts)}`,
       Target: `${rangeText(containerPorts)}/${protocol}`,
       Host: hostText(hostAddress),
-      HostPort: rangeText(hostPorts),
+      HostPort: routed === true ? '' : rangeText(hostPorts),
       Port: rangeText(containerPorts),
       Protocol: protocol,
     }));

@@ -1,0 +1,67 @@
+/** Published ports of routed networks: no port of the host is used, and none is held. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GATEWAY_MODE_OPTION } from '../../src/model/gateway-mode.ts';
+import { parsePortSpec } from '../../src/model/ports-parse.ts';
+import { bindingText } from '../../src/model/ports-text.ts';
+import { type Bench, start } from './setup.ts';
+
+const texts = ({ engine }: Bench, name: string): string[] => (engine.sandboxes.get(name).ports ?? []).map(bindingText);
+const held = ({ kernel }: Bench): string[] => [...kernel.hostPorts.held].toSorted();
+const opened = ({ kernel }: Bench): string[] =>
+  [...kernel.tables.values()].flatMap(({ sets }) => ['open4', 'open6'].flatMap((set) => Object.keys(sets[set] ?? {})));
+
+const routed = (bench: Bench, families: readonly (4 | 6)[]) =>
+  bench.engine.networks.create({
+    name: 'net',
+    ipv6: true,
+    pools: [{ subnet: '10.9.0.0/24' }, { subnet: 'fd00:9::/64' }],
+    options: Object.fromEntries(families.map((family) => [GATEWAY_MODE_OPTION[family], 'routed'])),
+  });
+
+const create = (bench: Bench, name: string, ...ports: readonly string[]) =>
+  bench.engine.sandboxes.create({ name, networks: [{ network: 'net' }], ports: ports.map(parsePortSpec) });
+
+test('many sandboxes publish one number, and what was published goes with its sandbox', async () => {
+  await using bench = await start();
+  await routed(bench, [4, 6]);
+  await create(bench, 'one', '8080:80', '53/udp');
+  await create(bench, 'two', '8080:80');
+  assert.deepEqual(texts(bench, 'one'), [
+    '80/tcp (routed, IPv4)',
+    '80/tcp (routed, IPv6)',
+    '53/udp (routed, IPv4)',
+    '53/udp (routed, IPv6)',
+  ]);
+  assert.deepEqual(held(bench), []);
+  assert.equal(opened(bench).length, 6);
+  await bench.engine.sandboxes.unpublish('one', [parsePortSpec('8080:80')]);
+  assert.deepEqual(texts(bench, 'one'), ['53/udp (routed, IPv4)', '53/udp (routed, IPv6)']);
+  assert.equal(opened(bench).length, 4);
+  await bench.engine.sandboxes.remove('one');
+  await bench.engine.sandboxes.remove('two');
+  assert.deepEqual(opened(bench), []);
+});
+
+test('a family each: the other one has a port of the host', async () => {
+  await using bench = await start();
+  await routed(bench, [6]);
+  await create(bench, 'one', '8080:80');
+  assert.deepEqual(texts(bench, 'one'), ['0.0.0.0:8080->80/tcp', '80/tcp (routed, IPv6)']);
+  assert.deepEqual(held(bench), ['tcp 0.0.0.0 8080']);
+  await bench.engine.sandboxes.unpublish('one', [parsePortSpec('80')]);
+  assert.deepEqual([texts(bench, 'one'), held(bench), opened(bench)], [[], [], []]);
+});
+
+test('ports follow to a way out that is routed, and back', async () => {
+  await using bench = await start();
+  await routed(bench, [4, 6]);
+  await bench.engine.sandboxes.create({ name: 'one', networks: [{ network: 'bridge' }], ports: [parsePortSpec('8080:80')] });
+  assert.deepEqual(held(bench), ['tcp 0.0.0.0 8080']);
+  await bench.engine.networks.connect('net', { sandbox: 'one', endpoint: { gatewayPriority: 1 } });
+  assert.deepEqual(texts(bench, 'one'), ['80/tcp (routed, IPv4)', '80/tcp (routed, IPv6)']);
+  assert.deepEqual([held(bench), opened(bench).length], [[], 2]);
+  await bench.engine.networks.disconnect('net', 'one');
+  assert.deepEqual(texts(bench, 'one'), ['0.0.0.0:8080->80/tcp']);
+  assert.deepEqual([held(bench), opened(bench)], [['tcp 0.0.0.0 8080'], []]);
+});
