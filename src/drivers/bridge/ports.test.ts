@@ -52,6 +52,13 @@ describe('ports', () => {
     ]);
   });
 
+  test('a few ports in a row are no range', () => {
+    assert.deepEqual(text([binding('198.51.100.1', [8000, 8003])]).length, 4);
+    assert.deepEqual(text([binding('198.51.100.1', [8000, 8004])]), [
+      'nft add element inet moor range4_at { tcp . 198.51.100.1 . 8000-8004 : 192.168.7.10 }',
+    ]);
+  });
+
   test('a range of other numbers is an element a port', () => {
     assert.deepEqual(text([binding('198.51.100.1', [8000, 8002], { containerPorts: { from: 80, to: 82 } })]), [
       'nft add element inet moor port4_at { tcp . 198.51.100.1 . 8000 : 192.168.7.10 . 80 }',
