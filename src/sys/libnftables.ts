@@ -74,13 +74,21 @@ export function openNft(): { readonly nft: Nft; readonly reason?: undefined } | 
 /** Descriptors: a context takes one, and in the moment between other threads may take some. */
 const ROOM = 8;
 
+/** FD_SETSIZE, <sys/select.h> */
+const SELECTABLE = 1024;
+
 /**
- * A context that cannot have its socket ends the process (netlink_init_error() of libnftables 1.0.6 calls exit(3)), so that there must be room for it.
+ * A context that cannot have its socket ends the process (netlink_init_error() of libnftables 1.0.6 calls exit(3)), and so does one whose socket has a
+ * number that select(2) does not know: there must be room below it. What there are thousands of is kept out of there (`aside`).
  * @throws exhausted
  */
 function assertRoom(): void {
   using stack = new DisposableStack();
-  for (let i = 0; i < ROOM; i++) stack.use(openEvent());
+  for (let i = 0; i < ROOM; i++) {
+    const { number } = stack.use(openEvent());
+    if (number >= SELECTABLE)
+      throw new MoorError('exhausted', `Cannot open a libnftables context: the first ${SELECTABLE} file descriptors are taken`);
+  }
 }
 
 /** @returns the reason when it cannot be loaded */
