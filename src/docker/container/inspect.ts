@@ -1,6 +1,7 @@
 /** `docker inspect` of a container, in the order of Docker's fields. */
 import type { ContainerConfig } from '../../model/container.ts';
 import { hostConfigShape } from './host-config-shape.ts';
+import { networkSettings } from './network-settings.ts';
 import { portsShape } from './ports-shape.ts';
 import { stateShape } from './status.ts';
 import { commandOf, exposedPorts, mountShape, type Sizes } from './summary.ts';
@@ -37,7 +38,7 @@ export function containerInspect(
     ...(sizes === undefined ? {} : { SizeRw: sizes.writable, SizeRootFs: sizes.total }),
     Mounts: container.mounts.filter(({ type }) => type !== 'tmpfs' || isMountRequest(view)).map(mountShape),
     Config: configShape(config),
-    NetworkSettings: networkSettings(view, sandbox),
+    NetworkSettings: networkSettings({ sandbox, ports: portsShape(exposedPorts(view), sandbox?.ports), networks: view.networks }),
   };
 }
 
@@ -72,28 +73,3 @@ function configShape(config: ContainerConfig): Readonly<Record<string, unknown>>
 /** Docker lists a tmpfs among the mounts when it came by `--mount`, and not when by `--tmpfs`. */
 const isMountRequest = ({ container }: ContainerView): boolean =>
   container.hostConfig.Mounts.some(({ Type }) => Type === 'tmpfs');
-
-function networkSettings(view: ContainerView, sandbox: ContainerView['sandbox']): Readonly<Record<string, unknown>> {
-  // Older clients read the default network's endpoint at the top level.
-  const legacy = view.networks['bridge'] ?? {};
-  return {
-    Bridge: '',
-    SandboxID: sandbox?.id ?? '',
-    SandboxKey: sandbox === null || sandbox.netns.type === 'host' ? '' : sandbox.netns.path,
-    Ports: portsShape(exposedPorts(view), sandbox?.ports),
-    HairpinMode: false,
-    LinkLocalIPv6Address: '',
-    LinkLocalIPv6PrefixLen: 0,
-    SecondaryIPAddresses: null,
-    SecondaryIPv6Addresses: null,
-    EndpointID: legacy['EndpointID'] ?? '',
-    Gateway: legacy['Gateway'] ?? '',
-    GlobalIPv6Address: legacy['GlobalIPv6Address'] ?? '',
-    GlobalIPv6PrefixLen: legacy['GlobalIPv6PrefixLen'] ?? 0,
-    IPAddress: legacy['IPAddress'] ?? '',
-    IPPrefixLen: legacy['IPPrefixLen'] ?? 0,
-    IPv6Gateway: legacy['IPv6Gateway'] ?? '',
-    MacAddress: legacy['MacAddress'] ?? '',
-    Networks: view.networks,
-  };
-}

@@ -6,6 +6,7 @@ import type { Network } from '../../model/network.ts';
 import type { Sandbox } from '../../model/sandbox.ts';
 import { humanDuration } from './duration.ts';
 import { endpointSettings } from './endpoint-settings.ts';
+import { networkSettings } from './network-settings.ts';
 import { portList, portsShape } from './ports-shape.ts';
 
 /** `created`: has a network stack and no process. */
@@ -45,8 +46,6 @@ export function sandboxSummary(view: SandboxView, now: number): Readonly<Record<
 export function sandboxInspect(view: SandboxView): Readonly<Record<string, unknown>> {
   const { sandbox, status, files } = view;
   const command = sandbox.process?.command ?? [];
-  const first = sandbox.endpoints.find((endpoint) => view.networks.get(endpoint.networkId)?.name === 'bridge');
-  const legacy = first ? endpointSettings(first, view.networks.get(first.networkId), sandbox) : {};
   return {
     Id: sandbox.id,
     Created: sandbox.created,
@@ -104,33 +103,14 @@ export function sandboxInspect(view: SandboxView): Readonly<Record<string, unkno
       Entrypoint: null,
       Labels: sandbox.labels,
     },
-    NetworkSettings: {
-      Bridge: '',
-      SandboxID: sandbox.id,
-      SandboxKey: sandbox.netns.type === 'host' ? '' : sandbox.netns.path,
-      Ports: portsShape([], sandbox.ports),
-      HairpinMode: false,
-      LinkLocalIPv6Address: '',
-      LinkLocalIPv6PrefixLen: 0,
-      SecondaryIPAddresses: null,
-      SecondaryIPv6Addresses: null,
-      EndpointID: legacy['EndpointID'] ?? '',
-      Gateway: legacy['Gateway'] ?? '',
-      GlobalIPv6Address: legacy['GlobalIPv6Address'] ?? '',
-      GlobalIPv6PrefixLen: legacy['GlobalIPv6PrefixLen'] ?? 0,
-      IPAddress: legacy['IPAddress'] ?? '',
-      IPPrefixLen: legacy['IPPrefixLen'] ?? 0,
-      IPv6Gateway: legacy['IPv6Gateway'] ?? '',
-      MacAddress: legacy['MacAddress'] ?? '',
-      Networks: networksOf(view),
-    },
+    NetworkSettings: networkSettings({ sandbox, ports: portsShape([], sandbox.ports), networks: networksOf(view) }),
   };
 }
 
 /** Go's zero time: a point in time that we do not record. */
 const NEVER = '0001-01-01T00:00:00Z';
 
-function networksOf({ sandbox, networks }: SandboxView): Readonly<Record<string, unknown>> {
+function networksOf({ sandbox, networks }: SandboxView): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
   return Object.fromEntries(
     sandbox.endpoints.map((endpoint) => {
       const network = networks.get(endpoint.networkId);
