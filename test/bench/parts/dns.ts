@@ -30,7 +30,7 @@ export const dns: Part = async ({ sizes, directory, moorline, docker, say }) => 
       .map((k) => `web${k} A\n`)
       .join(''),
   );
-  const seconds = String(Math.max(1, Math.round(sizes.rounds / 4)));
+  const seconds = String(Math.max(1, Math.round(sizes.rounds / 8)));
 
   const turns: Partial<Record<Contestant, Turn<Steps>>> = {};
   for (const [who, contestant] of Object.entries(contestants) as [Contestant, Attacher & { readonly client: Client }][]) {
