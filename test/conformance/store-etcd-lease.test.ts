@@ -5,25 +5,20 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bootClock } from '../../src/base/boot-clock.ts';
 import { silentLogger, type SteadyClock } from '../../src/base/clock.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import { openEtcdStore } from '../../src/store/etcd/store.ts';
-import { NO_ETCD, startEtcd } from '../support/etcd.ts';
+import { startEtcd } from '../support/etcd.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
+import { check, PORT } from './store-etcd-lab.ts';
 import { eventually, put, rejects } from './store-harness.ts';
 
-const PORT = 23_790;
 const CHILD = new URL('./store-etcd.child.ts', import.meta.url).pathname;
 
 const open = (port: number, clock: SteadyClock = bootClock): Promise<Store> =>
   openEtcdStore({ endpoints: [{ host: '127.0.0.1', port }], prefix: '/t', logger: silentLogger, clock });
-
-function check(title: string, body: () => Promise<void>): void {
-  test(`etcd: ${title}`, { skip: NO_ETCD }, body);
-}
 
 check('a lease that cannot be renewed is lost here before it is gone elsewhere', async () => {
   await using server = await startEtcd(PORT);

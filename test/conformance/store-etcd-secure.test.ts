@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bootClock } from '../../src/base/boot-clock.ts';
 import { type Logger, silentLogger } from '../../src/base/clock.ts';
@@ -12,10 +11,9 @@ import type { Store } from '../../src/contracts/store.ts';
 import { type EtcdStoreOptions, openEtcdStore } from '../../src/store/etcd/store.ts';
 import { parseEtcdUrl } from '../../src/store/etcd/url.ts';
 import { createAuthority } from '../support/certificates.ts';
-import { base64, type EtcdServer, NO_ETCD, startEtcd } from '../support/etcd.ts';
+import { base64, type EtcdServer, startEtcd } from '../support/etcd.ts';
+import { check, PORT } from './store-etcd-lab.ts';
 import { put, rejects, take } from './store-harness.ts';
-
-const PORT = 23_790;
 
 const open = (more: Partial<EtcdStoreOptions> = {}): Promise<Store> =>
   openEtcdStore({
@@ -26,10 +24,6 @@ const open = (more: Partial<EtcdStoreOptions> = {}): Promise<Store> =>
     timeoutMs: 3_000,
     ...more,
   });
-
-function check(title: string, body: () => Promise<void>): void {
-  test(`etcd: ${title}`, { skip: NO_ETCD }, body);
-}
 
 check('TLS: our authority is trusted, others are not, and the server wants our certificate', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'moor-tls-'));
