@@ -209,7 +209,7 @@ async function allocate(ctx: Context, { network, family, owner, wish }: Allocati
     if (pool === undefined) throw invalid(`no configured subnet or ip-range contain the IP address ${address}`);
     return take(pool, address);
   }
-  let full: unknown = exhausted(`network ${network.name} has no IPv${family} subnet`);
+  let full: unknown;
   for (const pool of pools) {
     try {
       return await take(pool);
@@ -218,7 +218,7 @@ async function allocate(ctx: Context, { network, family, owner, wish }: Allocati
       full = error;
     }
   }
-  throw full;
+  throw full ?? exhausted(`network ${network.name} has no IPv${family} subnet`);
 }
 
 /**

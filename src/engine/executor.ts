@@ -55,7 +55,7 @@ export class Executor {
       await after();
       return;
     }
-    const key = journalKey(newId());
+    const rows = writes.length > 0 ? writes : [putJournal(journalKey(newId()), { type: 'make', ...plan })];
     let applied: readonly Applied[] | undefined;
     try {
       // Side by side: should we die now, what is stored is made, and what was made and is not stored carries our mark, so it is swept.
@@ -65,17 +65,17 @@ export class Executor {
         return results;
       });
       const working = beside();
-      const storing = this.commit(writes.length > 0 ? writes : [putJournal(key, { type: 'make', ...plan })]);
+      const storing = this.commit(rows);
       const [made, ...others] = await Promise.allSettled([making, storing, working]);
       if (made.status === 'rejected') throw made.reason;
       const failure = failures(plan.changes, made.value)[0];
       if (failure !== undefined) throw errorFrom(failure.error);
       for (const other of others) if (other.status === 'rejected') throw other.reason;
-      if (writes.length === 0) await this.commit([deleteKey(key)]);
+      if (writes.length === 0) await this.commit(rows.map(({ key }) => deleteKey(key)));
     } catch (error) {
       const left = await this.undo(plan.changes, applied);
       // Also those of a commit that reported a failure: it may have reached the disk all the same.
-      for (const one of writes.length > 0 ? writes.map((write) => write.key) : [key]) this.#spent.add(one);
+      for (const { key } of rows) this.#spent.add(key);
       await this.#flush();
       throw withLeftovers(error, left);
     }
