@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Id } from '../../base/ids.ts';
 import { invalid } from '../../base/errors.ts';
 import type { StartRequest } from '../../contracts/containers.ts';
+import { SHM_SIZE } from '../../model/container-defaults.ts';
 import { openRoot } from '../../sys/inside.ts';
 import { isMountPoint, mountFileSystem } from '../../sys/mount.ts';
 import { resolveDevices } from './devices.ts';
@@ -73,9 +74,6 @@ function sharedShm({ container, shared }: StartRequest, places: Layout): string 
   }
   return places.shm(owner);
 }
-
-/** bytes; Docker's default */
-const SHM_SIZE = 64 * 1024 * 1024;
 
 function makeShm(directory: string, size: number): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });

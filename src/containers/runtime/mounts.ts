@@ -2,6 +2,7 @@
 import { invalid } from '../../base/errors.ts';
 import type { StartRequest } from '../../contracts/containers.ts';
 import type { MountPoint } from '../../model/container.ts';
+import { SHM_SIZE } from '../../model/container-defaults.ts';
 import type { OciMount } from './oci.ts';
 
 export interface MountFacts {
@@ -16,8 +17,6 @@ export interface MountFacts {
 
 /** Where `--init` puts its program, as Docker does. */
 export const INIT_TARGET = '/sbin/docker-init';
-/** bytes; Docker's default */
-const SHM_SIZE = 64 * 1024 * 1024;
 const PROPAGATIONS: readonly string[] = ['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared'];
 
 export function mounts(request: StartRequest, facts: MountFacts): readonly OciMount[] {

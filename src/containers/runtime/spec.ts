@@ -1,6 +1,7 @@
 /** A container as the OCI runtime wants it. Pure: what it depends on of the host comes as facts. */
 import { invalid } from '../../base/errors.ts';
 import type { StartRequest } from '../../contracts/containers.ts';
+import { MASKED_PATHS, READ_ONLY_PATHS } from '../../model/container-defaults.ts';
 import { capabilities } from './capabilities.ts';
 import { type MountFacts, mounts, rootPropagation } from './mounts.ts';
 import type { OciDevice, OciDeviceRule, OciNamespace, OciSpec } from './oci.ts';
@@ -14,23 +15,6 @@ export interface SpecFacts extends MountFacts, ProcessFacts, ResourceFacts, Secc
   readonly devices: readonly OciDevice[];
   readonly deviceRules: readonly OciDeviceRule[];
 }
-
-/** Docker's: what tells of the host, or changes it, although no namespace covers it. */
-const MASKED: readonly string[] = [
-  '/proc/asound',
-  '/proc/acpi',
-  '/proc/interrupts',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
-  '/sys/firmware',
-  '/sys/devices/virtual/powercap',
-];
-const READ_ONLY: readonly string[] = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /** Parent of all our cgroups, in every hierarchy. */
 export const CGROUP_PARENT = '/moor';
@@ -56,8 +40,8 @@ export function ociSpec(request: StartRequest, facts: SpecFacts): OciSpec {
       devices: facts.devices,
       sysctl: sysctls(request, ownName ? config.Domainname : ''),
       ...(propagation ? { rootfsPropagation: propagation } : {}),
-      maskedPaths: open ? [] : MASKED,
-      readonlyPaths: open ? [] : READ_ONLY,
+      maskedPaths: open ? [] : MASKED_PATHS,
+      readonlyPaths: open ? [] : READ_ONLY_PATHS,
       ...(security.seccomp && !privileged ? { seccomp: resolveSeccomp(security.seccomp, allowed, facts) } : {}),
     },
   };

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { type Id, newId, shortId } from '../../base/ids.ts';
 import type { ContainerSpec } from '../../contracts/containers.ts';
 import type { Container, ContainerConfig, HostConfig, Volume } from '../../model/container.ts';
+import { SHM_SIZE } from '../../model/container-defaults.ts';
 import type { Context } from './context.ts';
 import { containerEvent, volumeCreated } from './events.ts';
 import { checkLinks } from './links.ts';
@@ -119,9 +120,6 @@ function named(config: ContainerConfig, mode: NetworkMode, id: Id): ContainerCon
 
 const hostnameOf = (mode: NetworkMode, { Hostname }: ContainerConfig): { readonly hostname?: string } =>
   mode.type === 'host' || Hostname === '' ? {} : { hostname: Hostname };
-
-/** bytes; Docker's default size of /dev/shm */
-const SHM_SIZE = 64 * 1024 * 1024;
 
 /**
  * Defaults as Docker's daemon fills them in, so that inspect shows them.

@@ -1,23 +1,7 @@
 /** Docker's `HostConfig` of an inspection: what was asked, in Docker's order, with its values for what Moorline does not have. */
 import type { HostConfig } from '../../model/container.ts';
+import { MASKED_PATHS, READ_ONLY_PATHS } from '../../model/container-defaults.ts';
 import { cgroupNamespace } from './unbuilt.ts';
-
-/** Paths that Docker hides from a process that is not privileged, and those it makes read-only (moby oci/defaults.go). */
-const MASKED = [
-  '/proc/asound',
-  '/proc/acpi',
-  '/proc/interrupts',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
-  '/sys/firmware',
-  '/sys/devices/virtual/powercap',
-];
-const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /** Go prints an empty list that nobody gave as null. */
 const orNull = <T>(list: readonly T[]): readonly T[] | null => (list.length === 0 ? null : list);
@@ -60,8 +44,8 @@ export function hostConfigShape(host: HostConfig, cgroupVersion: 1 | 2): Readonl
     Isolation: '',
     ...resources(host),
     ...(host.Mounts.length === 0 ? {} : { Mounts: host.Mounts }),
-    MaskedPaths: host.Privileged ? null : MASKED,
-    ReadonlyPaths: host.Privileged ? null : READONLY,
+    MaskedPaths: host.Privileged ? null : MASKED_PATHS,
+    ReadonlyPaths: host.Privileged ? null : READ_ONLY_PATHS,
     ...(host.Init ? { Init: true } : {}),
   };
 }

@@ -1,12 +1,10 @@
 /** Docker's `HostConfig`, of create and update requests. */
 import { invalid, unsupported } from '../../base/errors.ts';
 import type { HostConfig, MountRequest, RestartPolicy, Ulimit } from '../../model/container.ts';
+import { SHM_SIZE } from '../../model/container-defaults.ts';
 import type { JsonObject } from '../body.ts';
 import { compact, given } from '../network-request.ts';
 import { refuseUnbuilt } from './unbuilt.ts';
-
-/** bytes: Docker's default size of /dev/shm */
-const SHM_SIZE = 64 << 20;
 
 /** @throws invalid with Docker's texts; unsupported for what Docker can do and Moorline cannot */
 export function hostConfig(body: JsonObject, version: { readonly minor: number; readonly cgroupVersion: 1 | 2 }): HostConfig {
