@@ -18,6 +18,7 @@ import type {
 } from '../../src/contracts/containers.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import type { ContainerConfig, HostConfig, Image } from '../../src/model/container.ts';
+import { CONFIG, HOST_CONFIG } from '../../src/model/container.testing.ts';
 import type { ProcessRef } from '../../src/model/sandbox.ts';
 import * as engineSetup from '../engine/setup.ts';
 
@@ -36,66 +37,6 @@ export const IMAGE: Image = {
   layers: ['sha256:a'],
   history: [],
   config: { Cmd: ['sh'], Env: ['PATH=/bin'], Labels: { from: 'image' } },
-};
-
-export const CONFIG: ContainerConfig = {
-  Hostname: '',
-  Domainname: '',
-  User: '',
-  AttachStdin: false,
-  AttachStdout: true,
-  AttachStderr: true,
-  Tty: false,
-  OpenStdin: false,
-  StdinOnce: false,
-  Env: [],
-  Cmd: null,
-  Entrypoint: null,
-  Image: 'busybox',
-  WorkingDir: '',
-  Labels: {},
-  Volumes: null,
-};
-
-export const HOST_CONFIG: HostConfig = {
-  Binds: [],
-  Mounts: [],
-  Tmpfs: {},
-  NetworkMode: 'default',
-  PortBindings: {},
-  RestartPolicy: { Name: '', MaximumRetryCount: 0 },
-  AutoRemove: false,
-  Privileged: false,
-  ReadonlyRootfs: false,
-  CapAdd: [],
-  CapDrop: [],
-  SecurityOpt: [],
-  Sysctls: {},
-  Dns: [],
-  DnsOptions: [],
-  DnsSearch: [],
-  ExtraHosts: [],
-  Links: [],
-  Memory: 0,
-  MemoryReservation: 0,
-  MemorySwap: 0,
-  NanoCpus: 0,
-  CpuShares: 0,
-  CpuPeriod: 0,
-  CpuQuota: 0,
-  CpusetCpus: '',
-  PidsLimit: null,
-  OomKillDisable: false,
-  OomScoreAdj: 0,
-  ShmSize: 0,
-  Ulimits: [],
-  Init: false,
-  PidMode: '',
-  IpcMode: '',
-  UTSMode: '',
-  GroupAdd: [],
-  Devices: [],
-  LogConfig: { Type: '', Config: {} },
 };
 
 export interface SpecOptions {

@@ -8,6 +8,7 @@ import { silentLogger } from '../../base/clock.ts';
 import { type Id, newId } from '../../base/ids.ts';
 import type { ExecRequest, ExitStatus, Runtime, StartRequest, Streams } from '../../contracts/containers.ts';
 import type { Container, ContainerConfig, HostConfig, Image, MountPoint } from '../../model/container.ts';
+import { CONFIG, HOST_CONFIG } from '../../model/container.testing.ts';
 import { createRuntime } from './runtime.ts';
 
 export interface Asked {
@@ -35,63 +36,11 @@ const image: Image = {
   config: { Env: ['FROM_IMAGE=1'], Cmd: ['sh'] },
 };
 
-const config: ContainerConfig = {
-  Hostname: '',
-  Domainname: '',
-  User: '',
-  AttachStdin: false,
-  AttachStdout: true,
-  AttachStderr: true,
-  Tty: false,
-  OpenStdin: false,
-  StdinOnce: false,
-  Env: [],
-  Cmd: null,
-  Entrypoint: null,
-  Image: 'busybox',
-  WorkingDir: '',
-  Labels: {},
-  Volumes: null,
-};
-
+/** As the service completes them. */
 const host: HostConfig = {
-  Binds: [],
-  Mounts: [],
-  Tmpfs: {},
+  ...HOST_CONFIG,
   NetworkMode: 'none',
-  PortBindings: {},
   RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
-  AutoRemove: false,
-  Privileged: false,
-  ReadonlyRootfs: false,
-  CapAdd: [],
-  CapDrop: [],
-  SecurityOpt: [],
-  Sysctls: {},
-  Dns: [],
-  DnsOptions: [],
-  DnsSearch: [],
-  ExtraHosts: [],
-  Links: [],
-  Memory: 0,
-  MemoryReservation: 0,
-  MemorySwap: 0,
-  NanoCpus: 0,
-  CpuShares: 0,
-  CpuPeriod: 0,
-  CpuQuota: 0,
-  CpusetCpus: '',
-  PidsLimit: null,
-  OomKillDisable: false,
-  OomScoreAdj: 0,
-  ShmSize: 0,
-  Ulimits: [],
-  Init: false,
-  PidMode: '',
-  IpcMode: '',
-  UTSMode: '',
-  GroupAdd: [],
-  Devices: [],
   LogConfig: { Type: 'json-file', Config: {} },
 };
 
@@ -105,7 +54,7 @@ export function startRequest(
     name: `test-${id.slice(0, 6)}`,
     created: '',
     imageId: image.id,
-    config: { ...config, Cmd: command, ...asked.config },
+    config: { ...CONFIG, Cmd: command, ...asked.config },
     hostConfig: { ...host, ...asked.host },
     networks: [],
     mounts: asked.mounts ?? [],
