@@ -120,14 +120,15 @@ function takeOut(
 
 /**
  * Host addresses that a request is about, of those families that have a way out. Docker's rules: without an address the network's default
- * counts, and that is every address of both families unless it is one of IPv4.
+ * counts: `0.0.0.0` is every address of both families, anything else is of its own family alone.
  */
 function addressesOf(ctx: Context, { hostAddress }: PortSpec, { v4, v6 }: Ways): IpAddress[] {
   if (hostAddress !== null) return (familyOf(hostAddress) === 4 ? v4 : v6) === null ? [] : [hostAddress];
-  const out: IpAddress[] = [];
-  if (v4 !== null) out.push(defaultAddress(ctx, v4));
-  if (v6 !== null && isAny(defaultAddress(ctx, v6))) out.push('::' as IpAddress);
-  return out;
+  const [four, six] = [v4 && defaultAddress(ctx, v4), v6 && defaultAddress(ctx, v6)];
+  return [
+    ...(four === null || familyOf(four) === 6 ? [] : [four]),
+    ...(six === null || (familyOf(six) === 4 && !isAny(six)) ? [] : [familyOf(six) === 6 ? six : ('::' as IpAddress)]),
+  ];
 }
 
 const defaultAddress = (ctx: Context, { network }: Way): IpAddress =>

@@ -1,9 +1,10 @@
-/** Published ports of routed networks: no port of the host is used, and none is held. */
+/** Published ports of routed networks, where no port of the host is used and none is held; default addresses of IPv6. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GATEWAY_MODE_OPTION } from '../../src/model/gateway-mode.ts';
 import { parsePortSpec } from '../../src/model/ports-parse.ts';
 import { bindingText } from '../../src/model/ports-text.ts';
+import { HOST_BINDING_OPTION } from '../../src/model/ports.ts';
 import { type Bench, start } from './setup.ts';
 
 const texts = ({ engine }: Bench, name: string): string[] => (engine.sandboxes.get(name).ports ?? []).map(bindingText);
@@ -64,4 +65,17 @@ test('ports follow to a way out that is routed, and back', async () => {
   await bench.engine.networks.disconnect('net', 'one');
   assert.deepEqual(texts(bench, 'one'), ['0.0.0.0:8080->80/tcp']);
   assert.deepEqual([held(bench), opened(bench)], [['tcp 0.0.0.0 8080'], []]);
+});
+
+test('a default address of IPv6 is of IPv6 alone, whatever the option is called', async () => {
+  await using bench = await start();
+  for (const [name, address] of [
+    ['local', '::1'],
+    ['any', '::'],
+  ] as const) {
+    const options = { [HOST_BINDING_OPTION]: address };
+    await bench.engine.networks.create({ name, ipv6: true, options });
+    await bench.engine.sandboxes.create({ name: `on-${name}`, networks: [{ network: name }], ports: [parsePortSpec('80')] });
+  }
+  assert.deepEqual(held(bench), ['tcp :: 32769', 'tcp ::1 32768']);
 });
