@@ -6,6 +6,8 @@
  */
 import { openNft } from '../sys/libnftables.ts';
 
+export const keepTableName = (table: string): string => `${table}_keep`;
+
 /** Rules of a nat chain see the first packet of a connection alone, and this one only when no other has translated it. */
 const chain = (hook: string, priority: number): string =>
   `  chain ${hook} {\n    type nat hook ${hook} priority ${priority}; policy accept;\n    ct state invalid accept\n  }\n`;

@@ -11,15 +11,15 @@ import { list, type NftRunner } from './nft-run.ts';
 /**
  * The tables of this namespace that are active.
  * @param nft to be asked by the program: a listing that is too much for memory ends with its process
- * @param without a table to leave out: ours may have an element for each of very many ports
+ * @param without tables to leave out: ours may have an element for each of very many ports
  * @throws what nft says
  */
-export function readRuleset(nft: NftRunner, without?: NftTableRef): Ruleset {
+export function readRuleset(nft: NftRunner, without: readonly NftTableRef[] = []): Ruleset {
   using socket = NetlinkSocket.open('netfilter');
   const infos = dumpTables(socket).filter(
-    ({ dormant, family, name }) => !dormant && (family !== without?.family || name !== without.name),
+    ({ dormant, family, name }) => !dormant && !without.some((one) => one.family === family && one.name === name),
   );
-  const whole = without === undefined && !infos.some(({ flagged }) => flagged);
+  const whole = without.length === 0 && !infos.some(({ flagged }) => flagged);
   const listings = whole ? listing(nft, ['list ruleset']) : infos.flatMap((info) => tableListing(nft, info));
   // Few hosts are without a rule of iptables, but on those the dump is for nothing.
   const xt = listings.some((text) => text.includes('{"xt": ')) ? { blobs: dumpXt(socket), translate: translateXt } : undefined;

@@ -12,7 +12,7 @@ import { type Machine, applyList } from './apply.ts';
 import { dumpAll } from './dump.ts';
 import { hostFacts } from './facts.ts';
 import { automaticPorts, HeldPorts } from './host-ports.ts';
-import { openKeepTable } from './keep-table.ts';
+import { keepTableName, openKeepTable } from './keep-table.ts';
 import { unpack } from './pack.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
@@ -75,15 +75,12 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
       return (await import('./features.ts')).probeFeatures();
     case 'holdPorts': {
       const refusal = held.hold(call.ports);
-      // Asked for once: where it cannot be had it is not to be had later either.
-      if (held.count > 0 && keep === undefined) keep = forceNftProgram ? null : openKeepTable(`${table.name}_keep`);
+      // Once, and for as long as we live: taking it away keeps the kernel busy for some 25 ms.
+      if (held.count > 0 && keep === undefined) keep = forceNftProgram ? null : openKeepTable(keepTableName(table.name));
       return refusal;
     }
     case 'releasePorts':
       held.release(call.ports);
-      if (held.count > 0) return null;
-      keep?.[Symbol.dispose]();
-      keep = undefined;
       return null;
     case 'portHolder':
       // Its code is for a mistake that is rarely made.

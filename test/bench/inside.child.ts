@@ -10,6 +10,7 @@ import { containers } from './parts/containers.ts';
 import { dns } from './parts/dns.ts';
 import { memory } from './parts/memory.ts';
 import { manyNetworks, networks } from './parts/networks.ts';
+import { ports } from './parts/ports.ts';
 import { restart } from './parts/restart.ts';
 import { scale } from './parts/scale.ts';
 import type { Row } from './result.ts';
@@ -25,6 +26,7 @@ const RUN: Readonly<Record<PartName, Part>> = {
   'many-networks': manyNetworks,
   containers,
   dns,
+  ports,
   cli,
 };
 

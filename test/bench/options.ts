@@ -12,6 +12,7 @@ export const PARTS = [
   'many-networks',
   'containers',
   'dns',
+  'ports',
   'cli',
 ] as const;
 export type Part = (typeof PARTS)[number];

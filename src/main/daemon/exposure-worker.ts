@@ -7,6 +7,7 @@ import { errorData, MoorError } from '../../base/errors.ts';
 import type { ExposureReport, ExposureRequest, ObstacleRequest } from '../../contracts/exposure.ts';
 import { MARK, MARKED } from '../../drivers/bridge/table.ts';
 import { dump } from '../../kernel/dump.ts';
+import { keepTableName } from '../../kernel/keep-table.ts';
 import { openNftRunner } from '../../kernel/nft-run.ts';
 import { legacyTables, readRuleset, ruleText } from '../../kernel/ruleset.ts';
 import { Spaces } from '../../kernel/spaces.ts';
@@ -28,6 +29,8 @@ setThreadName('moor-exposure');
 // thread uses it at the same time. A listing that is too large for memory ends with its process, too.
 const nft = openNftRunner(true);
 const spaces = new Spaces();
+/** It lets everything pass. */
+const KEEP = { family: 'inet', name: keepTableName(table) } as const;
 
 /** Rules, addresses and switches as they are now. */
 function look(ruleset: Ruleset, bridges: readonly string[]): ExposureInput {
@@ -52,7 +55,7 @@ function look(ruleset: Ruleset, bridges: readonly string[]): ExposureInput {
 const report = (request: ExposureRequest): ExposureReport =>
   exposureReport(
     look(
-      readRuleset(nft),
+      readRuleset(nft, [KEEP]),
       request.networks.map(({ bridge }) => bridge),
     ),
     request,
@@ -60,7 +63,7 @@ const report = (request: ExposureRequest): ExposureReport =>
 
 /** Without our own table, which grows with the number of ports: publishing one takes as long with ten thousand as with none. */
 function warn(request: ObstacleRequest): readonly string[] {
-  const { tables } = readRuleset(nft, { family: 'inet', name: table });
+  const { tables } = readRuleset(nft, [{ family: 'inet', name: table }, KEEP]);
   return obstacles(look({ tables: [...tables, standIn(table, Number(MARK))] }, [request.bridge]), request);
 }
 

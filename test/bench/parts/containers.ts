@@ -1,4 +1,7 @@
-/** Start a container: on no network, the default one, one of one's own; and many at once. The same calls, the same image to both daemons. */
+/**
+ * Start a container: on no network, the default one, one of one's own, there with a published port; and many at once. The same calls, the
+ * same image to both daemons.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,11 +10,12 @@ import { busyboxLayer } from '../../support/images.ts';
 import { dockerApi, network } from '../contestant.ts';
 import type { Client } from '../http.ts';
 import { inBatches, inRow, interleave, numbers, type Turn } from '../rounds.ts';
-import type { Row } from '../result.ts';
+import { type Row, type Summary, summarise } from '../result.ts';
 import type { Part } from '../world.ts';
 
 const OWN = network('start', 64);
 const IMAGE = 'start';
+const FIRST_PORT = 20_000;
 
 /** Containers made or removed at a time while nobody looks at the clock. */
 const WIDTH = 4;
@@ -19,7 +23,7 @@ const WIDTH = 4;
 /** The kernel takes namespaces and their links apart after the answer, and holds the lock of all links meanwhile. */
 const SETTLE_MS = 300;
 
-const MODES = { none: 'none', bridge: 'bridge', own: OWN.name } as const;
+const MODES = { none: 'none', bridge: 'bridge', own: OWN.name, published: OWN.name } as const;
 type Mode = keyof typeof MODES;
 
 class Containers {
@@ -36,9 +40,14 @@ class Containers {
 
   /** Makes containers, times `work` with their names, and removes them. */
   async with<T>(mode: Mode, names: readonly string[], work: () => Promise<T>): Promise<T> {
-    const HostConfig = { NetworkMode: MODES[mode], Init: false };
-    const body = { Image: IMAGE, Cmd: ['sleep', 'infinity'], HostConfig };
-    await inBatches(names, WIDTH, (name) => this.#client.call('POST', `/containers/create?name=${name}`, body));
+    await inBatches(names, WIDTH, (name) => {
+      // A number of its own for each.
+      const HostPort = String(FIRST_PORT + names.indexOf(name));
+      const PortBindings = mode === 'published' ? { '80/tcp': [{ HostPort }] } : {};
+      const HostConfig = { NetworkMode: MODES[mode], Init: false, PortBindings };
+      const body = { Image: IMAGE, Cmd: ['sleep', 'infinity'], HostConfig };
+      return this.#client.call('POST', `/containers/create?name=${name}`, body);
+    });
     const result = await work();
     await inBatches(names, WIDTH, (name) => this.#client.call('DELETE', `/containers/${name}?force=1`));
     await sleep(SETTLE_MS);
@@ -69,6 +78,7 @@ export const containers: Part = async ({ sizes, moorline, docker, say }) => {
   const none = await startsIn('none');
   const bridge = await startsIn('bridge');
   const own = await startsIn('own');
+  const published = await startsIn('published');
 
   say(`containers: ${sizes.starts} at once`);
   const atOnce =
@@ -92,9 +102,22 @@ export const containers: Part = async ({ sizes, moorline, docker, say }) => {
     { part: 'containers', what: 'start a container without network', unit: 'ms', values: none, note },
     { part: 'containers', what: 'start one on the default network', unit: 'ms', values: bridge, note },
     { part: 'containers', what: 'start one on a network of its own', unit: 'ms', budget: 90, values: own, note },
+    { part: 'containers', what: '- with a published port', unit: 'ms', budget: 90, values: published, note },
+    {
+      part: 'containers',
+      what: "- with a published port, over Docker's",
+      unit: 'x',
+      budget: 0.5,
+      values: { moorline: over(published) },
+    },
     { part: 'containers', what: `${sizes.starts} starts at once, until the last`, unit: 'ms', values: all },
   ];
 };
+
+function over({ moorline, docker }: Row['values']): Summary {
+  if (moorline === undefined || docker === undefined) throw new Error('one of both was not timed');
+  return summarise([moorline.median / docker.median]);
+}
 
 function busyboxTar(): Buffer {
   const folder = mkdtempSync(join(tmpdir(), 'moor-start-'));
