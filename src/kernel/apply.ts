@@ -15,6 +15,7 @@ import { linkDifference } from './compare.ts';
 import { linkState } from './existing.ts';
 import { ALREADY, CHANGED, SKIPPED, conflicting, failed, isRemoval } from './failure.ts';
 import { applyFile, removeEmpty } from './files.ts';
+import { applyInnerTable, type InnerTable } from './inner-tables.ts';
 import { applyNft } from './nft-apply.ts';
 import type { NftRunner } from './nft-run.ts';
 import { type RouteChange, afterBirth, setAttributes } from './requests.ts';
@@ -27,10 +28,6 @@ export interface Machine {
   /** Directories that stay when they are empty. */
   readonly roots: readonly string[];
 }
-
-type NftTableChange = Extract<Change, { kind: 'nft-table' }>;
-/** A table in a sandbox: no part of the host's transaction. */
-type InnerTable = NftTableChange & { readonly netns: Netns };
 
 /** @returns one result per change */
 export function applyList(machine: Machine, changes: readonly Change[], keepGoing: boolean): readonly Applied[] {
@@ -82,13 +79,6 @@ const isNft = (change: Change): change is NftChange =>
 
 const isInner = (change: Change): change is InnerTable => change.kind === 'nft-table' && (change.netns ?? HOST) !== HOST;
 
-/** @returns what became of it; the others of its list are not concerned */
-function applyInnerTable(change: InnerTable, space: Space, { nft, keepGoing }: { nft: NftRunner; keepGoing: boolean }): Applied {
-  const results: Applied[] = [SKIPPED];
-  applyNft([{ at: 0, change }], { nft: space.nft(nft), results, keepGoing });
-  return results[0] ?? SKIPPED;
-}
-
 function forget(change: Extract<Change, { kind: 'conntrack' }>): Applied {
   try {
     using socket = NetlinkSocket.open('netfilter');
@@ -120,9 +110,7 @@ class List {
         return this.#record(at, change, () => applyFile(change, this.#machine.roots));
       // Needs nothing that a pending message makes but the namespace, which is there by now.
       case 'nft-table':
-        return this.#inSpace(at, change, (space) =>
-          applyInnerTable(change, space, { nft: this.#machine.nft, keepGoing: this.#context.keepGoing }),
-        );
+        return this.#inSpace(at, change, (space) => applyInnerTable(change, space.netfilter, this.#machine.nft));
       case 'sysctl':
         return (
           this.flush() &&

@@ -5,7 +5,6 @@ import { getLink, type LinkInfo } from '../netlink/link.ts';
 import { type Namespace, createNamespace, openNamespace } from '../netlink/namespace.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import { netnsIdentity, ownNetns } from '../sys/netns.ts';
-import { type NftRunner, nftInside } from './nft-run.ts';
 
 /** Namespaces held open: two descriptors each. */
 const CAPACITY = 128;
@@ -23,7 +22,7 @@ export class Space implements Disposable {
   /** Where links were found in earlier lists: a guess, which is cheaper to check than a link is to find. */
   readonly #guesses = new Map<string, number>();
   readonly #born = new Set<string>();
-  #nft: NftRunner | null = null;
+  #netfilter: NetlinkSocket | null = null;
 
   constructor(netns: Netns, namespace: Namespace) {
     this.netns = netns;
@@ -35,11 +34,11 @@ export class Space implements Disposable {
   }
 
   /**
-   * For nftables changes in here. Open as long as the space: closing one right behind a removal waits for the kernel to let go of what
-   * was removed, which takes an RCU grace period (some ten milliseconds).
+   * For nftables in here. Open as long as the space: closing it right behind a removal waits for the kernel to let go of what was removed,
+   * which takes an RCU grace period (some ten milliseconds).
    */
-  nft(host: NftRunner): NftRunner {
-    return (this.#nft ??= nftInside(this.namespace.netns, host));
+  get netfilter(): NetlinkSocket {
+    return (this.#netfilter ??= NetlinkSocket.open('netfilter', this.namespace.netns));
   }
 
   /** null = no such link */
@@ -103,7 +102,7 @@ export class Space implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#nft?.[Symbol.dispose]();
+    this.#netfilter?.close();
     this.namespace[Symbol.dispose]();
   }
 }

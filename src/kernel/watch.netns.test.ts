@@ -104,7 +104,8 @@ for (const forceProgram of [false, true]) {
     using it = setup(forceProgram);
     const path = join(root, `netns/inner-${forceProgram}`);
     const netns: Change = { kind: 'netns', op: 'add', path };
-    const inner = { ...table, netns: path } as const;
+    const rules = [{ expr: 'udp dport 53 accept', comment: 'dns' }];
+    const inner = { ...table, table: { ...TABLE, sets: [], chains: [{ name: 'c', rules }] }, netns: path };
     it.apply([netns]);
     it.watch.observe([path]);
     it.apply([inner, table]);

@@ -3,7 +3,9 @@ import type { Change, Netns } from '../contracts/change.ts';
 import { HOST } from '../contracts/change.ts';
 import type { Applied, KernelEvent } from '../contracts/kernel.ts';
 import { type Monitor, type NftEvent, type RouteEvent, openNftMonitor, openRouteMonitor } from '../netlink/monitor.ts';
+import { makeTable, removeTable } from '../netlink/nft-tables.ts';
 import { getNsid, setNsid } from '../netlink/nsid.ts';
+import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NftTableRef } from '../nft/types.ts';
 import { hasCode } from '../sys/errors.ts';
 import { watchReadable } from '../sys/poll.ts';
@@ -41,13 +43,15 @@ export class Watch implements Disposable {
     for (const { fd } of [this.#route, this.#nft]) this.#stack.use(watchReadable(fd, () => this.drain()));
   }
 
-  /** Ends in a transaction that changes nothing and whose notification says who we are. */
+  /** Transactions that come to nothing, and whose notifications say who we are: of our own messages, for nft may be a program. */
   #learnPid(): void {
-    const name = `moor_watch_${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-    if (this.#options.nft.run(`add table inet ${name}; delete table inet ${name}`).rc !== 0) return;
+    const ref = { family: 'inet', name: `moor_watch_${crypto.getRandomValues(new Uint32Array(1))[0]}` } as const;
+    using socket = NetlinkSocket.open('netfilter');
+    if (makeTable(socket, { ref, contents: { chains: [], rules: [] } }, false) !== null) return;
+    removeTable(socket, ref);
     let seen = false;
     for (const event of this.#nft.drain()) {
-      if (event.type === 'nft' && event.table === name) seen = true;
+      if (event.type === 'nft' && event.table === ref.name) seen = true;
       else if (event.type === 'generation' && seen) {
         this.#ownPid = event.pid;
         return;

@@ -12,6 +12,7 @@ import { type Machine, applyList } from './apply.ts';
 import { dumpAll } from './dump.ts';
 import { hostFacts } from './facts.ts';
 import { automaticPorts, HeldPorts } from './host-ports.ts';
+import { listInnerTable } from './inner-tables.ts';
 import { keepTableName, openKeepTable } from './keep-table.ts';
 import { unpack } from './pack.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
@@ -57,7 +58,7 @@ function listTableIn(netns: Netns, table: NftTableRef): NftTableState | null {
   spaces.begin();
   spaces.trim();
   const space = spaces.tryGet(netns);
-  return space === null ? null : listTable(space.nft(nft), table);
+  return space === null ? null : listInnerTable(table, space.netfilter);
 }
 
 async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {

@@ -15,7 +15,7 @@ import { nfgenmsg, nlattr, nlmsgerr, nlmsgerrAttributes, nlmsghdr } from '../wir
 import { link } from '../wire/netlink/link.ts';
 import { cacheinfo as neighbourCacheinfo, neighbour } from '../wire/netlink/neighbour.ts';
 import { netconf } from '../wire/netlink/netconf.ts';
-import { nftGeneration, nftObject } from '../wire/netlink/nftables.ts';
+import { nftChain, nftGeneration, nftObject, nftRule } from '../wire/netlink/nftables.ts';
 import { nsid } from '../wire/netlink/nsid.ts';
 import { route } from '../wire/netlink/route.ts';
 import { rule } from '../wire/netlink/rule.ts';
@@ -76,6 +76,8 @@ const roots: Codec<unknown>[] = [
   flow,
   nftGeneration,
   nftObject,
+  nftChain,
+  nftRule,
 ];
 let attributeCount = 0;
 for (const root of roots) visit(root);

@@ -50,6 +50,11 @@ export function change<T>(what: string, type: number, options: { flags?: number;
   return { what, bytes: encode(type, NLM_F_ACK | (options.flags ?? 0), options) };
 }
 
+/** A message that the kernel only answers when something is wrong with it. */
+export function unanswered<T>(what: string, type: number, options: { codec: Codec<T>; value: T }): Request {
+  return { what, bytes: encode(type, 0, options) };
+}
+
 /** A question about one thing (answered with it and an ACK) or, with `dump`, about all. */
 export function query<T, R>(
   what: string,

@@ -6,10 +6,11 @@ import type { Fd } from '../sys/fd.ts';
 import { withNetns } from '../sys/netns.ts';
 import { NetlinkFd } from '../sys/socket.ts';
 import { type Source, sourceOf } from '../wire/bytes.ts';
-import { netlinkH } from '../wire/netlink/constants.ts';
+import { netlinkH, nfnetlinkH } from '../wire/netlink/constants.ts';
+import { nftObject } from '../wire/netlink/nftables.ts';
 import { explain } from './extack.ts';
 import { eachMessage, type Frame } from './frame.ts';
-import type { Query, Request } from './request.ts';
+import { type Query, type Request, unanswered } from './request.ts';
 
 export type { Query, Request } from './request.ts';
 
@@ -117,6 +118,34 @@ export class NetlinkSocket implements Disposable {
         return answer;
       },
     };
+  }
+
+  /**
+   * Sends requests to nf_tables as one transaction: all of them are done, or none is.
+   * @returns one entry per request: null = no fault of its, or why not
+   */
+  transact(requests: readonly Request[]): readonly (MoorError | null)[] {
+    const begin = this.#nextSequence();
+    let bytes = this.#place(BATCH_BEGIN, 0);
+    for (const request of requests) bytes = this.#place(request, bytes);
+    this.#fd.send(this.#out, this.#place(BATCH_END, bytes));
+    const results: (MoorError | null | undefined)[] = requests.map(() => undefined);
+    /** Of the transaction as a whole: it is told as an answer to its beginning. */
+    let whole: MoorError | null = null;
+    for (let length = this.#fd.receive(); length >= 0; length = this.#fd.receive()) {
+      eachMessage(this.#in, length, (frame) => {
+        const index = frame.sequence - begin - 1;
+        if (frame.type !== netlinkH.NLMSG_ERROR || index < -1 || index >= requests.length) return;
+        const error = errorOf(frame, requests[Math.max(index, 0)]?.what ?? BATCH_BEGIN.what);
+        if (index < 0) whole ??= error;
+        else results[index] = error;
+      });
+    }
+    return results.map((result, i) => {
+      if (result === undefined && whole === null)
+        throw new MoorError('internal', `${requests[i]?.what ?? ''}: the kernel's answer was lost`);
+      return result ?? whole;
+    });
   }
 
   /** One request. @throws what the kernel says */
@@ -241,6 +270,15 @@ export class NetlinkSocket implements Disposable {
     return length;
   }
 }
+
+/** Around a transaction of nf_tables. <linux/netfilter/nfnetlink.h> */
+const batchMark = (type: number): Request =>
+  unanswered('nft', type, {
+    codec: nftObject,
+    value: { header: { version: nfnetlinkH.NFNETLINK_V0, resource: nfnetlinkH.NFNL_SUBSYS_NFTABLES }, attributes: {} },
+  });
+const BATCH_BEGIN = batchMark(nfnetlinkH.NFNL_MSG_BATCH_BEGIN);
+const BATCH_END = batchMark(nfnetlinkH.NFNL_MSG_BATCH_END);
 
 /** NLMSG_MIN_TYPE, <linux/netlink.h>: types below are control messages. */
 const MIN_TYPE = 0x10;

@@ -72,6 +72,14 @@ export function createNetns<T>(path: string, inside: () => T): T {
   }
 }
 
+/** Makes a namespace without a pin: it lives as long as the descriptor, and what is in it. */
+export function createUnpinnedNetns(): Fd {
+  const home = ownNetns();
+  check(libc.unshare(schedH.CLONE_NEWNET), 'unshare --net');
+  here = null;
+  return finishAndReturn(home, () => openFile(THREAD_NETNS, fcntlH.O_RDONLY));
+}
+
 /**
  * Pins an existing namespace.
  * @param source a namespace file such as /proc/PID/ns/net

@@ -123,6 +123,8 @@ export const nfnetlinkH = {
   NFNL_SUBSYS_NFTABLES: 10,
   NFNLGRP_NFTABLES: 7,
   NFNETLINK_V0: 0,
+  NFNL_MSG_BATCH_BEGIN: 16,
+  NFNL_MSG_BATCH_END: 17,
 } as const;
 
 /** <linux/netfilter/nfnetlink_conntrack.h> */
@@ -134,6 +136,7 @@ export const nfTablesH = {
   NFT_MSG_GETTABLE: 1,
   NFT_MSG_DELTABLE: 2,
   NFT_MSG_NEWCHAIN: 3,
+  NFT_MSG_GETCHAIN: 4,
   NFT_MSG_DELCHAIN: 5,
   NFT_MSG_NEWRULE: 6,
   NFT_MSG_GETRULE: 7,

@@ -46,6 +46,32 @@ const expression = attributes('linux/netfilter/nf_tables.h', {
   data: attr('NFTA_EXPR_DATA', 2, raw),
 });
 
+/** NFT_MSG_NEWCHAIN; what makes it a base chain as it lies on the wire. */
+export const nftChain = message(
+  nfgenmsg,
+  attributes('linux/netfilter/nf_tables.h', {
+    table: attr('NFTA_CHAIN_TABLE', 1, text),
+    name: attr('NFTA_CHAIN_NAME', 3, text),
+    hook: attr('NFTA_CHAIN_HOOK', 4, raw),
+    policy: attr('NFTA_CHAIN_POLICY', 5, be32),
+    type: attr('NFTA_CHAIN_TYPE', 7, text),
+  }),
+);
+
+/** NFTNL_UDATA_RULE_COMMENT, libnftnl's udata.h: how nft keeps a comment, in a list of type, length and value, a byte each. */
+const UDATA_COMMENT = 0;
+
+/** '' when there is none */
+export function ruleComment(userdata: Uint8Array | undefined): string {
+  for (let at = 0; userdata !== undefined && at + 2 <= userdata.length; ) {
+    const length = userdata[at + 1] ?? 0;
+    const value = userdata.subarray(at + 2, at + 2 + length);
+    if (userdata[at] === UDATA_COMMENT) return text.read(sourceOf(value, false), 0, value.length);
+    at += 2 + length;
+  }
+  return '';
+}
+
 /** NFT_MSG_NEWRULE, as far as iptables' own expressions go. */
 export const nftRule = message(
   nfgenmsg,
@@ -55,6 +81,7 @@ export const nftRule = message(
     /** be64 */
     handle: attr('NFTA_RULE_HANDLE', 3, raw),
     expressions: attr('NFTA_RULE_EXPRESSIONS', 4, raw),
+    userdata: attr('NFTA_RULE_USERDATA', 7, raw),
   }),
 );
 
