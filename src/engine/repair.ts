@@ -1,7 +1,7 @@
 /** One pass of repair: snapshot, compare, apply the difference, tell. The world lock is held exclusively. */
 import type { Id } from '../base/ids.ts';
 import { type Change, HOST, type Netns } from '../contracts/change.ts';
-import type { Applied, HostFacts, NetnsState } from '../contracts/kernel.ts';
+import type { Applied, HostFacts, NetnsState, SnapshotPart } from '../contracts/kernel.ts';
 import type { NftTableRef } from '../nft/types.ts';
 import type { Sandbox } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
@@ -34,6 +34,8 @@ export interface PassResult {
   /** What the pass saw and wanted, for the sweep. */
   readonly desired: readonly Desired[];
   readonly host: NetnsState | null;
+  /** Of the host and of the sandboxes that were looked at; null: there was no such namespace. */
+  readonly states: readonly (NetnsState | null)[];
   readonly tables: readonly (FoundTable | null)[];
 }
 
@@ -48,7 +50,10 @@ export async function repairPass(ctx: Context, scope: Scope, options: PassOption
   const facts = await ctx.facts.get();
   const desired = desiredOf(ctx, scope, facts);
   if (options.nft) desired.push(...nftOfOthers(ctx, { scope, have: desired, facts }));
-  const found = await look(ctx, { desired, scope });
+  const parts = partsOf(desired);
+  // The sweep that follows finds those that no plan has.
+  if (options.unseen && !parts.includes('rules')) parts.push('rules');
+  const found = await look(ctx, { desired, scope, parts });
   const lost = lostSandboxes(ctx, scope, found);
   if (lost.length > 0) {
     const repaired = await reviveNamespaces(ctx, lost);
@@ -95,12 +100,16 @@ interface Found {
 
 async function look(
   ctx: Context,
-  { desired, scope }: { readonly desired: readonly Desired[]; readonly scope: Scope },
+  {
+    desired,
+    scope,
+    parts,
+  }: { readonly desired: readonly Desired[]; readonly scope: Scope; readonly parts: readonly SnapshotPart[] },
 ): Promise<Found> {
   const namespaces = namespacesOf(ctx, scope);
   const tables = tablesOf(desired);
   const [states, listed] = await Promise.all([
-    namespaces.length === 0 ? [] : ctx.kernel.snapshot(namespaces, partsOf(desired)),
+    namespaces.length === 0 ? [] : ctx.kernel.snapshot(namespaces, parts),
     Promise.all(tables.map((one) => findTable(ctx, one))),
   ]);
   return { states, host: states.find((state) => state?.netns === HOST) ?? null, tables: listed };

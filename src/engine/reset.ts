@@ -48,7 +48,7 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
   }
   ctx.unreadable.length = 0;
   const [host] = await ctx.kernel.snapshot([HOST], ['links']);
-  const lost = await orphans(ctx, { repaired: [], failed: [], desired: [], host: host ?? null, tables: [] });
+  const lost = await orphans(ctx, { repaired: [], failed: [], desired: [], states: [], host: host ?? null, tables: [] });
   if (lost.length > 0) await ctx.kernel.apply(lost, { keepGoing: true });
   ctx.facts.invalidate();
   await ctx.executor.commit([]);

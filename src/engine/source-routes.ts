@@ -4,7 +4,7 @@
  * has a table of its own, for what is sent from its address. A sandbox with one network has nothing of this.
  */
 import { addressOf, type Family, type IpAddress, prefixOf } from '../base/ip.ts';
-import type { Change, Netns, RoutingRule } from '../contracts/change.ts';
+import type { Change, Netns, Route, RoutingRule } from '../contracts/change.ts';
 import type { Endpoint } from '../model/sandbox.ts';
 import type { DefaultGateways } from './gateway.ts';
 
@@ -48,3 +48,12 @@ function ofFamily(
   });
   return own.length === 0 ? [] : [rule({ priority: SPECIFIC, table: MAIN, suppressPrefixLength: 0 }), ...own];
 }
+
+/** Whether a route is in one of these tables, whoever it was for: a crash may leave one that no stored endpoint needs. */
+export const isSourceRoute = ({ table = MAIN }: Route): boolean => table >= TABLES && table < 2 * TABLES;
+
+/** The same of a rule. */
+export const isSourceRule = ({ priority, table, from, suppressPrefixLength }: RoutingRule): boolean =>
+  priority === SPECIFIC
+    ? table === MAIN && suppressPrefixLength === 0
+    : priority === BY_SOURCE && from !== undefined && isSourceRoute({ destination: from, table });

@@ -6,9 +6,11 @@ import { netnsDirectory } from '../model/instance.ts';
 import { parseOwnerAlias } from '../model/names.ts';
 import type { Context } from './context.ts';
 import type { Desired } from './desired.ts';
+import { sameRule } from './diff/routes.ts';
 import { filesDirectory } from './files.ts';
 import { staleHostChanges } from './plans.ts';
 import type { PassResult } from './repair.ts';
+import { isSourceRoute, isSourceRule } from './source-routes.ts';
 
 const FILES = ['hosts', 'resolv.conf', 'hostname'];
 /** Where the kernel layer writes a file before it renames it. */
@@ -20,6 +22,7 @@ export async function orphans(ctx: Context, seen: PassResult): Promise<Change[]>
     ...orphanElements(ctx, seen),
     ...staleHostChanges(ctx, await ctx.facts.get()),
     ...orphanLinks(ctx, seen),
+    ...orphanRoutes(ctx, seen),
     ...(await orphanPins(ctx)),
     ...(await orphanFiles(ctx)),
   ];
@@ -40,6 +43,30 @@ function orphanLinks(ctx: Context, { host, desired }: PassResult): Change[] {
     if (known && !renamed) return [];
     return [
       { kind: 'link', op: 'remove', netns: HOST, link: { name: link.name, kind: kindOf(link), up: link.up, alias: link.alias } },
+    ];
+  });
+}
+
+/** What routes by source carries no mark, but is told by its numbers. Not with unreadable rows: an endpoint of theirs may need it. */
+function orphanRoutes(ctx: Context, { states, desired }: PassResult): Change[] {
+  if (ctx.unreadable.length > 0) return [];
+  const wanted = Map.groupBy(
+    desired.flatMap(({ changes }) => changes.filter((change) => change.kind === 'rule' || change.kind === 'route')),
+    ({ netns }) => netns,
+  );
+  return states.flatMap((state): Change[] => {
+    if (state === null || state.netns === HOST) return [];
+    const { netns } = state;
+    const kept = wanted.get(netns) ?? [];
+    const rules = state.rules.filter(
+      (rule) => isSourceRule(rule) && !kept.some((change) => change.kind === 'rule' && sameRule(change.rule, rule)),
+    );
+    const routes = state.routes.filter(
+      (route) => isSourceRoute(route) && !kept.some((change) => change.kind === 'route' && change.route.table === route.table),
+    );
+    return [
+      ...rules.map((rule): Change => ({ kind: 'rule', op: 'remove', netns, rule })),
+      ...routes.map((route): Change => ({ kind: 'route', op: 'remove', netns, route })),
     ];
   });
 }

@@ -63,7 +63,7 @@ export function missingRule(change: Of<'rule'>, actual: Actual): Repair<Change>[
   return rules.some((rule) => sameRule(rule, change.rule)) ? [] : [{ change, why: 'it was deleted' }];
 }
 
-const sameRule = (a: RoutingRule, b: RoutingRule): boolean =>
+export const sameRule = (a: RoutingRule, b: RoutingRule): boolean =>
   a.family === b.family &&
   a.priority === b.priority &&
   a.table === b.table &&
