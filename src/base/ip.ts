@@ -4,6 +4,7 @@
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { invalid } from './errors.ts';
+import { shown } from './shown.ts';
 
 export type Family = 4 | 6;
 declare const brand: unique symbol;
@@ -21,7 +22,7 @@ export const bitsOf = (family: Family): 32 | 128 => (family === 4 ? 32 : 128);
 export function parseIp(text: string): IpAddress {
   if (isIPv4(text)) return text as IpAddress;
   if (isIPv6(text) && !text.includes('%')) return formatIp(6, v6ToBigint(text));
-  throw invalid(`invalid IP address: ${quote(text)}`);
+  throw invalid(`invalid IP address: ${shown(text)}`);
 }
 
 export const isIp = (text: string): boolean => isIPv4(text) || (isIPv6(text) && !text.includes('%'));
@@ -126,11 +127,11 @@ function maskTo(address: IpAddress, length: number): IpAddress {
 function splitCidr(text: string): { address: IpAddress; length: number } {
   const match = /^([^/]+)\/(\d{1,3})$/.exec(text);
   if (!match?.[1] || !match[2] || !isIp(match[1]) || (match[2].length > 1 && match[2].startsWith('0'))) {
-    throw invalid(`invalid CIDR address: ${quote(text)}`);
+    throw invalid(`invalid CIDR address: ${shown(text)}`);
   }
   const address = parseIp(match[1]);
   const length = Number(match[2]);
-  if (length > bitsOf(familyOf(address))) throw invalid(`invalid CIDR address: ${quote(text)}`);
+  if (length > bitsOf(familyOf(address))) throw invalid(`invalid CIDR address: ${shown(text)}`);
   return { address, length };
 }
 
@@ -178,5 +179,3 @@ function formatV6(value: bigint): string {
   if (value >> 32n === 0xffffn) return `::ffff:${formatIp(4, value & 0xffffffffn)}`;
   return best.start < 0 ? hex(0, 8) : `${hex(0, best.start)}::${hex(best.start + best.length, 8)}`;
 }
-
-const quote = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);

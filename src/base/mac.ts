@@ -1,6 +1,7 @@
 /** MAC addresses (EUI-48) as branded canonical text: lower case, colons. */
 import { invalid } from './errors.ts';
 import { ipBytes, type IpAddress } from './ip.ts';
+import { shown } from './shown.ts';
 
 declare const brand: unique symbol;
 /** `02:42:c0:a8:07:0a` */
@@ -10,7 +11,7 @@ export type Mac = string & { readonly [brand]: 'mac' };
 export function parseMac(text: string): Mac {
   const plain = text.toLowerCase().replaceAll('-', ':');
   if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(plain)) {
-    throw invalid(`invalid MAC address: ${text.length > 64 ? `${text.slice(0, 64)}...` : text}`);
+    throw invalid(`invalid MAC address: ${shown(text)}`);
   }
   if (plain === '00:00:00:00:00:00') throw invalid('invalid MAC address: 00:00:00:00:00:00 is not an address');
   if (Number.parseInt(plain.slice(0, 2), 16) & 1) throw invalid(`invalid MAC address: ${plain} is a multicast address`);

@@ -3,6 +3,7 @@ import type { Clock, Logger } from '../base/clock.ts';
 import { notFound } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { KeyedLock } from '../base/keyed-lock.ts';
+import { shown } from '../base/shown.ts';
 import type { NetworkDriver } from '../contracts/driver.ts';
 import type { HostFacts, Kernel } from '../contracts/kernel.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
@@ -109,9 +110,7 @@ export function ipamOf(ctx: EngineDeps, type: string): IpamDriver {
 }
 
 const noPlugin = (type: string): Error =>
-  notFound(
-    `could not find plugin ${type.length > 64 ? `${type.slice(0, 64)}...` : type} in v1 plugin registry: plugin not found`,
-  );
+  notFound(`could not find plugin ${shown(type)} in v1 plugin registry: plugin not found`);
 
 /** Something to do for each undo: runs all of them, newest first, and logs what fails. */
 export class Undo {

@@ -14,6 +14,7 @@ import {
   withLength,
 } from '../base/ip.ts';
 import { macFromIpv4, type Mac, parseMac, randomMac } from '../base/mac.ts';
+import { shown } from '../base/shown.ts';
 import { checkAlias, parseLink } from '../model/dns-names.ts';
 import { checkInterfaceName, hostVethName } from '../model/names.ts';
 import type { Network, Pool } from '../model/network.ts';
@@ -64,7 +65,7 @@ const joined = (problems: readonly string[]): string =>
 function checkFixed(network: Network, family: Family, text: string): void {
   const address = isIp(text) ? parseIp(text) : null;
   if (address === null || familyOf(address) !== family || address === '0.0.0.0' || address === '::') {
-    throw invalid(`invalid IPv${family} address: ${text.length > 64 ? `${text.slice(0, 64)}...` : text}`);
+    throw invalid(`invalid IPv${family} address: ${shown(text)}`);
   }
   const configured = network.pools.filter((pool) => pool.family === family && pool.configured);
   if (configured.some((pool) => prefixContains(pool.subnet, address))) return;

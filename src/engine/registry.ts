@@ -1,6 +1,7 @@
 /** Networks, sandboxes and endpoints in memory, with the indexes that keep every operation independent of how many there are. */
 import { conflict, invalid, notFound } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
+import { shown } from '../base/shown.ts';
 import { type Change, HOST, type Netns } from '../contracts/change.ts';
 import type { Attachment } from '../contracts/engine.ts';
 import type { Network } from '../model/network.ts';
@@ -243,8 +244,6 @@ export class Registry {
     return found;
   }
 }
-
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);
 
 /** Names of the links that changes make in the host's namespace. */
 function hostLinks(changes: readonly Change[]): string[] {

@@ -1,6 +1,7 @@
 /** By which names others on a network find an endpoint. Docker's rules. Pure. */
 import { invalid } from '../base/errors.ts';
 import { type Id, shortId } from '../base/ids.ts';
+import { shown } from '../base/shown.ts';
 import type { Endpoint } from './sandbox.ts';
 
 /** RFC 1035, section 2.3.4, in bytes: a name, as text without the last dot, and a label. */
@@ -22,9 +23,8 @@ export function dnsNames(
 /** @throws invalid for what nobody could ask for. Docker takes it in silence. */
 export function checkAlias(alias: string): string {
   if (!isDnsName(alias)) {
-    const shown = alias.length > 64 ? `${alias.slice(0, 64)}...` : alias;
     throw invalid(
-      `invalid network alias ${JSON.stringify(shown)}: labels of 1 to ${LABEL_MAX} printable characters, at most ${NAME_MAX} in all`,
+      `invalid network alias ${JSON.stringify(shown(alias))}: labels of 1 to ${LABEL_MAX} printable characters, at most ${NAME_MAX} in all`,
     );
   }
   return alias;

@@ -1,9 +1,7 @@
 /** The rules for names that Docker users know, and the names on the host that follow from ids. */
 import { invalid } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
-
-/** Longest text shown back in an error; longer input is cut. */
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);
+import { shown } from '../base/shown.ts';
 
 /** Docker's `RestrictedNamePattern`, [a-zA-Z0-9][a-zA-Z0-9_.-], for names of containers and (since 2.x of libnetwork) networks. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;

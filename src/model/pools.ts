@@ -14,6 +14,7 @@ import {
   prefixesOverlap,
   prefixOf,
 } from '../base/ip.ts';
+import { shown } from '../base/shown.ts';
 import type { PoolRequest } from './network.ts';
 import { reservedFor } from './subnet.ts';
 
@@ -200,5 +201,3 @@ function parsed<T>(text: string, parse: (text: string) => T): T | null {
     throw error;
   }
 }
-
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);

@@ -4,6 +4,7 @@
  */
 import { invalid } from '../base/errors.ts';
 import { type IpAddress, isIp, parseIp } from '../base/ip.ts';
+import { shown } from '../base/shown.ts';
 import type { PortProtocol, PortRange, PortSpec } from './ports.ts';
 
 /** What a port is in every protocol that has them: 16 bits. */
@@ -108,5 +109,3 @@ function parseRange(text: string): PortRange | null {
 }
 
 export const portCount = ({ from, to }: PortRange): number => to - from + 1;
-
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);

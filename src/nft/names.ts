@@ -3,6 +3,7 @@
  * line end start something new, so text is checked against what is allowed and never escaped.
  */
 import { invalid } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 
 /** NFT_NAME_MAXLEN (<linux/netfilter/nf_tables.h>) is 256 with its NUL. */
 const NAME_MAX = 255;
@@ -98,4 +99,4 @@ export const numericKey = (key: string): string =>
     .map((atom) => String(PROTOCOLS[atom] ?? atom))
     .join(' . ');
 
-const show = (text: string): string => JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}...` : text);
+const show = (text: string): string => JSON.stringify(shown(text));

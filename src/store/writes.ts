@@ -1,5 +1,6 @@
 /** Rules for keys, values and sets of writes that every store obeys, so that what works on one works on all. */
 import { conflict, invalid, type MoorError } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 import type { Expect, Revision, Write } from '../contracts/store.ts';
 
 /** Our own limit: log lines and Consul's URLs stay short. */
@@ -10,8 +11,6 @@ const VALUE_MAX_BYTES = 512 * 1024;
 /** Printable ASCII segments: byte order, UTF-16 order and every server's collation then agree on "key order". */
 const KEY = /^[!-.0-~]+(\/[!-.0-~]+)*$/;
 const PREFIX = /^[!-~]*$/;
-
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);
 
 /** Whether `checkKey` lets it pass: for keys that others have made. */
 export const isKey = (key: string): boolean => key.length <= KEY_MAX && KEY.test(key);

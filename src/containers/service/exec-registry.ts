@@ -1,6 +1,7 @@
 /** Exec instances in memory: their processes outlive the daemon, what is known of them does not, as in Docker. */
 import { notFound } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
+import { shown } from '../../base/shown.ts';
 import type { ExecRequest } from '../../contracts/containers.ts';
 import type { ProcessRef } from '../../model/sandbox.ts';
 
@@ -34,7 +35,7 @@ export class Execs {
   /** @throws not-found with Docker's text */
   get(id: string): Exec {
     const exec = this.#all.get(id) ?? this.#byPrefix(id);
-    if (exec === undefined) throw notFound(`No such exec instance: ${id.length > 64 ? `${id.slice(0, 64)}...` : id}`);
+    if (exec === undefined) throw notFound(`No such exec instance: ${shown(id)}`);
     return exec;
   }
 

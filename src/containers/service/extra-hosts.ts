@@ -1,6 +1,7 @@
 /** `--add-host`: lines of the hosts file, one of which may mean this host. */
 import { invalid, MoorError } from '../../base/errors.ts';
 import { isIp } from '../../base/ip.ts';
+import { shown } from '../../base/shown.ts';
 import type { Engine } from '../../contracts/engine.ts';
 import type { ExtraHost } from '../../model/sandbox.ts';
 
@@ -25,5 +26,3 @@ export function resolveExtraHosts(engine: Engine, entries: readonly string[]): E
     return gateways.map((gateway) => ({ name, address: gateway }));
   });
 }
-
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { normalize } from 'node:path/posix';
 import { invalid } from '../../base/errors.ts';
+import { shown as beginning } from '../../base/shown.ts';
 import type { Container, ContainerConfig, HostConfig, MountPoint, MountRequest } from '../../model/container.ts';
 
 /** A mount whose volume may not exist yet. */
@@ -177,4 +178,5 @@ export function makesSource({ hostConfig }: Container, { destination }: MountPoi
   return asked === undefined || asked.BindOptions?.CreateMountpoint === true;
 }
 
-const shown = (text: string): string => (text.length > 128 ? `${text.slice(0, 128)}...` : text);
+/** Most of it are paths. */
+const shown = (text: string): string => beginning(text, 128);

@@ -1,6 +1,7 @@
 /** Containers in memory: what is on disk of each, and what only lives as long as the daemon. */
 import { invalid, notFound } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
+import { shown } from '../../base/shown.ts';
 import type { ExitStatus } from '../../contracts/containers.ts';
 import type { Container, ContainerState } from '../../model/container.ts';
 import type { LateStreams } from './late-streams.ts';
@@ -110,5 +111,3 @@ export class Registry {
     return found;
   }
 }
-
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);

@@ -1,6 +1,7 @@
 /** Signals by name or number, as `docker kill` takes them. */
 import { constants } from 'node:os';
 import { invalid } from '../../base/errors.ts';
+import { shown } from '../../base/shown.ts';
 
 /** SIGRTMIN and SIGRTMAX of the GNU C library, signal(7): the first two real-time signals are its own. */
 const REAL_TIME = { min: 34, max: 64 } as const;
@@ -22,4 +23,4 @@ export function parseSignal(text: string): number {
   return number;
 }
 
-const unknown = (text: string): Error => invalid(`Invalid signal: ${text.length > 64 ? `${text.slice(0, 64)}...` : text}`);
+const unknown = (text: string): Error => invalid(`Invalid signal: ${shown(text)}`);

@@ -1,6 +1,7 @@
 /** What can be said of a container's configuration by itself. Docker's words. */
 import { invalid, unsupported } from '../../base/errors.ts';
 import { isIp } from '../../base/ip.ts';
+import { shown } from '../../base/shown.ts';
 import type { ContainerConfig, HealthConfig, HostConfig, RestartPolicy } from '../../model/container.ts';
 import { checkResources } from './validate-resources.ts';
 import { parseExtraHost } from './extra-hosts.ts';
@@ -87,5 +88,3 @@ function checkLogs({ LogConfig: { Type } }: HostConfig): void {
   if (Type === 'none') throw unsupported('the logging driver none is not built: output is kept, and goes with the container');
   throw invalid(`logger: no log driver named '${shown(Type)}' is registered`);
 }
-
-const shown = (text: string): string => (text.length > 64 ? `${text.slice(0, 64)}...` : text);

@@ -1,6 +1,7 @@
 /** Volumes in memory, and which containers use them. */
 import { notFound } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
+import { shown } from '../../base/shown.ts';
 import type { Container, Volume } from '../../model/container.ts';
 
 export class VolumeRegistry {
@@ -18,7 +19,7 @@ export class VolumeRegistry {
   /** @throws not-found with Docker's text */
   get(name: string): Volume {
     const volume = this.#volumes.get(name);
-    if (volume === undefined) throw notFound(`get ${name.length > 64 ? `${name.slice(0, 64)}...` : name}: no such volume`);
+    if (volume === undefined) throw notFound(`get ${shown(name)}: no such volume`);
     return volume;
   }
 

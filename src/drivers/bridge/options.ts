@@ -1,6 +1,7 @@
 /** Driver options (`docker network create -o KEY=VALUE`) -> typed options. Docker's names and meanings. */
 import { invalid } from '../../base/errors.ts';
 import { type Family, type IpAddress, isIp, parseIp } from '../../base/ip.ts';
+import { shown } from '../../base/shown.ts';
 import { GATEWAY_MODE_OPTION, GATEWAY_MODES, type GatewayMode, gatewayMode } from '../../model/gateway-mode.ts';
 import { bridgeName } from '../../model/names.ts';
 import type { Network } from '../../model/network.ts';
@@ -122,7 +123,7 @@ function modeOf(network: Network, family: Family): GatewayMode {
   const value = network.options[key];
   if (value === undefined) return 'nat';
   if (!GATEWAY_MODES.some((mode) => mode === value)) {
-    throw invalid(`failed to parse ${key} value: ${short(value)} (unknown gateway mode ${short(value)})`);
+    throw invalid(`failed to parse ${key} value: ${shown(value)} (unknown gateway mode ${shown(value)})`);
   }
   const mode = gatewayMode(network, family);
   if (mode === 'isolated' && !network.internal) throw invalid("gateway mode 'isolated' can only be used for an internal network");
@@ -146,7 +147,5 @@ function mtuValue(key: string, value: string, ipv6: boolean): number {
 }
 
 function bad(key: string, value: string, rule: string): Error {
-  return invalid(`invalid value ${JSON.stringify(short(value))} for option ${key}: it ${rule}`);
+  return invalid(`invalid value ${JSON.stringify(shown(value))} for option ${key}: it ${rule}`);
 }
-
-const short = (value: string): string => (value.length > 64 ? `${value.slice(0, 64)}...` : value);
