@@ -2,9 +2,10 @@
  * Takes the ports of restored sandboxes again: holds end with the daemon. One that a program took meanwhile leads to the sandbox all the
  * same, as the rules are there; it is told of, and tried again from time to time.
  */
+import { MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
-import type { HostPort } from '../contracts/host-ports.ts';
-import { hostText } from '../model/ports-text.ts';
+import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
+import { hostText, rangeText } from '../model/ports-text.ts';
 import type { Sandbox } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
 import { hostPortsOf } from './port-reserve.ts';
@@ -31,7 +32,10 @@ export class PortKeeper {
   async restore(): Promise<void> {
     const { registry, portTable } = this.#ctx;
     for (const { id, ports = [] } of registry.sandboxes.values()) for (const one of hostPortsOf(ports)) portTable.take(id, one);
-    for (const sandbox of registry.sandboxes.values()) {
+    const sandboxes = [...registry.sandboxes.values()];
+    // Nearly always nothing stands against it: one question for all.
+    if (await this.#holdAll(sandboxes.flatMap(({ ports = [] }) => hostPortsOf(ports)))) return;
+    for (const sandbox of sandboxes) {
       await this.#hold(sandbox, hostPortsOf(sandbox.ports ?? []));
       for (const { text } of this.#problems.get(sandbox.id) ?? []) this.#ctx.logger.warn({ sandbox: sandbox.id }, text);
     }
@@ -50,9 +54,19 @@ export class PortKeeper {
     clearTimeout(this.#timer ?? undefined);
   }
 
+  /** Whether they are held, all of them. */
+  async #holdAll(ports: readonly HostPort[]): Promise<boolean> {
+    try {
+      return (await this.#ctx.kernel.hostPorts.hold(ports)) === null;
+    } catch (error) {
+      if (error instanceof MoorError) return false;
+      throw error;
+    }
+  }
+
   async #hold(sandbox: Sandbox, ports: readonly HostPort[]): Promise<void> {
     const problems: Problem[] = [];
-    for (const port of ports) problems.push(...(await this.#holdOne(sandbox, port)));
+    if (!(await this.#holdAll(ports))) for (const port of ports) problems.push(...(await this.#holdOne(sandbox, port)));
     if (problems.length === 0) this.#problems.delete(sandbox.id);
     else this.#problems.set(sandbox.id, problems);
   }
@@ -61,24 +75,24 @@ export class PortKeeper {
   async #holdOne(sandbox: Sandbox, wanted: HostPort): Promise<Problem[]> {
     const { hostPorts } = this.#ctx.kernel;
     const problems: Problem[] = [];
-    let { from } = wanted.ports;
-    while (from <= wanted.ports.to) {
-      const rest: HostPort = { ...wanted, ports: { from, to: wanted.ports.to } };
-      const refusal = await hostPorts.hold([rest]);
+    const { to } = wanted.ports;
+    for (let { from } = wanted.ports; from <= to; ) {
+      const rest: HostPort = { ...wanted, ports: { from, to } };
+      let refusal: HostPortRefusal | null;
+      try {
+        refusal = await hostPorts.hold([rest]);
+      } catch (error) {
+        if (!(error instanceof MoorError)) throw error;
+        return [...problems, problem(sandbox, { port: rest, why: error.message })];
+      }
       if (refusal === null) break;
+      if (refusal.reason === 'no-address') {
+        return [...problems, problem(sandbox, { port: rest, why: 'the host does not have the address' })];
+      }
       if (refusal.port > from) await hostPorts.hold([{ ...wanted, ports: { from, to: refusal.port - 1 } }]);
-      const holder = refusal.reason === 'in-use' ? await hostPorts.holder(refusal) : null;
-      const who =
-        refusal.reason === 'no-address'
-          ? 'the host does not have the address'
-          : holder === null
-            ? 'a program has it'
-            : `${holder.name} (pid ${holder.pid}) has it`;
-      const where = `${hostText(wanted.address)}:${refusal.port}/${wanted.protocol}`;
-      problems.push({
-        port: { ...wanted, ports: { from: refusal.port, to: refusal.port } },
-        text: `port ${where} of ${sandbox.name} is published and cannot be held: ${who}; it leads to ${sandbox.name} as before, and not to that program`,
-      });
+      const holder = await hostPorts.holder(refusal);
+      const why = holder === null ? 'a program has it' : `${holder.name} (pid ${holder.pid}) has it`;
+      problems.push(problem(sandbox, { port: { ...wanted, ports: { from: refusal.port, to: refusal.port } }, why }));
       from = refusal.port + 1;
     }
     return problems;
@@ -118,4 +132,12 @@ export class PortKeeper {
     }
     this.#schedule();
   }
+}
+
+function problem({ name }: Sandbox, { port, why }: { readonly port: HostPort; readonly why: string }): Problem {
+  const where = `${hostText(port.address)}:${rangeText(port.ports)}/${port.protocol}`;
+  return {
+    port,
+    text: `port ${where} of ${name} is published and cannot be held: ${why}; it leads to ${name} as before, and not to a program of the host`,
+  };
 }

@@ -1,7 +1,9 @@
 /** Published ports on the fake kernel: what is decided, held, planned, given back. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { MoorError } from '../../src/base/errors.ts';
 import type { IpAddress } from '../../src/base/ip.ts';
+import type { Store } from '../../src/contracts/store.ts';
 import { parsePortSpec } from '../../src/model/ports-parse.ts';
 import { bindingText, specText } from '../../src/model/ports-text.ts';
 import type { PortSpec } from '../../src/model/ports.ts';
@@ -235,6 +237,40 @@ describe('a sandbox that exists', () => {
     assert.deepEqual([texts(bench, 'web'), held(bench)], [['0.0.0.0:8080->80/tcp'], ['tcp 0.0.0.0 8080']]);
   });
 
+  test('when the kernel or the store refuses, everything is as before', async () => {
+    const world = newWorld();
+    let full = false;
+    const store = (real: Store): Store => ({
+      ...real,
+      commit: async (writes) => {
+        if (full && writes.some(({ key }) => key.startsWith('sandbox/'))) throw new MoorError('unavailable', 'disk full');
+        return real.commit(writes);
+      },
+    });
+    await using bench = await start({ world, between: { store } });
+    await create(bench, 'web', ['8080:80']);
+    const same = (): void => {
+      assert.deepEqual([texts(bench, 'web'), held(bench)], [['0.0.0.0:8080->80/tcp'], ['tcp 0.0.0.0 8080']]);
+      assert.deepEqual([elements(bench, '8080').length, elements(bench, '8081').length], [1, 0]);
+    };
+    full = true;
+    await assert.rejects(bench.engine.sandboxes.publish('web', specs('8081:81')), { message: 'disk full' });
+    same();
+    await assert.rejects(bench.engine.sandboxes.unpublish('web', specs('80')), { message: 'disk full' });
+    same();
+    full = false;
+    world.kernel.failWhen = (change) => change.kind === 'nft-element';
+    await assert.rejects(bench.engine.sandboxes.publish('web', specs('8081:81')), { kind: 'forbidden' });
+    same();
+    // As every removal: what cannot be removed is told, and swept later.
+    const { warnings, value } = await bench.engine.sandboxes.unpublish('web', specs('80'));
+    assert.deepEqual([warnings.length, value.ports, elements(bench, '8080').length], [1, [], 1]);
+    world.kernel.failWhen = undefined;
+    await bench.engine.reconcile();
+    assert.deepEqual(elements(bench, '8080'), []);
+    await bench.engine.sandboxes.publish('web', specs('8080:81'));
+  });
+
   test('of the host’s stack cannot publish', async () => {
     await using bench = await start();
     await createOn('host')(bench, 'sh', []);
@@ -301,11 +337,27 @@ describe('a daemon’s start', () => {
     await using bench = await start({ world });
     assert.equal(held(bench).length, 10);
     const text =
-      'port 0.0.0.0:7004/tcp of web is published and cannot be held: nginx (pid 7) has it; it leads to web as before, and not to that program';
+      'port 0.0.0.0:7004/tcp of web is published and cannot be held: nginx (pid 7) has it; it leads to web as before, and not to a program of the host';
     assert.ok((await bench.engine.status()).warnings.includes(text));
     assert.ok(bench.logger.messages('warn').includes(text));
     await bench.engine.sandboxes.remove('web');
     assert.ok(!(await bench.engine.status()).warnings.includes(text));
+  });
+
+  test('an address that the host does not have yet, and more ports than files, are told of in one line', async () => {
+    const world = newWorld();
+    {
+      await using bench = await start({ world });
+      await create(bench, 'web', ['192.0.2.1:7000-7009:7000-7009']);
+      await create(bench, 'next', ['8080:80']);
+    }
+    world.kernel.hostPorts.drop();
+    world.kernel.hostPorts.absent.add('192.0.2.1' as IpAddress);
+    await using bench = await start({ world });
+    const lines = (await bench.engine.status()).warnings.filter((line) => line.includes('cannot be held'));
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? '', /^port 192\.0\.2\.1:7000-7009\/tcp of web .*: the host does not have the address; /);
+    assert.deepEqual(held(bench), ['tcp 0.0.0.0 8080']);
   });
 
   test('after a flush everything is back, and the clients that reached the host meanwhile are forgotten', async () => {
