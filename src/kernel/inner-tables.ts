@@ -39,6 +39,17 @@ export function applyInnerTable(change: InnerTable, socket: NetlinkSocket, nft: 
   return again === null ? ALREADY : failed(change, again);
 }
 
+/** Makes out beforehand what tables are, while descriptors are plenty. Never throws. */
+export function prepareInnerTables(tables: readonly NftTable[], nft: NftRunner): void {
+  for (const table of tables) {
+    try {
+      compile(table, nft);
+    } catch (error) {
+      if (!(error instanceof MoorError)) throw error;
+    }
+  }
+}
+
 /** Chains and comments; sets, which such a table has none of, are not looked at. @returns null when there is no such table */
 export function listInnerTable(ref: NftTableRef, socket: NetlinkSocket): NftTableState | null {
   const found = dumpTable(socket, ref);

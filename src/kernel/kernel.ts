@@ -6,7 +6,7 @@ import { HOST } from '../contracts/change.ts';
 import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-ports.ts';
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
-import type { NftTableState } from '../nft/types.ts';
+import type { NftTable, NftTableState } from '../nft/types.ts';
 import { pack } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 
@@ -18,6 +18,8 @@ export interface KernelOptions {
   readonly logger: Logger;
   /** Module of the worker thread; default: worker.ts beside this file, or what the bundler made of it. */
   readonly worker?: URL;
+  /** Tables that sandboxes will have, to be made out beforehand: later, descriptors for that may be short. */
+  readonly innerTables?: readonly NftTable[];
   /** Use the `nft` program although libnftables is there: for tests. */
   readonly forceNftProgram?: boolean;
 }
@@ -40,6 +42,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     table: { family: 'inet', name: tableName },
     roots: [instance.dataRoot, instance.execRoot],
     forceNftProgram: options.forceNftProgram ?? false,
+    innerTables: options.innerTables ?? [],
   };
   const worker = new Worker(options.worker ?? new URL('./worker.ts', import.meta.url), {
     workerData,

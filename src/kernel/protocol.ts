@@ -3,7 +3,7 @@ import type { ErrorData } from '../base/errors.ts';
 import type { Netns } from '../contracts/change.ts';
 import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
 import type { KernelEvent, SnapshotPart } from '../contracts/kernel.ts';
-import type { NftTableRef } from '../nft/types.ts';
+import type { NftTable, NftTableRef } from '../nft/types.ts';
 import type { Packed } from './pack.ts';
 
 export type Call =
@@ -34,4 +34,5 @@ export interface WorkerOptions {
   readonly table: NftTableRef;
   readonly roots: readonly string[];
   readonly forceNftProgram: boolean;
+  readonly innerTables: readonly NftTable[];
 }

@@ -12,7 +12,7 @@ import { type Machine, applyList } from './apply.ts';
 import { dumpAll } from './dump.ts';
 import { hostFacts } from './facts.ts';
 import { automaticPorts, HeldPorts } from './host-ports.ts';
-import { listInnerTable } from './inner-tables.ts';
+import { listInnerTable, prepareInnerTables } from './inner-tables.ts';
 import { keepTableName, openKeepTable } from './keep-table.ts';
 import { unpack } from './pack.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
@@ -25,7 +25,7 @@ const REST_AFTER = 100;
 
 const port = parentPort;
 if (port === null) throw new MoorError('internal', 'kernel/worker.ts must run as a worker thread');
-const { table, roots, forceNftProgram } = workerData as WorkerOptions;
+const { table, roots, forceNftProgram, innerTables } = workerData as WorkerOptions;
 
 setThreadName('moor-kernel');
 const machine: Machine = { spaces: new Spaces(), nft: openNftRunner(forceNftProgram), roots };
@@ -146,3 +146,5 @@ function wake(flag: Int32Array<SharedArrayBuffer>): void {
 }
 
 send({ ready: true });
+// Nobody waits for it: what is wrong with one is told when it is wanted.
+setImmediate(() => prepareInnerTables(innerTables, machine.nft));

@@ -6,6 +6,7 @@ import { createServer } from '../../api/server.ts';
 import { apiVersionOf } from '../../api/version.ts';
 import { type Logger, systemClock } from '../../base/clock.ts';
 import { describe } from '../../contracts/describe.ts';
+import { TABLE as NAMES_TABLE } from '../../dns/plan.ts';
 import { createResolver } from '../../dns/resolver.ts';
 import { registerDocker } from '../../docker/routes.ts';
 import { forwardWarnings } from '../../drivers/bridge/foreign.ts';
@@ -61,7 +62,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
 
   const drivers = [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()];
   const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
-  const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), logger }));
+  const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), innerTables: [NAMES_TABLE], logger }));
   const resolver = stack.use(await createResolver({ logger }));
   const engine = stack.use(
     await createEngine({
