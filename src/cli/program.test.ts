@@ -43,6 +43,8 @@ interface WorldOptions {
   readonly colour?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
   readonly commandStatus?: number;
+  /** The command does not end. */
+  readonly runs?: boolean;
   readonly startError?: Error;
   readonly interrupted?: boolean;
   readonly unreachable?: boolean;
@@ -58,7 +60,8 @@ async function moor(line: string | readonly string[], options: WorldOptions = {}
   const running = (commandLine: CommandLine, log?: string) => {
     if (options.startError) return Promise.reject(options.startError);
     started.push(log === undefined ? commandLine : { ...commandLine, log });
-    return Promise.resolve({ pid: 99, startTime: '12345', ended: Promise.resolve(options.commandStatus ?? 0) });
+    const ended = options.runs ? new Promise<number>(() => {}) : Promise.resolve(options.commandStatus ?? 0);
+    return Promise.resolve({ pid: 99, startTime: '12345', ended });
   };
   const send = (request: HttpRequest): Promise<HttpAnswer> => {
     requests.push(request);
@@ -296,6 +299,20 @@ describe('run', () => {
       commandStatus: 3,
     });
     assert.deepEqual([status, err], [3, 'WARNING: the daemon does not know of the command: busy\n']);
+  });
+
+  it('tells a daemon that is being restarted again', async () => {
+    // Looked at once a request: creation, view, report, and the report again.
+    let refusals = 3;
+    const { status, err, requests } = await moor('run -d -- sleep 1', {
+      get answers(): Answers {
+        const busy = [503, { message: 'busy', kind: 'unavailable' }] as const;
+        return refusals-- > 0 ? { ...answers, [`POST /moor/sandboxes/${ID}/process`]: busy } : answers;
+      },
+      runs: true,
+    });
+    assert.deepEqual([status, err], [0, '']);
+    assert.equal(requests.filter(({ path }) => path.endsWith('/process')).length, 2);
   });
 
   it('exits with 125 for everything that is not the command’s', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MoorError } from '../../../base/errors.ts';
 import type { Sandbox } from '../../../model/sandbox.ts';
 import { type Answer, pathOf } from '../../api.ts';
@@ -113,14 +114,35 @@ async function startInside(context: Context, { sandbox, line, detached }: Start)
   const view = await viewOf(context, sandbox.id);
   if (view) await context.processes.enter(view);
   const running = await (detached ? context.processes.startDetached(line, detached.log) : context.processes.start(line));
-  const { pid, startTime } = running;
   try {
-    await context.api.post(pathOf('/moor/sandboxes', sandbox.id, 'process'), { pid, startTime, command: line.command });
+    await tellProcess(context, { sandbox, line, running });
   } catch (error) {
     // The command runs: it is not ours to end it because the daemon does not answer.
     warn(context, `the daemon does not know of the command: ${error instanceof Error ? error.message : String(error)}`);
   }
   return running;
+}
+
+/** Milliseconds between tries, and how many there are: a daemon that is just being restarted is back by then. */
+const PAUSE_MS = 250;
+const TRIES = 20;
+
+/** Until it is told the daemon takes our end for that of the command, and the sandbox goes with it. */
+async function tellProcess(
+  { api }: Context,
+  { sandbox, line, running }: Pick<Start, 'sandbox' | 'line'> & { readonly running: Running },
+): Promise<void> {
+  const { pid, startTime, ended } = running;
+  for (let left = TRIES; ; left--) {
+    try {
+      await api.post(pathOf('/moor/sandboxes', sandbox.id, 'process'), { pid, startTime, command: line.command });
+      return;
+    } catch (error) {
+      const later = left > 1 && error instanceof MoorError && error.kind === 'unavailable';
+      // A command that has ended by now needs nobody to wait for it.
+      if (!later || (await Promise.race([ended.then(() => true), sleep(PAUSE_MS, false)]))) throw error;
+    }
+  }
 }
 
 /** Whatever happens here, the command's own status or the error that led here is what counts. */
