@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Network } from '../../src/model/network.ts';
+import { bindingText } from '../../src/model/ports-text.ts';
+import type { PortBinding } from '../../src/model/ports.ts';
 import type { Sandbox } from '../../src/model/sandbox.ts';
 import { startApi } from '../support/api.ts';
 
@@ -125,4 +127,45 @@ test('a flag in the query is 1 or 0', async () => {
   const bad = await api.call('POST', '/moor/networks?dryRun=maybe', { name: 'neta' });
   assert.deepEqual([bad.status, bad.json()], [400, { message: 'invalid value for dryRun: it is 1 or 0', kind: 'invalid' }]);
   assert.equal((await api.call('GET', '/moor/networks/neta')).status, 404, 'a dry run asked for badly is no real run');
+});
+
+test('ports: with the sandbox, more of them, fewer, and the list', async () => {
+  await using api = await startApi();
+  const call = async (
+    method: 'POST' | 'DELETE',
+    path: string,
+    body?: object,
+  ): Promise<readonly [number, string, Changed<never>]> => {
+    const answer = await api.call(method, path, body);
+    const json = answer.json() as Changed<never> & { readonly message?: string };
+    return [answer.status, json.message ?? '', json];
+  };
+  const texts = async (): Promise<string[]> =>
+    ((await api.call('GET', '/moor/ports')).json() as (PortBinding & { readonly sandbox: { readonly name: string } })[]).map(
+      ({ sandbox, ...binding }) => `${sandbox.name} ${bindingText(binding)}`,
+    );
+  assert.deepEqual(
+    await call('POST', '/moor/sandboxes', { name: 'web', ports: ['x:80'] }).then(([status, text]) => [status, text]),
+    [400, 'invalid hostPort: x'],
+  );
+  assert.equal((await call('POST', '/moor/sandboxes', { name: 'web', ports: ['8080:80'] }))[0], 201);
+  const [, , dry] = await call('POST', '/moor/sandboxes/web/ports?dryRun=1', { ports: ['8443:443'] });
+  assert.match(dry.plan.text.join('\n'), /^nft add element inet moor .*8443/);
+  assert.deepEqual(await texts(), ['web 0.0.0.0:8080->80/tcp']);
+  assert.equal((await call('POST', '/moor/sandboxes/web/ports', { ports: ['8443:443', '53/udp'] }))[0], 200);
+  assert.deepEqual(await texts(), ['web 0.0.0.0:8080->80/tcp', 'web 0.0.0.0:8443->443/tcp', 'web 0.0.0.0:32768->53/udp']);
+  assert.equal((await call('DELETE', '/moor/sandboxes/web/ports?ports=443,53/udp'))[0], 200);
+  assert.deepEqual(await texts(), ['web 0.0.0.0:8080->80/tcp']);
+  for (const [method, path, body, status, text] of [
+    ['POST', '/moor/sandboxes/web/ports', { ports: ['8080:81'] }, 409, /port is already allocated by container web$/],
+    ['POST', '/moor/sandboxes/web/ports', { ports: [] }, 400, /^no port specified$/],
+    ['POST', '/moor/sandboxes/web/ports', {}, 400, /"ports" is missing/],
+    ['POST', '/moor/sandboxes/nope/ports', { ports: ['80'] }, 404, /^No such container: nope$/],
+    ['DELETE', '/moor/sandboxes/web/ports', undefined, 400, /^no port specified: <empty>$/],
+    ['DELETE', '/moor/sandboxes/web/ports?ports=99', undefined, 404, /^No public port '99\/tcp' published for web$/],
+  ] as const) {
+    const [code, message] = await call(method, path, body);
+    assert.equal(code, status, `${method} ${path}: ${message}`);
+    assert.match(message, text);
+  }
 });
