@@ -137,6 +137,7 @@ export type Change =
       readonly netns: Netns;
       readonly name: string;
       readonly value: LinkAttributes;
+      /** Empty: it is left as it is on undo. */
       readonly old: LinkAttributes;
     }
   | {

@@ -18,7 +18,7 @@ export function inverse(change: Change): Change | null {
     case 'nft-rule':
       return { ...change, op: change.op === 'add' ? 'remove' : 'add' };
     case 'link-set':
-      return { ...change, value: change.old, old: change.value };
+      return Object.keys(change.old).length === 0 ? null : { ...change, value: change.old, old: change.value };
     case 'sysctl':
       return change.old === null ? null : { ...change, value: change.old, old: change.value };
     case 'file':
