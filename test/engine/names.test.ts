@@ -306,6 +306,17 @@ test("the host's resolv.conf is followed: upstreams of who asks it, files that n
   assert.equal(listening, 0);
 });
 
+test('an adopted namespace is left as it was', async () => {
+  const { bench, resolver } = await prepared();
+  await using _bench = bench;
+  bench.kernel.adopt('/proc/4001/ns/net');
+  await bench.engine.sandboxes.create({ name: 'lab', adopt: { pid: 4001 }, networks: [{ network: 'front' }] });
+  const { tables } = bench.kernel.spaces.get('/proc/4001/ns/net');
+  assert.deepEqual([tables.size, clientsOf(bench, resolver)], [1, ['lab']]);
+  await bench.engine.sandboxes.remove('lab');
+  assert.deepEqual([tables.size, resolver.clients.size], [0, 0]);
+});
+
 test('a reset stops everything', async () => {
   const { bench, resolver } = await prepared();
   await using _bench = bench;
