@@ -210,7 +210,7 @@ async function allocate(ctx: Context, { network, family, owner, wish }: Allocati
     if (pool === undefined) throw invalid(`no configured subnet or ip-range contain the IP address ${address}`);
     return take(pool, address);
   }
-  let full: unknown;
+  let full: MoorError | undefined;
   for (const pool of pools) {
     try {
       return await take(pool);

@@ -5,25 +5,20 @@ import type { NftElement, NftTableRef } from '../nft/types.ts';
 import { pack, unpack } from './pack.ts';
 
 const OURS: NftTableRef = { family: 'inet', name: 'moor' };
-const element = (set: string, key: string, part: Partial<NftElement> = {}, table = OURS): Change => ({
-  kind: 'nft-element',
-  op: 'add',
-  table,
-  element: { set, key, ...part },
-});
+const element = (value: NftElement, table = OURS): Change => ({ kind: 'nft-element', op: 'add', table, element: value });
 const remove = (change: Change): Change => ({ ...change, op: 'remove' }) as Change;
 const link: Change = { kind: 'link', op: 'add', netns: HOST, link: { name: 'br0', kind: { type: 'bridge' }, up: true } };
 
 test('what travels is the same list, in the same order', () => {
   const other: NftTableRef = { family: 'ip', name: 'moor' };
   const list: Change[] = [
-    element('bridges', '"a"'),
-    element('within', '"a" . "a"', { value: 'goto pass' }),
+    element({ set: 'bridges', key: '"a"' }),
+    element({ set: 'within', key: '"a" . "a"', value: 'goto pass' }),
     link,
-    element('bridges', '"b"'),
-    remove(element('bridges', '"b"')),
-    element('bridges', '"b"', {}, other),
-    element('bridges', '"c"', {}, { ...other }),
+    element({ set: 'bridges', key: '"b"' }),
+    remove(element({ set: 'bridges', key: '"b"' })),
+    element({ set: 'bridges', key: '"b"' }, other),
+    element({ set: 'bridges', key: '"c"' }, { ...other }),
   ];
   const packed = pack(list);
   assert.deepEqual(unpack(structuredClone(packed)), list);

@@ -1,6 +1,8 @@
 /** Create and remove a bridge network through the API, one at a time and many. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '../http.ts';
 import { startMoorline } from '../moorline.ts';
+import { flushRules } from '../rules-back.ts';
 import { type Row, type Summary, summarise } from '../result.ts';
 import { inRow, interleave, numbers, type Turn } from '../rounds.ts';
 import type { Part } from '../world.ts';
@@ -8,6 +10,10 @@ import type { Part } from '../world.ts';
 /** Docker's default pools hold 31 networks, and its default network has the first. */
 const DOCKER_NETWORKS = 30;
 const LISTS = 5;
+/** Fewer than make the daemon take it for a fight, and wait. */
+const FLUSHES = 3;
+/** Milliseconds between two of them. */
+const REST_MS = 500;
 
 const spec = (name: string): object => ({ Name: name, Driver: 'bridge' });
 
@@ -45,7 +51,13 @@ interface Many {
 export const manyNetworks: Part = async ({ sizes, docker, say }) => {
   await using own = await startMoorline('nothing');
   say(`${sizes.networks} networks`);
-  const ours = await many(own.client, sizes.networks);
+  const back: number[] = [];
+  const ours = await many(own.client, sizes.networks, async () => {
+    for (const _ of numbers(1, FLUSHES)) {
+      back.push(await flushRules(own.daemon, sizes.networks));
+      await sleep(REST_MS);
+    }
+  });
   const theirs = await many((await docker()).client, DOCKER_NETWORKS);
   const row = (what: string, step: keyof Many): Row => ({
     part: 'many-networks',
@@ -65,10 +77,19 @@ export const manyNetworks: Part = async ({ sizes, docker, say }) => {
     },
     row(`list ${sizes.networks} networks`, 'list'),
     row(`remove one of ${sizes.networks} networks`, 'remove'),
+    {
+      part: 'many-networks',
+      what: `rules back after \`nft flush ruleset\`, ${sizes.networks} networks`,
+      unit: 'ms',
+      budget: 100,
+      values: { moorline: summarise(back) },
+      note: 'by the notifications of the kernel',
+    },
   ];
 };
 
-async function many(client: Client, count: number): Promise<Many> {
+/** @param between what to do while all of them are there */
+async function many(client: Client, count: number, between: () => Promise<void> = async () => {}): Promise<Many> {
   const times: { create: number[]; list: number[]; remove: number[] } = { create: [], list: [], remove: [] };
   for (const k of numbers(1, count)) times.create.push((await client.call('POST', '/networks/create', spec(`many${k}`))).ms);
   for (const _ of numbers(1, LISTS)) {
@@ -77,6 +98,7 @@ async function many(client: Client, count: number): Promise<Many> {
     if (listed !== count) throw new Error(`${listed} of ${count} networks are listed`);
     times.list.push(ms);
   }
+  await between();
   for (const k of numbers(1, count)) times.remove.push((await client.call('DELETE', `/networks/many${k}`)).ms);
   return times;
 }
