@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { hostFacts } from './facts.ts';
 import { probeFeatures } from './features.ts';
@@ -39,6 +40,34 @@ test('facts: the uplink is the device of the best default route', () => {
   assert.ok(`net/ipv6/conf/up0/accept_ra` in some.sysctls === existsSync('/proc/sys/net/ipv6/conf/up0/accept_ra'));
   ip('link', 'del', 'up0');
   ip('link', 'del', 'up2');
+});
+
+test("facts: what systemd-resolved asks, when the host's resolv.conf names its stub alone", () => {
+  using spaces = new Spaces();
+  using nft = openNftRunner();
+  using stack = new DisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), 'moor-resolv-'));
+  stack.defer(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'resolv.conf');
+  writeFileSync(file, '');
+  execFileSync('mount', ['--bind', file, '/etc/resolv.conf']);
+  stack.defer(() => void execFileSync('umount', ['/etc/resolv.conf']));
+  // /run is the test's own (tools/testing/isolate.sh).
+  mkdirSync('/run/systemd/resolve', { recursive: true });
+  stack.defer(() => rmSync('/run/systemd', { recursive: true }));
+  const resolved = 'nameserver 192.0.2.53\nsearch lan\n';
+  const found = (text: string): string | undefined => {
+    writeFileSync(file, text);
+    const { resolvConf, resolvedConf } = hostFacts(spaces.host, nft, OWN);
+    assert.equal(resolvConf, text);
+    return resolvedConf;
+  };
+  assert.equal(found('nameserver 127.0.0.53\n'), undefined, 'it does not run');
+  writeFileSync('/run/systemd/resolve/resolv.conf', resolved);
+  assert.equal(found('# stub\nnameserver 127.0.0.53\noptions edns0\n'), resolved);
+  for (const text of ['nameserver 127.0.0.53\nnameserver 192.0.2.1\n', 'nameserver 127.0.0.1\n', '']) {
+    assert.equal(found(text), undefined, text);
+  }
 });
 
 test('facts: base chains of others that forwarded packets pass, with the chain for their administrators', () => {

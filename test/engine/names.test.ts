@@ -142,6 +142,16 @@ test('what the daemon was told of DNS holds for who does not say', async () => {
   assert.deepEqual([...resolver.clients.values()][0]?.upstreams, [{ address: '192.0.2.77', port: 53, from: 'sandbox' }]);
 });
 
+test('behind systemd-resolved: its stub is asked from the host, and who asks by himself gets what it asks', async () => {
+  const base = createFakeKernel({ facts: { resolvConf: 'nameserver 127.0.0.53\n', resolvedConf: 'nameserver 192.0.2.60\n' } });
+  const { bench, resolver } = await prepared({ world: { ...newWorld(), kernel: base } });
+  await using _bench = bench;
+  await bench.engine.sandboxes.create({ name: 'web', networks: [{ network: 'front' }] });
+  await bench.engine.sandboxes.create({ name: 'plain' });
+  assert.deepEqual([...resolver.clients.values()][0]?.upstreams, [{ address: '127.0.0.53', port: 53, from: 'host' }]);
+  assert.match(resolvConf(bench, 'plain'), /^nameserver 192\.0\.2\.60\n/);
+});
+
 test('a socket that cannot be opened: nothing is made, and a connect changes nothing', async () => {
   const { bench, resolver } = await prepared();
   await using _bench = bench;
