@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLogger } from '../base/clock.ts';
+import { takeSocket } from './hijack.ts';
 import { createServer } from './server.ts';
 
 /** Milliseconds; what goes on in a test is ten times as quick. */
@@ -28,6 +29,17 @@ void app.register((streaming, _, done) => {
       let size = 0;
       for await (const chunk of request.body as Readable) size += (chunk as Buffer).length;
       return { size };
+    },
+  });
+  streaming.route({
+    method: 'POST',
+    url: '/attach',
+    config: { body: 'stream' },
+    handler: async (request, reply) => {
+      const { socket } = takeSocket(request, reply);
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      await sleep(4 * IDLE);
+      socket.end('still here');
     },
   });
   done();
@@ -82,4 +94,9 @@ test('time in which nobody reads it here does not count', async () => {
   const { socket, answer } = post('/slow', size);
   socket.write(Buffer.alloc(size));
   assert.ok((await answer).endsWith(`{"size":${size}}`));
+});
+
+test('a connection that is a stream by now may rest', async () => {
+  const { answer } = post('/attach', 100);
+  assert.match(await answer, /^HTTP\/1\.1 200 OK\r\n\r\nstill here$/);
 });

@@ -19,18 +19,30 @@ export function watchBody(request: IncomingMessage, response: ServerResponse, ms
   if (encoding === undefined && (length === undefined || length === '0')) return;
   const { socket } = request;
   let seen = socket.bytesRead;
+  let [waiting, stopped] = [true, false];
   const look = (): void => {
     if (request.complete || socket.destroyed) return;
-    // What has come and was not taken keeps Node from reading more.
-    if (socket.bytesRead === seen && request.readableLength === 0) {
-      refuse(request, response, ms);
-      return;
-    }
+    // What has come and was not taken keeps Node from reading more: then it is the client who waits for us.
+    const waited = waiting;
+    waiting = request.readableLength === 0;
+    if (waited && waiting && socket.bytesRead === seen) {
+      // Unless it was we who were late: then what has come is read before this.
+      setImmediate(() => {
+        if (stopped) return;
+        if (socket.bytesRead === seen) refuse(request, response, ms);
+        else again();
+      });
+    } else again();
+  };
+  const again = (): void => {
     seen = socket.bytesRead;
     timer = setTimeout(look, ms).unref();
   };
   let timer = setTimeout(look, ms).unref();
-  const stop = (): void => clearTimeout(timer);
+  const stop = (): void => {
+    stopped = true;
+    clearTimeout(timer);
+  };
   watched.set(request, stop);
   request.once('close', stop);
 }
