@@ -1,6 +1,7 @@
 /** From checked pool requests to pools with every open question answered, and back. */
 import { conflict, MoorError } from '../base/errors.ts';
 import {
+  type Family,
   addressOf,
   familyOf,
   formatIp,
@@ -21,8 +22,8 @@ import { addressOwner } from './endpoints.ts';
 export interface PoolOwner {
   readonly network: string;
   readonly ipamDriver: string;
-  /** Whether pools get a gateway address. */
-  readonly gateway: boolean;
+  /** Whether pools of a family get a gateway address. One that is asked for is reserved in any case. */
+  readonly gateway: (family: Family) => boolean;
 }
 
 /** @throws conflict for overlap or a taken address, exhausted when no subnet is free. What was reserved is in `undo`. */
@@ -46,7 +47,8 @@ export async function reservePools(
     for (const [name, address] of Object.entries(request.auxiliary)) {
       await ipam.requestAddress({ subnet, address, owner: `aux:${name}` });
     }
-    const gateway = owner.gateway ? await reserveGateway(ipam, subnet, request) : null;
+    const gateway =
+      owner.gateway(request.family) || request.gateway !== undefined ? await reserveGateway(ipam, subnet, request) : null;
     pools.push({
       family: request.family,
       subnet,

@@ -3,12 +3,13 @@ import { forbidden, notFound } from '../base/errors.ts';
 import { type Id, newId, shortId } from '../base/ids.ts';
 import type { Change, Plan } from '../contracts/change.ts';
 import type { OperationOptions, Outcome, PruneFilter, PruneResult } from '../contracts/engine.ts';
+import { gatewayMode } from '../model/gateway-mode.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
 import { type Context, Undo } from './context.ts';
 import { networkAttributes } from './events.ts';
 import type { Failure } from './executor.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
-import { droppedWarnings, releasePools, reservePools, routeWarnings } from './network-pools.ts';
+import { droppedWarnings, type PoolOwner, releasePools, reservePools, routeWarnings } from './network-pools.ts';
 import { networkRemoval } from './plans.ts';
 import { deleteNetwork, putNetwork } from './records.ts';
 import { deviceTaken } from './taken.ts';
@@ -42,7 +43,12 @@ export async function makeNetwork(
   const undo = new Undo();
   try {
     const facts = await ctx.facts.get();
-    const owner = { network: spec.name, ipamDriver: checked.ipamDriver, gateway: driver.capabilities.gateway };
+    const owner: PoolOwner = {
+      network: spec.name,
+      ipamDriver: checked.ipamDriver,
+      // Of an isolated network the host has no address, as in Docker.
+      gateway: (family) => driver.capabilities.gateway && gatewayMode(checked, family) !== 'isolated',
+    };
     const pools = await reservePools(ctx, { owner, requests: checked.pools }, undo);
     const network: Network = {
       id: identity.id,

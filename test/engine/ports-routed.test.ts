@@ -1,4 +1,4 @@
-/** Published ports of routed networks, where no port of the host is used and none is held; default addresses of IPv6. */
+/** Published ports of routed networks, where no port of the host is used and none is held; default addresses of IPv6; isolated networks. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GATEWAY_MODE_OPTION } from '../../src/model/gateway-mode.ts';
@@ -78,4 +78,19 @@ test('a default address of IPv6 is of IPv6 alone, whatever the option is called'
     await bench.engine.sandboxes.create({ name: `on-${name}`, networks: [{ network: name }], ports: [parsePortSpec('80')] });
   }
   assert.deepEqual(held(bench), ['tcp :: 32769', 'tcp ::1 32768']);
+});
+
+test('an isolated network has no gateway, unless one is asked for, and that is no address of the host', async () => {
+  await using bench = await start();
+  const isolated = { [GATEWAY_MODE_OPTION[4]]: 'isolated' };
+  const make = async (name: string, pool: { readonly subnet: string; readonly gateway?: string }) =>
+    (await bench.engine.networks.create({ name, internal: true, pools: [pool], options: isolated })).value.pools[0]?.gateway;
+  assert.equal(await make('one', { subnet: '10.9.1.0/24' }), null);
+  assert.equal(await make('two', { subnet: '10.9.2.0/24', gateway: '10.9.2.9' }), '10.9.2.9');
+  const { endpoints } = (await bench.engine.sandboxes.create({ name: 'box', networks: [{ network: 'one' }] })).value;
+  assert.equal(endpoints[0]?.ipv4, '10.9.1.1/24');
+  await assert.rejects(bench.engine.networks.create({ name: 'three', options: isolated }), {
+    kind: 'invalid',
+    message: "gateway mode 'isolated' can only be used for an internal network",
+  });
 });
