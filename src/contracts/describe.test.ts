@@ -139,6 +139,21 @@ const GOLDEN: readonly (readonly [Change, string, string | null])[] = [
     'ip rule del priority 10 from 10.0.0.0/8 iif eth0 fwmark 5 lookup 100',
   ],
   [
+    { kind: 'rule', op: 'add', netns: HOST, rule: { family: 6, priority: 10, table: 254, suppressPrefixLength: 0 } },
+    'ip -6 rule add priority 10 lookup 254 suppress_prefixlength 0',
+    'ip -6 rule del priority 10 lookup 254 suppress_prefixlength 0',
+  ],
+  [
+    {
+      kind: 'route',
+      op: 'add',
+      netns: HOST,
+      route: { type: 'local', destination: parsePrefix('::1/128'), device: 'br0', metric: 7 },
+    },
+    'ip -6 route add local ::1/128 dev br0 metric 7 table main',
+    'ip -6 route del local ::1/128 dev br0 metric 7 table main',
+  ],
+  [
     {
       kind: 'neighbour',
       op: 'add',
@@ -312,4 +327,9 @@ test('subsume: what a removed namespace, device or table implies is dropped', ()
     `nsenter --net=${NS} ip link del x`,
     `umount ${NS} && rm ${NS}`,
   ]);
+});
+
+test('what has nothing to go back to has no inverse', () => {
+  assert.equal(inverse({ kind: 'link-set', netns: HOST, name: 'veth0', value: { hairpin: true }, old: {} }), null);
+  assert.equal(inverse({ kind: 'sysctl', netns: HOST, key: 'net/ipv4/ip_forward', value: '1', old: null }), null);
 });
