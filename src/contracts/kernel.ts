@@ -93,7 +93,7 @@ export interface HostFacts {
   readonly routes: readonly Prefix[];
   /** Addresses of the host itself. */
   readonly addresses: readonly IfAddress[];
-  /** net.bridge.bridge-nf-call-iptables; null = br_netfilter is not loaded. */
+  /** Whether net.bridge.bridge-nf-call-iptables or -ip6tables is on; null = br_netfilter is not loaded. */
   readonly bridgeNf: boolean | null;
   /** Old values of the sysctls that a plan may replace, by key relative to /proc/sys. Absent = no such key. */
   readonly sysctls: Readonly<Record<string, string>>;

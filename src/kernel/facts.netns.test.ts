@@ -42,6 +42,24 @@ test('facts: the uplink is the device of the best default route', () => {
   ip('link', 'del', 'up2');
 });
 
+test('facts: whether the rules see bridged frames, of either family, and that a local route to everything is no way out', () => {
+  using spaces = new Spaces();
+  using nft = openNftRunner();
+  for (const [four, six, seen] of [
+    ['0', '0', false],
+    ['1', '0', true],
+    ['0', '1', true],
+  ] as const) {
+    writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', four);
+    writeFileSync('/proc/sys/net/bridge/bridge-nf-call-ip6tables', six);
+    assert.equal(hostFacts(spaces.host, nft, OWN).bridgeNf, seen);
+  }
+  ip('link', 'set', 'lo', 'up');
+  ip('route', 'add', 'local', 'default', 'dev', 'lo', 'table', 'main');
+  assert.equal(hostFacts(spaces.host, nft, OWN).uplink, '');
+  ip('route', 'del', 'local', 'default', 'dev', 'lo', 'table', 'main');
+});
+
 test("facts: what systemd-resolved asks, when the host's resolv.conf names its stub alone", () => {
   using spaces = new Spaces();
   using nft = openNftRunner();

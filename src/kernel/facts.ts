@@ -44,13 +44,13 @@ export function hostFacts(host: Space, nft: NftRunner, own: NftTableRef): HostFa
   const sysctls = readSysctls(
     SYSCTLS.filter((key) => uplink !== '' || !key.includes('UPLINK')).map((key) => key.replace('UPLINK', uplink)),
   );
-  const bridgeNf = sysctls['net/bridge/bridge-nf-call-iptables'];
+  const bridgeNf = ['net/bridge/bridge-nf-call-iptables', 'net/bridge/bridge-nf-call-ip6tables'].map((key) => sysctls[key]);
   return {
     uplink,
     uplinkMtu: links.find((link) => link.name === uplink)?.mtu ?? DEFAULT_MTU,
     routes: routes.map((route) => route.destination),
     addresses: addresses.map((entry) => entry.address),
-    bridgeNf: bridgeNf === undefined ? null : bridgeNf === '1',
+    bridgeNf: bridgeNf[0] === undefined ? null : bridgeNf.includes('1'),
     sysctls,
     foreignForward: foreignForward(nft, own),
     ...resolvConfs(),
