@@ -18,11 +18,12 @@ export interface HostPortsUnderTest extends AsyncDisposable {
 }
 
 const [ANY4, ANY6, LO4] = [parseIp('0.0.0.0'), parseIp('::'), parseIp('127.0.0.1')];
-const port = (protocol: PortProtocol, address: IpAddress, from: number, to = from): HostPort => ({
+const ports = (protocol: PortProtocol, address: IpAddress, [from, to]: readonly [number, number]): HostPort => ({
   protocol,
   address,
   ports: { from, to },
 });
+const port = (protocol: PortProtocol, address: IpAddress, number: number): HostPort => ports(protocol, address, [number, number]);
 
 export function hostPortsConformance(name: string, open: () => Promise<HostPortsUnderTest>): void {
   suite(`ports of the host, ${name}`, () => {
@@ -41,8 +42,8 @@ export function hostPortsConformance(name: string, open: () => Promise<HostPorts
 
     test('a part of a range is released alone', async () => {
       await using it = await open();
-      await it.hostPorts.hold([port('tcp', ANY4, 7000, 7009)]);
-      await it.hostPorts.release([port('tcp', ANY4, 7003, 7004)]);
+      await it.hostPorts.hold([ports('tcp', ANY4, [7000, 7009])]);
+      await it.hostPorts.release([ports('tcp', ANY4, [7003, 7004])]);
       assert.equal(await it.isFree('tcp', LO4, 7003), true);
       assert.equal(await it.isFree('tcp', LO4, 7005), false);
     });
@@ -57,13 +58,13 @@ export function hostPortsConformance(name: string, open: () => Promise<HostPorts
     test('one that a program has is refused with all others, and the program is named', async () => {
       await using it = await open();
       const { holder, end } = await it.occupy('tcp', LO4, 8002);
-      const refusal = await it.hostPorts.hold([port('udp', ANY4, 8000), port('tcp', ANY4, 8000, 8004)]);
+      const refusal = await it.hostPorts.hold([port('udp', ANY4, 8000), ports('tcp', ANY4, [8000, 8004])]);
       assert.deepEqual(refusal, { protocol: 'tcp', address: ANY4, port: 8002, reason: 'in-use' });
       assert.deepEqual(await it.hostPorts.holder(refusal), holder);
       assert.equal(await it.isFree('udp', LO4, 8000), true);
       assert.equal(await it.isFree('tcp', LO4, 8001), true);
       await end();
-      assert.equal(await it.hostPorts.hold([port('tcp', ANY4, 8000, 8004)]), null);
+      assert.equal(await it.hostPorts.hold([ports('tcp', ANY4, [8000, 8004])]), null);
       assert.equal(await it.hostPorts.holder(refusal), null);
     });
 

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Kernel } from '../../src/contracts/kernel.ts';
 import type { Store } from '../../src/contracts/store.ts';
+import { parsePortSpec } from '../../src/model/ports-parse.ts';
+import { bindingText } from '../../src/model/ports-text.ts';
 import { assertNames, type Bench, kernelState, newWorld, rows, start, usage, type World } from './setup.ts';
 
 /** Never resolves: the process is gone. */
@@ -65,7 +67,8 @@ async function prepared(world: World, death: Death): Promise<Bench> {
   await bench.engine.networks.create({ name: 'net', pools: [{ subnet: '10.1.0.0/24' }] });
   await bench.engine.networks.create({ name: 'dual', ipv6: true });
   await bench.engine.sandboxes.create({ name: 'web', networks: [{ network: 'net' }] });
-  await bench.engine.sandboxes.create({ name: 'two', networks: [{ network: 'net' }, { network: 'dual' }] });
+  const ports = ['8080:80', '7000-7009:7000-7009', '53:53/udp'].map(parsePortSpec);
+  await bench.engine.sandboxes.create({ name: 'two', networks: [{ network: 'net' }, { network: 'dual' }], ports });
   return bench;
 }
 
@@ -79,15 +82,31 @@ const OPERATIONS: Record<string, (bench: Bench) => Promise<unknown>> = {
   disconnect: ({ engine }) => engine.networks.disconnect('net', 'two'),
   'create sandbox': ({ engine }) => engine.sandboxes.create({ name: 'new', networks: [{ network: 'net' }, { network: 'dual' }] }),
   'remove sandbox': ({ engine }) => engine.sandboxes.remove('two'),
+  publish: ({ engine }) => engine.sandboxes.publish('two', ['8443:443', '54:53/udp'].map(parsePortSpec)),
+  unpublish: ({ engine }) => engine.sandboxes.unpublish('two', ['80', '7002-7003'].map(parsePortSpec)),
   reset: ({ engine }) => engine.reset(),
 };
 
-/** Names and addresses, which is what a user was promised. */
+const expectedPorts = ({ engine }: Bench): string[] =>
+  engine.sandboxes
+    .list()
+    .flatMap(({ ports = [] }) =>
+      ports.flatMap(({ protocol, hostAddress, hostPorts: { from, to } }) =>
+        Array.from({ length: to - from + 1 }, (_, i) => `${protocol} ${hostAddress} ${from + i}`),
+      ),
+    )
+    .toSorted();
+
+/** Names, addresses and ports, which is what a user was promised. */
 const promised = ({ engine }: Bench): unknown => ({
   networks: engine.networks.list().map(({ name, pools }) => [name, ...pools.map(({ subnet }) => subnet)]),
   sandboxes: engine.sandboxes
     .list()
-    .map(({ name, endpoints }) => [name, ...endpoints.map(({ ipv4, ipv6 }) => `${ipv4} ${ipv6}`)]),
+    .map(({ name, endpoints, ports = [] }) => [
+      name,
+      ...endpoints.map(({ ipv4, ipv6 }) => `${ipv4} ${ipv6}`),
+      ...ports.map(bindingText),
+    ]),
 });
 
 for (const [name, operation] of Object.entries(OPERATIONS)) {
@@ -106,6 +125,8 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
       await Promise.race([finished, settled()]);
       const after = acknowledged ? promised(bench) : null;
 
+      // Held ports end with their holder.
+      world.kernel.hostPorts.drop();
       // Files of what was being made are for the sweep; those of what was being removed the journal has to know.
       const next = await start({ world, lists: name.startsWith('create') });
       try {
@@ -117,6 +138,7 @@ for (const [name, operation] of Object.entries(OPERATIONS)) {
         assert.deepEqual(next.logger.messages('error'), [], `point ${at}`);
         assert.deepEqual(await next.engine.reconcile(), [], `not converged at once (point ${at})`);
         assertNames(next);
+        assert.deepEqual([...world.kernel.hostPorts.held].toSorted(), expectedPorts(next), `ports that are held (point ${at})`);
         // A machine that starts with these rows alone, and with no kernel state at all, comes to the same state.
         assert.deepEqual(await fresh(world), tidy(kernelState(world.kernel)), `point ${at}`);
         assert.deepEqual(

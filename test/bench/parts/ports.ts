@@ -56,35 +56,36 @@ export const ports: Part = async ({ sizes, say }) => {
     await many.client.call('DELETE', `${path(SERVER)}?ports=40000-40999`);
     return ms;
   });
-  const row = (what: string, unit: Row['unit'], value: Summary | undefined, more: Partial<Row> = {}): Row => ({
-    part: 'ports',
-    what,
-    unit,
-    values: value === undefined ? {} : { moorline: value },
-    ...more,
-  });
   const rate = summarise(rates.many).median / summarise(rates.few).median;
   const rules = { few: await ruleCount(few.daemon), many: await ruleCount(many.daemon) };
   return [
-    row('publish a port, the second', 'ms', times.publish.few),
-    row(`publish a port, beside ${count}`, 'ms', times.publish.many),
-    row('unpublish it, beside one', 'ms', times.unpublish.few),
-    row(`unpublish it, beside ${count}`, 'ms', times.unpublish.many),
-    row(`publish ${EACH} ports that are ${EACH} elements`, 'ms', summarise(bulk)),
-    row(`publish a range of ${EACH} ports that is one element`, 'ms', summarise(range)),
-    row('rules of the table, with one port', 'rules', summarise([rules.few])),
-    row(`rules of the table, with ${count}`, 'rules', summarise([rules.many]), { budget: rules.few }),
-    row(`new connections, ${count} ports over one`, 'x', summarise([rate]), {
+    row(['publish a port, the second', 'ms'], times.publish.few),
+    row([`publish a port, beside ${count}`, 'ms'], times.publish.many),
+    row(['unpublish it, beside one', 'ms'], times.unpublish.few),
+    row([`unpublish it, beside ${count}`, 'ms'], times.unpublish.many),
+    row([`publish ${EACH} ports that are ${EACH} elements`, 'ms'], summarise(bulk)),
+    row([`publish a range of ${EACH} ports that is one element`, 'ms'], summarise(range)),
+    row(['rules of the table, with one port', 'rules'], summarise([rules.few])),
+    row([`rules of the table, with ${count}`, 'rules'], summarise([rules.many]), { budget: rules.few }),
+    row([`new connections, ${count} ports over one`, 'x'], summarise([rate]), {
       budget: 0.95,
       rate: true,
       note: `${CLIENTS} clients at once for ${COUNTED} ms, to the host's own address; medians of ${sizes.rounds} turns`,
     }),
-    row('memory of a port: the daemon', 'kB', summarise([own])),
-    row('memory of a port: the kernel', 'kB', summarise([kernel]), {
+    row(['memory of a port: the daemon', 'kB'], summarise([own])),
+    row(['memory of a port: the kernel', 'kB'], summarise([kernel]), {
       note: 'slabs of the whole machine: the socket that holds it, and its element',
     }),
   ];
 };
+
+const row = ([what, unit]: readonly [string, Row['unit']], value: Summary | undefined, more: Partial<Row> = {}): Row => ({
+  part: 'ports',
+  what,
+  unit,
+  values: value === undefined ? {} : { moorline: value },
+  ...more,
+});
 
 /** A daemon with a server behind one published port. */
 async function startServed(): Promise<Moorline> {
