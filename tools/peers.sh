@@ -19,6 +19,9 @@ packages="$packages docker-compose python3-docker python3-attr python3-cached-pr
   python3-texttable python3-urllib3 python3-websocket python3-yaml"
 # The cluster store. Installed, it would be started as a service of the machine.
 packages="$packages etcd-server"
+# Firewalls, beside which published ports are tested (test/support/firewalls.ts), with what a bare Debian lacks of theirs.
+packages="$packages ufw firewalld python3-firewall python3-nftables python3-gi gir1.2-glib-2.0 libgirepository-1.0-1 python3-dbus
+  python3-cap-ng dbus-daemon libdbus-1-3 libglib2.0-0 libcap-ng0 libapparmor1"
 
 if [ "$(cat "$peers/stamp" 2>/dev/null)" = "$packages" ]; then exit 0; fi
 
@@ -42,10 +45,14 @@ if ! download >"$log" 2>&1; then
 fi
 for file in *.deb; do dpkg-deb -x "$file" "$fresh"; done
 cd "$root"
+mv "$fresh/usr/share/ufw" "$fresh/ufw.share"
 rm -rf "$fresh/deb" "$fresh/usr/share"
+mkdir "$fresh/usr/share"
+mv "$fresh/ufw.share" "$fresh/usr/share/ufw"
 
 export LD_LIBRARY_PATH="$fresh/usr/lib/x86_64-linux-gnu:$fresh/lib/x86_64-linux-gnu"
-for program in usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc usr/sbin/docker-proxy usr/lib/podman/netavark usr/lib/podman/aardvark-dns usr/bin/etcd; do
+for program in usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc usr/sbin/docker-proxy usr/lib/podman/netavark usr/lib/podman/aardvark-dns usr/bin/etcd \
+  usr/sbin/ufw usr/sbin/firewalld usr/bin/firewall-cmd usr/bin/dbus-daemon; do
   [ -x "$fresh/$program" ] || { echo "peers: $program is not in the packages" >&2; exit 1; }
 done
 "$fresh/usr/bin/docker" --version

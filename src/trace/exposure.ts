@@ -4,7 +4,7 @@ import type { ExposureReport, ExposureRequest, Origin, PortExposure, Reach } fro
 import type { PortBinding, PortRange } from '../model/ports.ts';
 import type { Ruleset } from '../nft/ruleset.ts';
 import { valueOfIp } from './host.ts';
-import { addressTexts, type Intervals, one, sizeOf } from './intervals.ts';
+import { addressTexts, intersect, type Interval, type Intervals, isEmpty, one, sizeOf, union } from './intervals.ts';
 import { type ExposureInput, Judge } from './judge.ts';
 import { type Asker, askers, isAny, mainAddress } from './origins.ts';
 import { Tracer } from './path.ts';
@@ -49,7 +49,7 @@ class Reporter {
     const found = this.#target(binding);
     const all = askers(this.#input.host, this.#request, { at: binding.hostAddress, bridge: found?.bridge ?? '' });
     const parts = portParts(binding, this.#cuts);
-    const reach = all.flatMap((asker) => joined(parts.flatMap((ports) => this.#reach(asker, { binding, ports, target: found }))));
+    const reach = all.flatMap((asker) => joined(parts.flatMap((ports) => this.#reach(asker, { binding, ports }))));
     const target = found === null ? null : { address: found.address, port: found.port, network: found.network };
     return { sandbox, binding, target, reach };
   }
@@ -72,10 +72,7 @@ class Reporter {
     return { address: formatIp(family, found.address), port: Number(found.port), network, bridge };
   }
 
-  #reach(
-    asker: Asker,
-    { binding, ports, target }: { readonly binding: PortBinding; readonly ports: PortRange; readonly target: Target | null },
-  ): readonly Reach[] {
+  #reach(asker: Asker, { binding, ports }: { readonly binding: PortBinding; readonly ports: PortRange }): readonly Reach[] {
     const family = familyOf(binding.hostAddress);
     const { origin, device, peer, address } = asker;
     const { protocol } = binding;
@@ -83,11 +80,24 @@ class Reporter {
     const found = pieces(peer, outcomes);
     const most = found.reduce((a, b) => (sizeOf(b.peer) > sizeOf(a.peer) ? b : a));
     return found.map((piece) => {
-      const sources = piece === most ? othersOf(origin) : sourcesOf(family, piece.peer);
+      const sources =
+        piece === most ? othersOf(origin) : sourcesOf(family, isNear(origin) ? filled(piece.peer, peer) : piece.peer);
       const from = found.length === 1 ? origin : { ...origin, sources };
-      return { from, address, ports, ...this.#judge.judgement(piece, { from, binding, ports, target }) };
+      return { from, address, ports, ...this.#judge.judgement(piece, { binding, ports }) };
     });
   }
+}
+
+const isNear = ({ sources }: Origin): boolean => !sources.includes('anywhere');
+
+/** This host's own addresses are among nobody's: written as if they were, ranges are whole. */
+function filled(part: Intervals, whole: Intervals): Intervals {
+  const holes = whole.slice(1).map(([from], at): Interval => [(whole[at]?.[1] ?? 0n) + 1n, from - 1n]);
+  const within = (value: bigint): boolean => !isEmpty(intersect(part, one(value)));
+  return union(
+    part,
+    holes.filter(([from, to]) => within(from - 1n) && within(to + 1n)),
+  );
 }
 
 /** All but those that are named beside it. */

@@ -1,5 +1,5 @@
 /** What a verdict means to people: whose rule it is, how it reads, and what can be done about it. */
-import type { Decision, ExposureRequest, Origin, Reach } from '../contracts/exposure.ts';
+import type { Decision, ExposureRequest, Reach } from '../contracts/exposure.ts';
 import type { PortBinding, PortRange } from '../model/ports.ts';
 import type { Ruleset, RulesetTable } from '../nft/ruleset.ts';
 import type { Decider } from './decider.ts';
@@ -22,11 +22,8 @@ export interface ExposureInput {
 }
 
 export interface About {
-  readonly from: Origin;
   readonly binding: PortBinding;
   readonly ports: PortRange;
-  /** Address of the sandbox, when it is known. */
-  readonly target: { readonly address: string } | null;
 }
 
 export type Judgement = Pick<Reach, 'reachability' | 'direction' | 'decision' | 'on' | 'remedy'>;
@@ -77,17 +74,15 @@ export class Judge {
     }
   }
 
-  #remedy({ by }: Extract<Verdict, { type: 'dropped' | 'rejected' }>, { from, binding, ports, target }: About): string {
-    const owner = ownerOf(by, this.#table(by), this.#input.own);
+  #remedy({ by }: Extract<Verdict, { type: 'dropped' | 'rejected' }>, { binding, ports }: About): string {
     const shift = binding.containerPorts.from - binding.hostPorts.from;
     const [first, last] = [ports.from + shift, ports.to + shift];
     return remedyOf({
-      owner,
+      owner: ownerOf(by, this.#table(by), this.#input.own),
       by,
       hook: this.#hook(by),
-      from,
       protocol: binding.protocol,
-      target: target === null ? null : { address: target.address, port: first === last ? String(first) : `${first}:${last}` },
+      port: first === last ? String(first) : `${first}:${last}`,
       marked: this.#input.marked,
     });
   }

@@ -1,5 +1,5 @@
 /** Before or while a port is published: what will keep other hosts from it, in sentences. */
-import { familyOf, formatIp } from '../base/ip.ts';
+import { familyOf } from '../base/ip.ts';
 import type { ObstacleRequest, Reach } from '../contracts/exposure.ts';
 import { rangeText } from '../model/ports-text.ts';
 import type { PortBinding } from '../model/ports.ts';
@@ -89,8 +89,7 @@ function blocked(
   const probe = { family, protocol, device, peer, address: valueOfIp(address), port: ports.from, assumed };
   let worst: Reach | null = null;
   for (const piece of pieces(peer, tracer.trace(probe))) {
-    const target = { address: formatIp(family, sandbox) };
-    const reach: Reach = { from: origin, address, ports, ...judge.judgement(piece, { from: origin, binding, ports, target }) };
+    const reach: Reach = { from: origin, address, ports, ...judge.judgement(piece, { binding, ports }) };
     if (reach.reachability === 'open' || reach.reachability === 'depends') return null;
     worst ??= reach;
   }

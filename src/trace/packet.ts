@@ -46,6 +46,8 @@ export interface Packet {
   readonly original: Endpoint;
   /** Where it was sent on to by a translation; null: none. */
   readonly target: (Endpoint & { readonly by: Decider }) | null;
+  /** The rules were asked where to: they are asked once, also what a program of the host sends itself. */
+  readonly asked: boolean;
   /** Where it is sent on to when no rule does. */
   readonly assumed: Packet['target'];
   /** Whom the other end shows itself as after a translation of its address; null: as it is. */

@@ -5,7 +5,7 @@ import { type BaseChain, type Hook, Hooks } from './hooks.ts';
 import { type Host, valueOfIp } from './host.ts';
 import { type Intervals, one } from './intervals.ts';
 import type { Device, Endpoint, Packet } from './packet.ts';
-import { answer, led, type Probe, request, sequel, stateOf, translatedLikeFirst } from './steps.ts';
+import { answer, ledTo, type Probe, request, sequel, stateOf, translatedLikeFirst } from './steps.ts';
 import type { Translation } from './translate.ts';
 import { type End, merged, walkChain } from './walk.ts';
 
@@ -214,8 +214,11 @@ export class Tracer {
     packets: readonly Packet[],
     outcomes: Outcome[],
   ): readonly Packet[] {
+    const before = hook === 'prerouting' || hook === 'output';
     const done: Packet[] = [];
-    let open: readonly Packet[] = packets.filter((packet) => packet.state === 'new' && packet.step === 'request');
+    let open: readonly Packet[] = packets.filter(
+      (packet) => packet.state === 'new' && packet.step === 'request' && !(before && packet.asked),
+    );
     for (const packet of packets) {
       if (open.includes(packet)) continue;
       const { peer, maybe, notrack, step } = packet;
@@ -230,8 +233,8 @@ export class Tracer {
       }
       open = merged(next);
     }
-    const before = hook === 'prerouting' || hook === 'output';
-    return [...done, ...open.map((packet) => (before && packet.assumed !== null ? led(packet, packet.assumed) : packet))];
+    const led = open.map((packet) => (before && packet.assumed !== null ? ledTo(packet, packet.assumed) : packet));
+    return before ? [...done, ...led].map((packet) => ({ ...packet, asked: true })) : [...done, ...led];
   }
 
   #translated(packet: Packet, to: Translation, by: Decider): Packet {
@@ -240,7 +243,7 @@ export class Tracer {
       case 'redirect': {
         const address = to.address ?? (to.kind === 'redirect' ? this.#redirectAddress(packet) : packet.original.address);
         const port = to.port ?? packet.original.port;
-        return led(packet, { address, port, by });
+        return ledTo(packet, { address, port, by });
       }
       case 'snat':
       case 'masquerade': {

@@ -37,7 +37,8 @@ const looksAtPorts = (statement: Json): boolean => {
   if (isArray(statement)) return statement.some(looksAtPorts);
   if (!isObject(statement)) return false;
   const name = statement['field'];
-  return name === 'dport' || Object.values(statement).some(looksAtPorts);
+  // The source port of an answer is the port of the sandbox.
+  return name === 'dport' || name === 'sport' || Object.values(statement).some(looksAtPorts);
 };
 
 /** Host ports in parts; rules look at them before translation, and at the sandbox's after it. */

@@ -1,5 +1,4 @@
 /** What an administrator can do about a rule that blocks, in the words of the tool whose rule it is. */
-import type { Origin } from '../contracts/exposure.ts';
 import type { PortProtocol } from '../model/ports.ts';
 import type { Decider } from './decider.ts';
 import type { Owner } from './owner.ts';
@@ -8,25 +7,21 @@ export interface Blocked {
   readonly owner: Owner;
   readonly by: Decider;
   readonly hook: string;
-  readonly from: Origin;
   readonly protocol: PortProtocol;
-  /** Port of the sandbox: firewalls see the packet after translation. */
-  readonly target: { readonly address: string; readonly port: string } | null;
+  /** Of the sandbox, `80` or `8000:8009`: firewalls see the packet after translation. */
+  readonly port: string;
   /** As nft prints it: `meta mark & 0x00001000 == 0x00001000`. */
   readonly marked: string;
 }
 
 /** @returns '' when it is as it is meant to be, or nothing sensible can be said */
-export function remedyOf(blocked: Blocked): string {
-  const { owner, by, hook, from, protocol, target, marked } = blocked;
+export function remedyOf({ owner, by, hook, protocol, port, marked }: Blocked): string {
   if (owner === 'Moorline') return '';
-  const [only = '', ...more] = from.sources;
-  const source = more.length === 0 && /^[0-9a-f:.]+(?:\/\d+)?$/.test(only) ? only : 'any';
-  const port = target?.port ?? '';
   if (hook !== 'forward') return `see chain ${by.chain} of table ${by.family} ${by.table}: it drops before packets are forwarded`;
   switch (owner) {
     case 'ufw':
-      return `ufw route allow proto ${protocol} from ${source} to ${source === 'any' ? 'any' : (target?.address ?? 'any')} port ${port}`;
+      // To any address: that of a sandbox changes with its next start. What is not published stays closed all the same.
+      return `ufw route allow proto ${protocol} from any to any port ${port}`;
     case 'firewalld':
       return `firewall-cmd --permanent --new-policy moor; firewall-cmd --permanent --policy moor --add-ingress-zone ANY --add-egress-zone ANY --add-port ${port}/${protocol}; firewall-cmd --reload`;
     case 'Docker':

@@ -21,7 +21,7 @@ export interface Probe {
 /** A client's port: those that a system gives out by itself are above the privileged ones. */
 const CLIENT_PORTS: Intervals = [[1024n, 65535n]];
 
-export const led = (packet: Packet, target: NonNullable<Packet['target']>): Packet => ({
+export const ledTo = (packet: Packet, target: NonNullable<Packet['target']>): Packet => ({
   ...packet,
   target,
   destination: target.address,
@@ -42,6 +42,7 @@ export function request({ family, protocol, device, peer, address, port, assumed
     destinationPort: BigInt(port),
     original: { address, port: BigInt(port) },
     target: null,
+    asked: false,
     assumed: assumed ?? null,
     shownAs: null,
     iif: device,
