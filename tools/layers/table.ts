@@ -92,7 +92,12 @@ export const LAYERS: readonly Layer[] = [
     packages: [],
     why: 'runs containers; networks come to it through contracts',
   },
-  { folder: 'dns', imports: ['base', 'wire', 'nft', 'sys', 'model', 'contracts'], packages: [], why: 'answers from names it is given' },
+  {
+    folder: 'dns',
+    imports: ['base', 'wire', 'nft', 'sys', 'model', 'contracts'],
+    packages: [],
+    why: 'answers from names it is given',
+  },
   {
     folder: 'tunnel',
     imports: ['base', 'wire', 'sys', 'model', 'contracts'],
