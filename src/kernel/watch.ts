@@ -3,7 +3,7 @@ import type { Change, Netns } from '../contracts/change.ts';
 import { HOST } from '../contracts/change.ts';
 import type { Applied, KernelEvent } from '../contracts/kernel.ts';
 import { type Monitor, type NftEvent, type RouteEvent, openNftMonitor, openRouteMonitor } from '../netlink/monitor.ts';
-import { makeTable, removeTable } from '../netlink/nft-tables.ts';
+import { announceSelf } from '../netlink/nft-tables.ts';
 import { getNsid, setNsid } from '../netlink/nsid.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NftTableRef } from '../nft/types.ts';
@@ -43,12 +43,11 @@ export class Watch implements Disposable {
     for (const { fd } of [this.#route, this.#nft]) this.#stack.use(watchReadable(fd, () => this.drain()));
   }
 
-  /** Transactions that come to nothing, and whose notifications say who we are: of our own messages, for nft may be a program. */
+  /** A transaction that changes nothing, and whose notification says who we are: of our own messages, for nft may be a program. */
   #learnPid(): void {
     const ref = { family: 'inet', name: `moor_watch_${crypto.getRandomValues(new Uint32Array(1))[0]}` } as const;
     using socket = NetlinkSocket.open('netfilter');
-    if (makeTable(socket, { ref, contents: { chains: [], rules: [] } }, false) !== null) return;
-    removeTable(socket, ref);
+    if (announceSelf(socket, ref) !== null) return;
     let seen = false;
     for (const event of this.#nft.drain()) {
       if (event.type === 'nft' && event.table === ref.name) seen = true;

@@ -100,11 +100,7 @@ export function makeTable(
   const header = headerOf(ref);
   const what = `nft add table ${ref.family} ${ref.name}`;
   const requests: Request[] = [
-    change(what, type(nfTablesH.NFT_MSG_NEWTABLE), {
-      flags: update ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL,
-      codec: nftObject,
-      value: { header, attributes: { table: ref.name } },
-    }),
+    newTable(ref, update ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL),
     ...chains.map((chain) =>
       change(what, type(nfTablesH.NFT_MSG_NEWCHAIN), {
         flags: NLM_F_CREATE,
@@ -130,12 +126,26 @@ export function makeTable(
 }
 
 /** @returns null, or why it was not removed. ENOENT: there is none */
-export function removeTable(socket: NetlinkSocket, ref: TableRef): MoorError | null {
-  const request = change(`nft delete table ${ref.family} ${ref.name}`, type(nfTablesH.NFT_MSG_DELTABLE), {
+export const removeTable = (socket: NetlinkSocket, ref: TableRef): MoorError | null =>
+  firstOf(socket.transact([deleteTable(ref)]));
+
+/** A transaction that changes nothing: monitors see who made it. @returns null, or why there was none */
+export const announceSelf = (socket: NetlinkSocket, ref: TableRef): MoorError | null =>
+  firstOf(socket.transact([newTable(ref, NLM_F_CREATE), deleteTable(ref)]));
+
+function newTable(ref: TableRef, flags: number): Request {
+  return change(`nft add table ${ref.family} ${ref.name}`, type(nfTablesH.NFT_MSG_NEWTABLE), {
+    flags,
     codec: nftObject,
     value: { header: headerOf(ref), attributes: { table: ref.name } },
   });
-  return firstOf(socket.transact([request]));
+}
+
+function deleteTable(ref: TableRef): Request {
+  return change(`nft delete table ${ref.family} ${ref.name}`, type(nfTablesH.NFT_MSG_DELTABLE), {
+    codec: nftObject,
+    value: { header: headerOf(ref), attributes: { table: ref.name } },
+  });
 }
 
 /** The first complaint: those after it may be its consequences. */
