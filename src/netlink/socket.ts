@@ -38,13 +38,15 @@ export interface Aside {
   readonly answer: () => MoorError | null | undefined;
 }
 
+/** What is sent: sockets of a thread take turns, as nothing of it is needed once a send has returned. */
+let out = new Uint8Array(8192);
+
 /**
  * A request socket: made in one namespace, used by one thread. Nothing waits: the kernel has answered by the time a send returns.
  */
 export class NetlinkSocket implements Disposable {
   readonly #fd: NetlinkFd;
-  /** What is sent, and what is received; both buffers are reused. */
-  #out = new Uint8Array(8192);
+  /** What is received; the buffer is reused. */
   readonly #in: Source;
   #sequence = 1;
 
@@ -91,7 +93,7 @@ export class NetlinkSocket implements Disposable {
         bytes = this.#place(request, bytes);
         end++;
       }
-      this.#fd.send(this.#out, bytes);
+      this.#fd.send(out, bytes);
       this.#acknowledge(requests.slice(start, end), first, results);
       start = end;
     }
@@ -105,7 +107,7 @@ export class NetlinkSocket implements Disposable {
   executeAside(request: Request): Aside {
     const sequence = this.#nextSequence();
     const length = this.#place(request, 0);
-    const write = this.#fd.sendAside(this.#out.subarray(0, length));
+    const write = this.#fd.sendAside(out.subarray(0, length));
     return {
       done: () => write.done(),
       answer: () => {
@@ -128,7 +130,7 @@ export class NetlinkSocket implements Disposable {
     const begin = this.#nextSequence();
     let bytes = this.#place(BATCH_BEGIN, 0);
     for (const request of requests) bytes = this.#place(request, bytes);
-    this.#fd.send(this.#out, this.#place(BATCH_END, bytes));
+    this.#fd.send(out, this.#place(BATCH_END, bytes));
     const results: (MoorError | null | undefined)[] = requests.map(() => undefined);
     /** Of the transaction as a whole: it is told as an answer to its beginning. */
     let whole: MoorError | null = null;
@@ -203,15 +205,15 @@ export class NetlinkSocket implements Disposable {
   /** Copies a request into the send buffer under the next sequence number. @returns where the next one goes */
   #place(request: Request, at: number): number {
     const end = at + ((request.bytes.length + 3) & ~3);
-    if (end > this.#out.length) {
-      const grown = new Uint8Array(Math.max(end, this.#out.length * 2));
-      grown.set(this.#out);
-      this.#out = grown;
+    if (end > out.length) {
+      const grown = new Uint8Array(Math.max(end, out.length * 2));
+      grown.set(out);
+      out = grown;
     }
-    this.#out.set(request.bytes, at);
-    this.#out.fill(0, at + request.bytes.length, end);
+    out.set(request.bytes, at);
+    out.fill(0, at + request.bytes.length, end);
     // nlmsg_seq of struct nlmsghdr
-    new DataView(this.#out.buffer).setUint32(at + 8, this.#sequence, true);
+    new DataView(out.buffer).setUint32(at + 8, this.#sequence, true);
     this.#sequence++;
     return end;
   }
@@ -235,7 +237,7 @@ export class NetlinkSocket implements Disposable {
 
   #ask<T>(query: Query<T>): { readonly items: readonly T[]; readonly interrupted: boolean } {
     const sequence = this.#nextSequence();
-    this.#fd.send(this.#out, this.#place(query, 0));
+    this.#fd.send(out, this.#place(query, 0));
     const items: T[] = [];
     let interrupted = false;
     let failure: Error | null = null as Error | null;

@@ -26,14 +26,42 @@ const IFNAMSIZ = 16;
 /** `struct cmsghdr`: size_t len, int level, int type, then data. */
 const CMSGHDR = 16;
 
+/** Memory of one socket: what recvmsg(2) is given, and what it fills. */
+class Arena {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly head: DataView<ArrayBuffer>;
+  /** Address of the `struct msghdr`. */
+  readonly message: number;
+
+  constructor() {
+    const arena = new ArrayBuffer(DATA_AT + RECEIVE);
+    this.bytes = new Uint8Array(arena, DATA_AT);
+    this.head = new DataView(arena, 0, DATA_AT);
+    const base = addressOf(new Uint8Array(arena));
+    this.message = base;
+    const pointer = (at: number, target: number): void => this.head.setBigUint64(at, BigInt(base + target), true);
+    pointer(0, NAME_AT);
+    pointer(16, IOV_AT);
+    this.head.setBigUint64(24, 1n, true);
+    pointer(32, CONTROL_AT);
+    pointer(IOV_AT, DATA_AT);
+    this.head.setBigUint64(IOV_AT + 8, BigInt(RECEIVE), true);
+  }
+}
+
+/**
+ * Of sockets that were closed, for those that are opened next: an operation opens several for a moment, and new memory has to be
+ * cleared, mapped page by page, and collected again.
+ */
+const spare: Arena[] = [];
+const SPARES = 8;
+
 export class NetlinkFd implements Disposable {
   readonly fd: Fd;
-  /** Where `receive` puts what it gets; overwritten by the next one. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
   /** Of the last datagram: id of the namespace it came from, null = the socket's own. */
   nsid: number | null = null;
+  readonly #arena: Arena;
   readonly #head: DataView<ArrayBuffer>;
-  readonly #message: number;
 
   /**
    * In the calling thread's namespace.
@@ -46,18 +74,8 @@ export class NetlinkFd implements Disposable {
     const number = check(libc.socket(socketH.AF_NETLINK, type, protocol), `socket(AF_NETLINK, ${protocol})`);
     // There may be one in every sandbox.
     this.fd = aside(new Fd(number, 'netlink socket'));
-    const arena = new ArrayBuffer(DATA_AT + RECEIVE);
-    this.bytes = new Uint8Array(arena, DATA_AT);
-    this.#head = new DataView(arena, 0, DATA_AT);
-    const base = addressOf(new Uint8Array(arena));
-    this.#message = base;
-    const pointer = (at: number, target: number): void => this.#head.setBigUint64(at, BigInt(base + target), true);
-    pointer(0, NAME_AT);
-    pointer(16, IOV_AT);
-    this.#head.setBigUint64(24, 1n, true);
-    pointer(32, CONTROL_AT);
-    pointer(IOV_AT, DATA_AT);
-    this.#head.setBigUint64(IOV_AT + 8, BigInt(RECEIVE), true);
+    this.#arena = spare.pop() ?? new Arena();
+    this.#head = this.#arena.head;
     try {
       const { SOL_SOCKET, SO_RCVBUFFORCE, SO_SNDBUFFORCE } = socketH;
       this.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBuffer);
@@ -66,9 +84,14 @@ export class NetlinkFd implements Disposable {
       new DataView(address.buffer).setUint16(0, socketH.AF_NETLINK, true);
       check(libc.bind(this.fd.number, address, SOCKADDR_NL), 'bind(AF_NETLINK)');
     } catch (error) {
-      this.fd.close();
+      this.close();
       throw error;
     }
+  }
+
+  /** Where `receive` puts what it gets; overwritten by the next one, and not to be read after `close`. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#arena.bytes;
   }
 
   setOption(level: number, name: number, value: number): void {
@@ -119,7 +142,7 @@ export class NetlinkFd implements Disposable {
     for (;;) {
       this.#head.setUint32(8, SOCKADDR_NL, true);
       this.#head.setBigUint64(40, BigInt(CONTROL), true);
-      const length = libc.recvmsg(this.fd.number, this.#message, socketH.MSG_DONTWAIT);
+      const length = libc.recvmsg(this.fd.number, this.#arena.message, socketH.MSG_DONTWAIT);
       if (length < 0) {
         const errno = lastErrno();
         const code = errnoName(errno);
@@ -153,7 +176,9 @@ export class NetlinkFd implements Disposable {
   }
 
   close(): void {
+    if (this.fd.number < 0) return;
     this.fd.close();
+    if (spare.length < SPARES) spare.push(this.#arena);
   }
 
   [Symbol.dispose](): void {
