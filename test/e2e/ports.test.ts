@@ -81,7 +81,7 @@ for (const cli of CLIS) {
       for (const url of ['http://127.0.0.1:8080/', 'http://172.17.0.1:8080/', 'http://127.0.0.1:8081/'])
         await reaches(daemon, url, 'web');
       assert.equal(await get(daemon, 'http://172.17.0.1:8081/'), 'ECONNREFUSED', 'for localhost alone');
-      assert.equal(await docker.ok('ps', '-q', '--filter', 'publish=8080').then((id) => id.length), 12);
+      assert.equal(await docker.ok('ps', '-q', '--filter', 'publish=80').then((id) => id.length), 12);
     });
 
     test('from another container, and from the very one that publishes', async () => {

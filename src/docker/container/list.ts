@@ -4,7 +4,6 @@ import type { Container } from '../../model/container.ts';
 import { type Filters, parseFilters } from '../filters.ts';
 import { queryBoolean, queryText } from '../query.ts';
 import type { Call, DockerDeps } from '../route.ts';
-import { portList } from './ports-shape.ts';
 import { sandboxSummary, type SandboxView } from './sandbox-shape.ts';
 import { containerSummary, type Sizes } from './summary.ts';
 import { bareSandboxes, containerOrSandbox, type ContainerView, found, sandboxView, viewOf } from './view.ts';
@@ -153,9 +152,10 @@ function acceptedContainer({ view }: Row, filters: Filters, ancestors: readonly 
     filters.exact('health', state.health?.status ?? 'none') &&
     (volumes.length === 0 ||
       mounts.some(({ name, source, destination }) => volumes.some((text) => [name, source, destination].includes(text)))) &&
+    // By the container's port, running or not, as Docker does.
     (!filters.has('publish') ||
-      portList([], view.sandbox?.ports).some(({ PublicPort, Type }) =>
-        filters.values('publish').some((value) => portRange('publish', value)(`${PublicPort}/${Type}`)),
+      Object.keys(container.hostConfig.PortBindings).some((port) =>
+        filters.values('publish').some((value) => portRange('publish', value)(port)),
       )) &&
     (!filters.has('expose') ||
       Object.keys(config.ExposedPorts ?? {}).some((port) =>
