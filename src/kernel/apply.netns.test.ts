@@ -1,11 +1,12 @@
 /** What the conformance suite cannot arrange: collisions, half-made links, limits of the whole machine. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, afterEach, before, test } from 'node:test';
-import { parseIfAddress, parseIp } from '../base/ip.ts';
+import { parseIfAddress, parseIp, parsePrefix } from '../base/ip.ts';
 import { type Change, HOST, type Link } from '../contracts/change.ts';
 import type { Applied } from '../contracts/kernel.ts';
 import { type Machine, applyList } from './apply.ts';
@@ -73,6 +74,63 @@ test('where a link was is only a guess: one that has its name by now is found, o
   ip('link', 'add', 'tb0', 'type', 'bridge');
   assert.deepEqual(states(apply([port])), ['changed']);
   assert.match(ip('link', 'show', 'tv0'), /master tb0/);
+});
+
+test('a default route that takes the place of another is there before that goes', async () => {
+  apply([
+    link({ name: 'tv0', kind: { type: 'veth', peer: { name: 'tb2', netns: HOST } } }),
+    { kind: 'link-set', netns: HOST, name: 'tb2', value: { up: true }, old: { up: false } },
+    ...['192.0.2.1/24', '2001:db8::1/64'].map(
+      (address): Change => ({
+        kind: 'address',
+        op: 'add',
+        netns: HOST,
+        device: 'tv0',
+        address: parseIfAddress(address),
+        nodad: true,
+      }),
+    ),
+  ]);
+  const route = (op: 'add' | 'remove', destination: string, via: string): Change => ({
+    kind: 'route',
+    op,
+    netns: HOST,
+    route: { destination: parsePrefix(destination), via: parseIp(via), device: 'tv0' },
+  });
+  for (const [destination, one, two] of [
+    ['0.0.0.0/0', '192.0.2.2', '192.0.2.3'],
+    ['::/0', '2001:db8::2', '2001:db8::3'],
+  ] as const) {
+    apply([route('add', destination, one)]);
+    const monitor = spawn('ip', ['-o', 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      const lines = createInterface({ input: monitor.stdout })[Symbol.asyncIterator]();
+      const next = async (): Promise<string> => String((await lines.next()).value);
+      // It listens when it tells of something.
+      const marks = setInterval(() => void execFileSync('ip', ['route', 'replace', 'blackhole', '198.51.100.0/24']), 20);
+      while (!(await next()).includes('198.51.100.0/24'));
+      clearInterval(marks);
+      const changes = [route('remove', destination, one), route('add', destination, two)];
+      assert.deepEqual(states(apply(changes)), ['changed', 'changed']);
+      const seen: string[] = [];
+      while (seen.length < 2) {
+        const line = await next();
+        if (!line.includes('default')) continue;
+        const gone = line.startsWith('Deleted');
+        // For a moment IPv6 has both, and shares between them.
+        assert.ok(line.includes(gone ? one : two), line);
+        seen.push(gone ? 'gone' : 'there');
+      }
+      assert.deepEqual(seen, ['there', 'gone']);
+    } finally {
+      monitor.kill();
+    }
+    const shown = ip(destination === '::/0' ? '-6' : '-4', 'route', 'show', 'default');
+    assert.match(shown, new RegExp(`^default via ${two} [^\\n]*\\n$`));
+    // Once more: the old one has gone, the new one is there.
+    assert.deepEqual(states(apply([route('remove', destination, one), route('add', destination, two)])), ['already', 'already']);
+    ip('route', 'del', 'blackhole', '198.51.100.0/24');
+  }
 });
 
 const [major = 0, minor = 0] = release().split('.').map(Number);

@@ -5,9 +5,10 @@ import { deleteLinks } from '../netlink/delete-links.ts';
 import { deleteLink } from '../netlink/link.ts';
 import type { Request } from '../netlink/request.ts';
 import { hasCode } from '../sys/errors.ts';
+import { sameRouteKey } from './compare.ts';
 import { already, whatExists } from './existing.ts';
 import { ALREADY, CHANGED, failed, isRemoval } from './failure.ts';
-import { type RouteChange, requestsOf } from './requests.ts';
+import { type RouteChange, besideRequest, requestsOf } from './requests.ts';
 import type { Space, Spaces } from './spaces.ts';
 
 interface Unit {
@@ -62,7 +63,13 @@ export class Batch {
         if (known !== null) return known;
       }
       this.#touched.add(device);
-      this.#units.push({ at, change, requests: requestsOf(change, this.space, this.#context.spaces) });
+      const last = this.#units.at(-1);
+      if (last !== undefined && follows(change, last.change)) {
+        // First the new one, so that at no time there is none.
+        this.#units.splice(-1, 0, { at, change, requests: [besideRequest(change, this.space)] });
+      } else {
+        this.#units.push({ at, change, requests: requestsOf(change, this.space, this.#context.spaces) });
+      }
       return null;
     } catch (error) {
       const gone = isRemoval(change) && error instanceof MoorError && error.kind === 'not-found';
@@ -77,7 +84,7 @@ export class Batch {
       this.#units = [];
       this.#touched.clear();
       if (again === null) return false;
-      for (const { at, change } of again) if (!this.add(at, change)) return false;
+      for (const { at, change } of again.toSorted((a, b) => a.at - b.at)) if (!this.add(at, change)) return false;
     }
     return true;
   }
@@ -150,6 +157,13 @@ export class Batch {
 
 const isLinkRemoval = (change: RouteChange): change is RouteChange & { readonly kind: 'link' } =>
   change.kind === 'link' && change.op === 'remove';
+
+/** Is it a route that comes in the place of one that goes right before it? */
+function follows(change: RouteChange, last: RouteChange): change is Extract<RouteChange, { kind: 'route' }> {
+  if (change.kind !== 'route' || change.op !== 'add' || last.kind !== 'route' || last.op !== 'remove') return false;
+  const [a, b] = [change.route, last.route];
+  return sameRouteKey(a, b) && (a.via !== b.via || a.device !== b.device);
+}
 
 /** Whose message replaces what is there without a word. */
 const silent = (change: RouteChange): change is Extract<RouteChange, { kind: 'link-set' | 'neighbour' | 'fdb' }> =>

@@ -7,12 +7,22 @@ import { addLink, deleteLink, setBridgePort, setLink } from '../netlink/link.ts'
 import type { NewLinkKind } from '../netlink/link-spec.ts';
 import { deleteNeighbour, setNeighbour } from '../netlink/neighbour.ts';
 import type { Request } from '../netlink/request.ts';
-import { type RouteSpec, addRoute, deleteRoute } from '../netlink/route.ts';
+import { type RouteSpec, addRoute, appendRoute, deleteRoute } from '../netlink/route.ts';
 import { addRule, deleteRule } from '../netlink/rule.ts';
 import type { Space, Spaces } from './spaces.ts';
 
 /** What goes to an rtnetlink socket. */
 export type RouteChange = Extract<Change, { kind: 'link' | 'link-set' | 'address' | 'route' | 'rule' | 'neighbour' | 'fdb' }>;
+
+type Of<K extends Change['kind']> = Extract<Change, { kind: K }>;
+
+function routeSpec({ route: { device, ...route } }: Of<'route'>, space: Space): RouteSpec {
+  return { ...route, ...(device === undefined ? {} : { device: need(space, device) }) };
+}
+
+/** A route that is to be added while the one that it follows is still there. @throws as `requestsOf` */
+export const besideRequest = (change: Of<'route'>, space: Space): Request =>
+  appendRoute(routeSpec(change, space), change.route.device);
 
 /**
  * The messages of one change, to be sent in this order. A link to be made gets its index here, so that later messages of the
@@ -31,8 +41,8 @@ export function requestsOf(change: RouteChange, space: Space, spaces: Spaces): r
       return [change.op === 'add' ? addAddress(index, change.address, options) : deleteAddress(index, change.address, options)];
     }
     case 'route': {
-      const { device, ...route } = change.route;
-      const spec: RouteSpec = { ...route, ...(device === undefined ? {} : { device: need(space, device) }) };
+      const { device } = change.route;
+      const spec = routeSpec(change, space);
       return [change.op === 'add' ? addRoute(spec, device) : deleteRoute(spec, device)];
     }
     case 'rule':

@@ -17,7 +17,7 @@ import { change, type Query, query, type Received, type Request } from './reques
 
 const { RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE, RTNH_F_ONLINK, RT_TABLE_MAIN, RTPROT_STATIC } = rtnetlinkH;
 const { RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST, RT_SCOPE_NOWHERE } = rtnetlinkH;
-const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkH;
+const { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkH;
 
 export type RouteType = 'unicast' | 'local' | 'blackhole' | 'unreachable' | 'prohibit';
 const TYPES = {
@@ -61,6 +61,14 @@ export interface RouteSpec {
 export const addRoute = (route: RouteSpec, device?: string): Request =>
   change(`ip route add ${describe(route, device)}`, RTM_NEWROUTE, {
     flags: NLM_F_CREATE | NLM_F_EXCL,
+    codec: routeMessage,
+    value: body(route, RTPROT_STATIC),
+  });
+
+/** Adds beside routes to the same destination with the same metric, which go before it (IPv4) or share with it (IPv6). The same one: EEXIST. */
+export const appendRoute = (route: RouteSpec, device?: string): Request =>
+  change(`ip route append ${describe(route, device)}`, RTM_NEWROUTE, {
+    flags: NLM_F_CREATE | NLM_F_APPEND,
     codec: routeMessage,
     value: body(route, RTPROT_STATIC),
   });
