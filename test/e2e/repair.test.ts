@@ -88,8 +88,8 @@ const DRIFT: Readonly<Record<string, Drift>> = {
     lines: ['table inet moor and \\d+ elements in the host: it was deleted'],
   },
   'an element is deleted': {
-    by: ({ bridge }) => `nft delete element inet moor masqueraded '{ "${bridge}" }'`,
-    lines: ['element "BRIDGE" of set masqueraded in network NET: it was deleted'],
+    by: ({ bridge }) => `nft delete element inet moor masqueraded '{ ipv4 . "${bridge}" }'`,
+    lines: ['element ipv4 . "BRIDGE" of set masqueraded in network NET: it was deleted'],
   },
   'an element leads elsewhere': {
     // One transaction: the daemon is quick enough to put it back in between.

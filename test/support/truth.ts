@@ -137,7 +137,7 @@ export async function faults(daemon: TestDaemon, options: TruthOptions = {}): Pr
 const pinOf = ({ netns }: Sandbox): string => (netns.type === 'host' ? '' : netns.path);
 
 function wanted(daemon: TestDaemon, { networks, sandboxes }: Claims, looked: readonly Sandbox[]): readonly string[] {
-  const out: string[] = [];
+  const out: string[] = ['element unanswered ::1'];
   const byId = new Map(networks.map((network) => [network.id, network]));
   for (const network of networks) {
     if (network.driver !== 'bridge') continue;
@@ -147,7 +147,9 @@ function wanted(daemon: TestDaemon, { networks, sandboxes }: Claims, looked: rea
       if (gateway) out.push(`address ${gateway}/${subnet.split('/')[1]} on ${bridge}`);
     out.push(`element bridges ${bridge}`, `element within ${bridge} . ${bridge}`);
     out.push(`element leaving ${bridge}`, `element entering ${bridge}`);
-    if (!network.internal) out.push(`element masqueraded ${bridge}`);
+    out.push(`element same ${bridge} . ${bridge}`);
+    for (const family of (['ipv4', 'ipv6'] as const).filter((one) => network[one] && !network.internal))
+      out.push(`element masqueraded ${family} . ${bridge}`);
   }
   for (const sandbox of sandboxes) {
     out.push(`pin ${pinOf(sandbox)}`, `mount ${pinOf(sandbox)}`);
