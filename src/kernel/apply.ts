@@ -46,9 +46,7 @@ export function applyList(machine: Machine, changes: readonly Change[], keepGoin
   if (!list.flush()) return results;
   syncPorts(machine.spaces, changes, results);
   // Connections are forgotten last, when no packet can make the old entry again.
-  for (const [at, change] of changes.entries()) {
-    if (change.kind === 'conntrack') results[at] = forget(change);
-  }
+  forget(changes, results);
   return results;
 }
 
@@ -79,12 +77,19 @@ const isNft = (change: Change): change is NftChange =>
 
 const isInner = (change: Change): change is InnerTable => change.kind === 'nft-table' && (change.netns ?? HOST) !== HOST;
 
-function forget(change: Extract<Change, { kind: 'conntrack' }>): Applied {
+/** All of them with one look at the kernel's table. */
+function forget(changes: readonly Change[], results: Applied[]): void {
+  const members = changes.flatMap((change, at) => (change.kind === 'conntrack' ? [{ at, change }] : []));
+  if (members.length === 0) return;
   try {
     using socket = NetlinkSocket.open('netfilter');
-    return deleteFlows(socket, change.tuple) > 0 ? CHANGED : ALREADY;
+    const counts = deleteFlows(
+      socket,
+      members.map(({ change }) => change.tuple),
+    );
+    for (const [i, { at }] of members.entries()) results[at] = (counts[i] ?? 0) > 0 ? CHANGED : ALREADY;
   } catch (error) {
-    return failed(change, error);
+    for (const { at, change } of members) results[at] = failed(change, error);
   }
 }
 

@@ -95,21 +95,49 @@ test('connections are forgotten by what they look like, and no others', () => {
   const host = withFlows(lab);
   using socket = NetlinkSocket.open('netfilter', host.netns);
   const left = (): number => listed(host).length;
-  assert.equal(deleteFlows(socket, { family: 4, destination: ip('10.9.9.9') }), 0);
-  assert.equal(deleteFlows(socket, { family: 4, protocol: 'tcp', destination: ip('10.0.0.2'), destinationPort: 443 }), 1);
+  assert.deepEqual(deleteFlows(socket, [{ family: 4, destination: ip('10.9.9.9') }]), [0]);
+  assert.deepEqual(deleteFlows(socket, [{ family: 4, protocol: 'tcp', destination: ip('10.0.0.2'), destinationPort: 443 }]), [1]);
   assert.ok(!listed(host).some((line) => line.includes(' 443 ')));
-  assert.equal(deleteFlows(socket, { family: 4, replySource: ip('172.18.0.5') }), 1);
+  assert.deepEqual(deleteFlows(socket, [{ family: 4, replySource: ip('172.18.0.5') }]), [1]);
   assert.equal(left(), 5);
-  assert.equal(deleteFlows(socket, { family: 6, sourcePort: 5000, source: ip('fd00::1') }), 1);
+  assert.deepEqual(deleteFlows(socket, [{ family: 6, sourcePort: 5000, source: ip('fd00::1') }]), [1]);
   assert.equal(left(), 4);
   // ICMP has no ports; it is found by its addresses.
-  assert.equal(deleteFlows(socket, { family: 4, source: ip('10.0.0.1') }), 2);
+  assert.deepEqual(deleteFlows(socket, [{ family: 4, source: ip('10.0.0.1') }]), [2]);
   assert.deepEqual(listed(host).toSorted(), [
     '17 10.0.0.3 10.0.0.2 53 53 10.0.0.2 10.0.0.3',
     '6 fd00::1 fd00::2 5001 80 fd00::2 fd00::1',
   ]);
-  assert.equal(deleteFlows(socket, { family: 4 }), 1);
+  assert.deepEqual(deleteFlows(socket, [{ family: 4 }]), [1]);
   assert.equal(left(), 1);
+});
+
+test('many at once, of both families, by ranges, lists and translation: counted by the first that matches', () => {
+  using lab = new Lab();
+  const host = withFlows(lab);
+  using socket = NetlinkSocket.open('netfilter', host.netns);
+  const all = listed(host).length;
+  const filters: readonly FlowFilter[] = [
+    { family: 4, protocol: 'tcp', destinations: [ip('10.9.9.9'), ip('10.0.0.2')], destinationPorts: { from: 440, to: 450 } },
+    { family: 4, protocol: 'tcp', destinationPorts: { from: 443, to: 443 } },
+    { family: 4, translated: true },
+    { family: 6, sourcePort: 5000 },
+    { family: 6, sourcePort: 5001, translated: true },
+    { family: 4, protocol: 'udp', destinationPorts: { from: 54, to: 60 } },
+  ];
+  const counts = deleteFlows(socket, filters);
+  assert.deepEqual(counts, [1, 0, 1, 1, 0, 0]);
+  assert.equal(listed(host).length, all - 3);
+  assert.ok(!listed(host).some((line) => line.includes(' 443 ') || line.includes(' 5000 ')));
+  // One family, one protocol: the kernel looks for them.
+  assert.deepEqual(
+    deleteFlows(
+      socket,
+      [53, 54].map((port) => ({ family: 4, protocol: 'udp', destinationPort: port }) as const),
+    ),
+    [1, 0],
+  );
+  assert.deepEqual(deleteFlows(socket, []), []);
 });
 
 test('a connection that has gone is not there', () => {
