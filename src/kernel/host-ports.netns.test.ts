@@ -45,8 +45,8 @@ const attempt = async (number: number, host: string): Promise<string> => {
     return String((error as NodeJS.ErrnoException).code);
   }
 };
-const attemptUdp = async (number: number): Promise<string> => {
-  const socket = createSocket({ type: 'udp4', reuseAddr: true });
+const attemptUdp = async (number: number, type: 'udp4' | 'udp6' = 'udp4'): Promise<string> => {
+  const socket = createSocket({ type, reuseAddr: true, ipv6Only: type === 'udp6' });
   const { promise, resolve } = Promise.withResolvers<string>();
   socket.once('error', (error: NodeJS.ErrnoException) => resolve(String(error.code)));
   socket.bind(number, () => resolve('bound'));
@@ -85,6 +85,22 @@ describe('a port that is held', () => {
       assert.equal(error.code, 'ECONNREFUSED');
     }
     assert.equal(await attempt(8080, '127.0.0.1'), 'listens');
+  });
+
+  test('refuses datagrams for ::1 at once, and is no other program’s all the same', async () => {
+    await using kernel = await openKernel();
+    const ports = [port(53, { protocol: 'udp', address: ANY6 })];
+    assert.equal(await kernel.hostPorts.hold(ports), null);
+    assert.equal(await attemptUdp(53, 'udp6'), 'EADDRINUSE');
+    const client = createSocket('udp6');
+    client.connect(53, '::1');
+    await once(client, 'connect');
+    client.send('?');
+    const [error] = (await once(client, 'error')) as [NodeJS.ErrnoException];
+    assert.equal(error.code, 'ECONNREFUSED');
+    client.close();
+    await kernel.hostPorts.release(ports);
+    assert.equal(await attemptUdp(53, 'udp6'), 'bound');
   });
 
   test('may be asked for again by who has it, and not by another daemon', async () => {

@@ -4,7 +4,8 @@ import { errnoName, kernelError } from './errors.ts';
 import { aside, Fd } from './fd.ts';
 import { check, lastErrno, libc } from './libc.ts';
 
-const { AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_CLOEXEC, SOL_SOCKET, SO_REUSEADDR, SO_RCVBUF, SHUT_RD } = socketH;
+const { AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_CLOEXEC, SOL_SOCKET, SHUT_RD } = socketH;
+const { SO_REUSEADDR, SO_RCVBUF, SO_BINDTOIFINDEX } = socketH;
 const { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_IPV6, IPV6_V6ONLY } = inH;
 
 /** `struct sockaddr_in`: u16 family, u16 port (network order), address at 4. `struct sockaddr_in6`: address at 8, 28 bytes in all. */
@@ -65,12 +66,20 @@ function tryBind(protocol: BoundProtocol, { address, port }: Place, reuse: boole
       return why;
     }
     if (reuse) setOption(fd, [SOL_SOCKET, SO_REUSEADDR], 0);
+    if (family === AF_INET6 && protocol === 'udp') setOption(fd, [SOL_SOCKET, SO_BINDTOIFINDEX], NO_DEVICE);
     return aside(fd);
   } catch (error) {
     fd.close();
     throw error;
   }
 }
+
+/**
+ * The highest index, which no device has. A socket that is bound to it gets no datagram, so who sends one to [::1] where that cannot be published
+ * (drivers/bridge/host.ts) is refused (ICMPv6) and not left hanging. It keeps the port all the same, but for programs that
+ * bind to a device of their own (udp_lib_lport_inuse(), net/ipv4/udp.c): no reason to do so for IPv4, which is published everywhere.
+ */
+const NO_DEVICE = 2 ** 31 - 1;
 
 function sockaddr(family: number, address: Uint8Array, port: number): Uint8Array {
   const bytes = new Uint8Array(family === AF_INET ? SOCKADDR_IN : SOCKADDR_IN6);
