@@ -39,6 +39,8 @@ export interface EngineTimes {
   readonly settle: number;
   /** Everything is compared with the kernel this often, whatever the notifications said. */
   readonly sweep: number;
+  /** Published ports that could not be held at the start are tried again after this. Absent: 10 s. */
+  readonly ports?: number;
 }
 
 export interface EngineConfig {

@@ -101,8 +101,10 @@ export class PortKeeper {
   #schedule(): void {
     if (this.#closed || this.#problems.size === 0) return;
     this.#timer = setTimeout(() => {
-      void this.#retry().catch((error: unknown) => this.#ctx.logger.error({ err: error }, 'could not hold ports again'));
-    }, RETRY).unref();
+      void this.#retry().catch((error: unknown) => {
+        if (!this.#closed) this.#ctx.logger.error({ err: error }, 'could not hold ports again');
+      });
+    }, this.#ctx.config.times?.ports ?? RETRY).unref();
   }
 
   /** Under each sandbox's lock: a port may have been unpublished. */

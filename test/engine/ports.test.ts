@@ -1,6 +1,7 @@
 /** Published ports on the fake kernel: what is decided, held, planned, given back. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { MoorError } from '../../src/base/errors.ts';
 import type { IpAddress } from '../../src/base/ip.ts';
 import type { Store } from '../../src/contracts/store.ts';
@@ -342,6 +343,25 @@ describe('a daemon’s start', () => {
     assert.ok(bench.logger.messages('warn').includes(text));
     await bench.engine.sandboxes.remove('web');
     assert.ok(!(await bench.engine.status()).warnings.includes(text));
+  });
+
+  test('it is held as soon as the program has gone, and not if it was unpublished meanwhile', async () => {
+    const world = newWorld();
+    {
+      await using bench = await start({ world });
+      await create(bench, 'web', ['8080:80', '9090:90']);
+    }
+    world.kernel.hostPorts.drop();
+    for (const port of [8080, 9090]) world.kernel.hostPorts.programs.set(`tcp 0.0.0.0 ${port}`, { name: 'nginx', pid: 7 });
+    await using bench = await start({ world, config: { times: { settle: 1, sweep: 3_600_000, ports: 2 } } });
+    const told = async (): Promise<number> =>
+      (await bench.engine.status()).warnings.filter((line) => line.includes('cannot be held')).length;
+    assert.equal(await told(), 2);
+    await bench.engine.sandboxes.unpublish('web', specs('90'));
+    world.kernel.hostPorts.programs.clear();
+    while ((await told()) > 0) await setTimeout(1);
+    assert.deepEqual(held(bench), ['tcp 0.0.0.0 8080']);
+    assert.ok(bench.logger.messages('info').includes('the ports of web are held again'));
   });
 
   test('an address that the host does not have yet, and more ports than files, are told of in one line', async () => {
