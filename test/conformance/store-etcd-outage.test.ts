@@ -107,6 +107,22 @@ check('a server that is full says so; what is too much for one commit is refused
   assert.equal((await store.get('n/0'))?.value.length, 400_000);
 });
 
+check('a listing whose revision is compacted meanwhile is begun again', async () => {
+  await using server = await startEtcd(PORT);
+  await using store = await open([server.endpoint]);
+  const keys = Array.from({ length: 3_000 }, (_, i) => `l/${String(i).padStart(4, '0')}`);
+  for (let i = 0; i < 30; i++) await store.commit(keys.slice(i * 100, i * 100 + 100).map((key) => put(key, 'x'.repeat(1_000))));
+  for (let round = 0; round < 12; round++) {
+    const listing = store.list('l/');
+    await sleep(round);
+    await server.compact();
+    assert.deepEqual(
+      (await listing).entries.map(({ key }) => key),
+      keys,
+    );
+  }
+});
+
 check('a commit whose connection breaks is never done twice', async () => {
   await using _server = await startEtcd(PORT);
   await using proxy = await TcpProxy.start(PORT + 20, PORT);

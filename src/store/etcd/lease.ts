@@ -33,6 +33,9 @@ const RETRY_MS = 500;
 /** Two steps of the clock. */
 const MARGIN_MS = 20;
 
+/** As etcdctl writes it. */
+export const leaseName = (id: bigint): string => BigInt.asUintN(64, id).toString(16);
+
 export class HeldLease implements Lease {
   readonly id: string;
   readonly number: bigint;
@@ -47,8 +50,7 @@ export class HeldLease implements Lease {
 
   constructor(grant: LeaseGrant, deps: LeaseDeps) {
     this.number = grant.id;
-    // As etcdctl writes it.
-    this.id = BigInt.asUintN(64, grant.id).toString(16);
+    this.id = leaseName(grant.id);
     this.#deps = deps;
     this.#ttlMs = grant.ttlMs;
     this.#until = grant.askedAt + grant.ttlMs - MARGIN_MS;

@@ -17,7 +17,7 @@ export interface PulseOptions {
   readonly ask: () => boolean;
 }
 
-/** Disposing it ends the checks. */
+/** Disposing it ends the checks. They keep no process alive: the connection does. */
 export function startPulse({ session, clock, ask }: PulseOptions): Disposable {
   let timer: NodeJS.Timeout;
   const check = (): void => {
@@ -30,11 +30,11 @@ export function startPulse({ session, clock, ask }: PulseOptions): Disposable {
       timer = setTimeout(() => {
         if (session.heard === asked) session.destroy(`no sign of life for ${Math.round(clock.elapsed() - session.heardAt)} ms`);
         else check();
-      }, ANSWER_MS);
+      }, ANSWER_MS).unref();
     } else wait(ASK_AFTER_MS);
   };
   // The clock has steps of 10 ms: a little late, so as not to look twice.
-  const wait = (ms: number): void => void (timer = setTimeout(check, ms + 10));
+  const wait = (ms: number): void => void (timer = setTimeout(check, ms + 10).unref());
   wait(ASK_AFTER_MS);
   return { [Symbol.dispose]: () => clearTimeout(timer) };
 }

@@ -12,7 +12,7 @@ import { Client } from './client.ts';
 import { refusal, transaction } from './commit.ts';
 import { isCompacted, isLeaseMissing } from './faults.ts';
 import { Keys, valueText } from './keys.ts';
-import { HeldLease } from './lease.ts';
+import { HeldLease, leaseName } from './lease.ts';
 import type { Endpoint } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { readTls, type TlsFiles } from './tls.ts';
@@ -115,6 +115,9 @@ class EtcdStore implements Store {
       // A grant that was lost on its way back runs out with nothing under it.
       const options = { action: 'take a lease', repeatable: true };
       const { id, ttl } = await this.#client.call(LEASE_GRANT, { ttl: Math.ceil(ttlMs / 1000) }, options);
+      // Under id 0 entries would stay for ever; two leases of one id would be taken for one.
+      if (id === 0n || ttl <= 0 || this.#leases.has(leaseName(id)))
+        throw new MoorError('internal', 'cannot take a lease: etcd gave none');
       const grant = { id, ttlMs: ttl * 1000, askedAt };
       const lease = new HeldLease(grant, { client: this.#client, clock: this.#clock, logger: this.#logger });
       this.#leases.set(lease.id, lease);
@@ -146,6 +149,8 @@ class EtcdStore implements Store {
       entries.push(...this.#entries(kvs));
       const last = kvs.at(-1);
       if (!more || !last) return { entries, revision };
+      if (last.key.compare(from) < 0)
+        throw new MoorError('internal', `cannot list ${prefix}: etcd answers with what was not asked for`);
       // The key right behind it.
       from = Buffer.concat([last.key, Buffer.of(0)]);
     }
