@@ -88,13 +88,15 @@ export function fileChanges(instance: Instance, before: Moment, after: Moment): 
   for (const [target, path] of Object.entries(fileTargets(instance, some))) {
     const change = { path, value: wanted[target] ?? null, old: old[target] ?? null };
     if (change.value === change.old) continue;
+    // A program that runs has it mounted by itself: another file in its place would not be seen.
+    const inPlace = some.managed === true || (change.value !== null && change.old !== null);
     // As Docker does with this file alone.
     const unlessEdited = target === '/etc/resolv.conf' && change.value !== null && change.old !== null;
     changes.push({
       kind: 'file',
       ...change,
       mode: 0o644,
-      ...(some.managed === true ? { inPlace: true } : {}),
+      ...(inPlace ? { inPlace } : {}),
       ...(unlessEdited ? { unlessEdited } : {}),
     });
   }

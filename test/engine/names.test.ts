@@ -117,6 +117,22 @@ test('connect, disconnect and rename are told at once, and a disconnect from the
   assert.deepEqual(kernelState(bench.kernel), before);
 });
 
+test('files of a sandbox change where they are, for a program in it has them mounted', async () => {
+  const { bench } = await prepared();
+  await using _bench = bench;
+  await bench.engine.sandboxes.create({ name: 'plain' });
+  const logged = bench.kernel.log.length;
+  await bench.engine.networks.connect('front', { sandbox: 'plain', endpoint: {} });
+  const files = bench.kernel.log.slice(logged).flatMap((change) => (change.kind === 'file' ? [change] : []));
+  assert.deepEqual(
+    files.map(({ path, inPlace, unlessEdited }) => [path.slice(path.lastIndexOf('/') + 1), inPlace, unlessEdited]),
+    [
+      ['hosts', true, undefined],
+      ['resolv.conf', true, true],
+    ],
+  );
+});
+
 test('internal networks only: own names, no upstreams', async () => {
   const { bench, resolver } = await prepared();
   await using _bench = bench;
