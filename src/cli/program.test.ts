@@ -384,8 +384,9 @@ describe('ports', () => {
     ],
     'DELETE /moor/sandboxes/web/ports?ports=80%2C%5B%3A%3A1%5D%3A%3A53%2Fudp': [200, outcome({ ...published, ports: [] })],
     'GET /moor/ports': [200, published.ports.map((one) => ({ sandbox: published.sandbox, ...one }))],
-    'GET /moor/sandboxes/bare': [200, SANDBOX],
-    'GET /containers/stopped/json': [200, {}],
+    'GET /moor/sandboxes/web': [200, SANDBOX],
+    'GET /moor/sandboxes/bare': [200, { ...SANDBOX, id: 'b'.repeat(64) }],
+    'GET /containers/stopped/json': [200, { Id: 'c'.repeat(64) }],
     'POST /moor/sandboxes': [201, outcome(SANDBOX)],
   };
   it('are added and removed as they are written, and what is published then is printed', async () => {
@@ -419,7 +420,10 @@ describe('ports', () => {
       '7000-7001 web\n8080 web\n',
     );
     assert.equal((JSON.parse((await moor('--json port ls', { answers })).out) as unknown[]).length, 2);
-    for (const name of ['bare', 'stopped']) assert.equal((await moor(`port ls ${name}`, { answers })).status, 0, name);
+    for (const name of ['bare', 'stopped']) {
+      const { status, out } = await moor(`port ls ${name}`, { answers });
+      assert.deepEqual([status, out.split('\n').length], [0, 2], name);
+    }
     assert.equal((await moor('port ls nobody', { answers })).status, 3);
   });
   it('of moor run go with the sandbox', async () => {

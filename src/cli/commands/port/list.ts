@@ -1,6 +1,8 @@
 import type { PortBinding } from '../../../model/ports.ts';
+import type { Sandbox } from '../../../model/sandbox.ts';
 import { hostText, rangeText } from '../../../model/ports-text.ts';
 import { MoorError } from '../../../base/errors.ts';
+import { type Api, pathOf } from '../../api.ts';
 import { defineCommand, text } from '../../command.ts';
 import { formatRows } from '../../output/format.ts';
 import { compareNatural } from '../../output/natural.ts';
@@ -36,21 +38,18 @@ export const ls = defineCommand({
     { command: "moor port ls --format '{{.HostPort}} {{.Name}}'", what: 'for a script' },
   ],
   run: async (context, [sandbox], { format = '' }) => {
+    const id = sandbox === undefined ? null : await idOf(context.api, sandbox);
     const all = await context.api.get<readonly PortEntry[]>('/moor/ports');
-    const wanted = all.filter(
-      (one) => sandbox === undefined || one.sandbox.name === sandbox || one.sandbox.id.startsWith(sandbox),
-    );
-    // A name that nothing has is a mistake; one without ports is none.
-    if (sandbox !== undefined && wanted.length === 0) await exists(context.api.get, sandbox);
+    const wanted = all.filter((one) => id === null || one.sandbox.id === id);
     const key = ({ sandbox: { name }, hostPorts, hostAddress }: PortEntry): string => `${name} ${hostPorts.from} ${hostAddress}`;
     const sorted = wanted.toSorted((a, b) => compareNatural(key(a), key(b)));
     if (context.json) {
       writeJson(context, sorted);
       return;
     }
-    const rows = sorted.map(({ sandbox: { id, name }, protocol, hostAddress, hostPorts, containerPorts, routed }) => ({
-      Name: name,
-      ID: id.slice(0, 12),
+    const rows = sorted.map(({ sandbox: owner, protocol, hostAddress, hostPorts, containerPorts, routed }) => ({
+      Name: owner.name,
+      ID: owner.id.slice(0, 12),
       Published: routed === true ? 'routed' : `${hostText(hostAddress)}:${rangeText(hostPorts)}`,
       Target: `${rangeText(containerPorts)}/${protocol}`,
       Host: hostText(hostAddress),
@@ -62,12 +61,12 @@ export const ls = defineCommand({
   },
 });
 
-/** A container that does not run has no sandbox. @throws not-found */
-async function exists(get: <T>(path: string) => Promise<T>, name: string): Promise<void> {
+/** A container that does not run has no sandbox: it is there, and publishes nothing. @throws not-found */
+async function idOf({ get }: Api, name: string): Promise<string> {
   try {
-    await get(`/moor/sandboxes/${encodeURIComponent(name)}`);
+    return (await get<Sandbox>(pathOf('/moor/sandboxes', name))).id;
   } catch (error) {
     if (!(error instanceof MoorError) || error.kind !== 'not-found') throw error;
-    await get(`/containers/${encodeURIComponent(name)}/json`);
+    return (await get<{ readonly Id: string }>(pathOf('/containers', name, 'json'))).Id;
   }
 }
