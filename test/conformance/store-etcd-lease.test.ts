@@ -25,12 +25,12 @@ check('a lease that cannot be renewed is lost here before it is gone elsewhere',
   await using proxy = await TcpProxy.start(PORT + 20, PORT);
   await using store = await open(PORT + 20);
   await using other = await open(PORT);
-  const lease = await store.lease(2_000);
+  const lease = await store.lease(3_000);
   const start = await store.commit([put('l/a', '1', { lease })]);
   let aborted = false;
   lease.lost.addEventListener('abort', () => (aborted = true));
   // Longer than its time to live: it is renewed.
-  await sleep(3_000);
+  await sleep(4_000);
   assert.equal(lease.lost.aborted, false);
   assert.equal((await other.get('l/a'))?.value, '1');
   proxy.swallow();
@@ -42,7 +42,7 @@ check('a lease that cannot be renewed is lost here before it is gone elsewhere',
     break;
   }
   assert.equal(aborted, true, 'the holder was told first');
-  assert.match(String(lease.lost.reason), /lease [0-9a-f]+ ran out: it could not be renewed for 2000 ms/);
+  assert.match(String(lease.lost.reason), /lease [0-9a-f]+ ran out: it could not be renewed for 3000 ms/);
   proxy.restore();
   await rejects('unavailable', store.commit([put('l/a', '2', { lease })]), /cannot write l\/a: its lease is lost/);
   await store.commit([put('l/a', '2', { expect: 'absent', lease: await store.lease(2_000) })]);
@@ -53,16 +53,17 @@ check('an outage shorter than the time to live costs no lease, nor does a restar
   await using server = await startEtcd(PORT);
   await using proxy = await TcpProxy.start(PORT + 20, PORT);
   await using store = await open(PORT + 20);
-  await using lease = await store.lease(6_000);
+  await using lease = await store.lease(12_000);
   await store.commit([put('l/a', '1', { lease })]);
   proxy.cut();
-  await sleep(2_500);
+  // A renewal is due after 4 s.
+  await sleep(5_000);
   proxy.restore();
   await sleep(2_500);
   await server.stop();
   await sleep(1_000);
   await server.start();
-  await sleep(4_000);
+  await sleep(4_500);
   assert.equal(lease.lost.aborted, false);
   assert.equal((await store.get('l/a'))?.value, '1');
 });
@@ -112,7 +113,7 @@ check('a process that was stopped for twice the time to live never believes to h
     await eventually(async () => readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.[0] === 'T');
     const before = said().length;
     const work = (await store.get('work'))?.value;
-    await sleep(4_000);
+    await sleep(6_000);
     await eventually(async () => (await store.get('owner')) === null);
     // Another has it now.
     await store.commit([put('owner', 'other', { expect: 'absent' }), put('work', 'other')]);

@@ -115,7 +115,7 @@ check('users: the right one works, the wrong ones are forbidden, and a token tha
   const taking = take(store, start, { prefix: 'n/', count: 4 });
   // What fails first is to be told first.
   taking.catch(() => {});
-  const lease = await store.lease(2_000);
+  const lease = await store.lease(12_000);
   await store.commit([put('n/b', '1', { lease })]);
   await rejects('forbidden', anonymous.get('n/a'), /user name is empty/);
   await rejects('forbidden', anonymous.commit([put('n/a', '2')]), /user name is empty/);

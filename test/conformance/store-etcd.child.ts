@@ -14,7 +14,7 @@ const store = await openEtcdStore({
   logger: silentLogger,
   clock: bootClock,
 });
-const lease = await store.lease(2_000);
+const lease = await store.lease(3_000);
 await store.commit([{ type: 'put', key: 'owner', value: 'child', lease }]);
 const kept = lease.lost;
 kept.addEventListener('abort', () => appendFileSync(file, 'told\n'));
