@@ -41,7 +41,7 @@ export interface FileWorld {
   readonly daemonDns: SandboxDns | undefined;
 }
 
-export const fileWorld = (ctx: Context, facts: HostFacts): FileWorld => ({
+const fileWorld = (ctx: Context, facts: HostFacts): FileWorld => ({
   facts,
   networks: ctx.registry.networks,
   daemonDns: ctx.config.dns,

@@ -8,7 +8,7 @@ import { type Id, isId } from '../base/ids.ts';
 import type { Change } from '../contracts/change.ts';
 import type { Entry, Store, Write } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
-import type { Endpoint, Sandbox } from '../model/sandbox.ts';
+import type { Endpoint, Sandbox, SandboxDns } from '../model/sandbox.ts';
 
 /** Raised when the meaning of a row changes; a newer daemon's rows are refused rather than misread. */
 const SCHEMA = 1;
@@ -26,9 +26,17 @@ export interface JournalRow {
   readonly changes: readonly Change[];
 }
 
-/** Sysctls of the host that we replaced, with the value that was there before our first start. */
+/** By what resolv.conf of the host, and which flags of the daemon, those of sandboxes were written. */
+export interface DnsRow {
+  readonly resolvConf: string;
+  readonly resolvedConf?: string;
+  readonly daemon?: SandboxDns;
+}
+
 export interface HostRow {
+  /** Those of the host that we replaced, with the value that was there before our first start. */
   readonly sysctls: Readonly<Record<string, string>>;
+  readonly dns?: DnsRow;
 }
 
 /** Ids of the predefined networks by name: they stay when a row is damaged, and so the marks on their devices. */
@@ -94,7 +102,10 @@ export async function loadRows(store: Store): Promise<Loaded> {
   const rows = await read('sandbox/', (key, row) => checked<SandboxRow>(key, row['sandbox'], ['name', 'netns']));
   const endpoints = await read('endpoint/', (key, row) => checked<Endpoint>(key, row['endpoint'], ['networkId', 'sandboxId']));
   const journal = await read('journal/', (key, row) => ({ key, row: journalRow(key, row) }));
-  const host = await read(HOST_KEY, (key, row) => ({ sysctls: fields<Record<string, string>>(key, row['sysctls'], []) }));
+  const host = await read(HOST_KEY, (key, row) => ({
+    sysctls: fields<Record<string, string>>(key, row['sysctls'], []),
+    ...('dns' in row ? { dns: fields<DnsRow>(key, row['dns'], ['resolvConf']) } : {}),
+  }));
   const predefined = await read(PREDEFINED_KEY, (key, row) => fields<PredefinedRow>(key, row['ids'], []));
   const bySandbox = Map.groupBy(endpoints.toSorted(byAge), (endpoint) => endpoint.sandboxId);
   return {

@@ -5,6 +5,7 @@ import { tableName } from '../model/instance.ts';
 import { parseOwnerAlias } from '../model/names.ts';
 import type { Network } from '../model/network.ts';
 import { type Context, driverOf } from './context.ts';
+import { followSince } from './host-dns.ts';
 import { tellAllNames } from './names.ts';
 import { replayPools } from './network-pools.ts';
 import { networkChanges, sandboxRemoval } from './plans.ts';
@@ -40,7 +41,8 @@ async function recordOriginals(ctx: Context, recorded: HostRow | null): Promise<
   const kept = table !== null || ours ? (recorded?.sysctls ?? {}) : {};
   const sysctls = { ...facts.sysctls, ...kept };
   ctx.facts.setOriginals(sysctls);
-  if (JSON.stringify(sysctls) !== JSON.stringify(recorded?.sysctls)) await ctx.executor.commit([putHost({ sysctls })]);
+  if (JSON.stringify(sysctls) !== JSON.stringify(recorded?.sysctls))
+    await ctx.executor.commit([putHost({ ...recorded, sysctls })]);
 }
 
 async function fill(ctx: Context, { networks, sandboxes }: Loaded): Promise<void> {
@@ -78,7 +80,9 @@ export async function settle(ctx: Context, { predefined, host }: Loaded, reconci
   await reconciler.full(host === null ? 'this is the first start' : undefined);
   await ensurePredefined(ctx, predefined);
   ctx.watcher.observe(ctx.registry.pins());
-  await tellAllNames(ctx, await ctx.facts.get());
+  const facts = await ctx.facts.get();
+  await followSince(ctx, host?.dns ?? null, facts);
+  await tellAllNames(ctx, facts);
 }
 
 /** Sandboxes whose process, or who was making it, ended while nobody watched. */

@@ -343,6 +343,33 @@ test('an adopted namespace is left as it was', async () => {
   assert.deepEqual([tables.size, resolver.clients.size], [0, 0]);
 });
 
+test("the host's resolv.conf changed while no daemon ran, and the daemon's own flags: what nobody edited follows", async () => {
+  let text = 'nameserver 192.0.2.53\n';
+  const base = createFakeKernel();
+  const facts = async (): ReturnType<typeof base.facts> => ({ ...(await base.facts()), resolvConf: text });
+  const world = { ...newWorld(), kernel: base };
+  const between = { kernel: (real: typeof base): typeof base => ({ ...real, facts }) };
+  const run = (config = {}): Promise<Bench> => start({ world, config, between: { kernel: () => between.kernel(base) } });
+  const first = await run();
+  const plain = (await first.engine.sandboxes.create({ name: 'plain', managed: true })).value;
+  const edited = (await first.engine.sandboxes.create({ name: 'edited', managed: true })).value;
+  await first[Symbol.asyncDispose]();
+  base.files.set(`/exec/sandboxes/${edited.id}/resolv.conf`, 'nameserver 10.0.0.1\n');
+  text = 'nameserver 192.0.2.54\n';
+  await (await run())[Symbol.asyncDispose]();
+  assert.match(fileOf(world, plain.id), /^nameserver 192\.0\.2\.54\n/);
+  await (await run({ dns: { ...NONE, servers: ['192.0.2.77'] } }))[Symbol.asyncDispose]();
+  assert.match(fileOf(world, plain.id), /^nameserver 192\.0\.2\.77\n/);
+  const logged = base.log.length;
+  await (await run({ dns: { ...NONE, servers: ['192.0.2.77'] } }))[Symbol.asyncDispose]();
+  assert.deepEqual(
+    base.log.slice(logged).filter((change) => change.kind === 'file'),
+    [],
+    'nothing changed',
+  );
+  assert.equal(fileOf(world, edited.id), 'nameserver 10.0.0.1\n');
+});
+
 test('a reset stops everything', async () => {
   const { bench, resolver } = await prepared();
   await using _bench = bench;
