@@ -57,7 +57,9 @@ export function baseTable(ref: NftTableRef): NftTable {
         name: 'leave',
         rules: [
           rule('to another network of ours', 'oifname vmap @entering'),
-          // A bridge that is not ours and not the uplink is another tool's network. Unmarked, so that its owner decides.
+          // A bridge that is not ours and not the uplink is another tool's network. Unmarked, so that its owner decides, who may count
+          // on a host that does not forward.
+          rule('not forwarded before us', 'meta oifkind "bridge" oifname != @uplink meta nfproto vmap @foreign'),
           rule('to a network of another tool', 'meta oifkind "bridge" oifname != @uplink accept'),
           rule('to the world', 'goto pass'),
         ],
@@ -83,7 +85,7 @@ export function baseTable(ref: NftTableRef): NftTable {
         rules: [
           // Frames between ports of a bridged uplink (virtual machines), shown to us by br_netfilter.
           rule('inside a bridged uplink', 'iifname @uplink oifname @uplink accept'),
-          rule('from a network of another tool', 'meta iifkind "bridge" iifname != @uplink accept'),
+          rule('from a network of another tool', 'meta iifkind "bridge" iifname != @uplink iifname != @bridges accept'),
           rule('answers', 'ct state established,related accept'),
           // Docker leaves its policy at accept when it finds forwarding on: its unpublished ports are ours to keep closed then.
           rule('to what another tool publishes', 'meta oifkind "bridge" oifname != @uplink ct status dnat accept'),
