@@ -121,7 +121,7 @@ describe('networks and sandboxes', () => {
   it('are shown as a table and as JSON', async () => {
     assert.match(
       await moor('ls'),
-      /^NAME {6}ID {13}NETWORK {3}ADDRESS {8}COMMAND {3}STATUS\nweb {7}[0-9a-f]{12} {3}my_net2 {3}192\.168\.7\.10 /,
+      /^NAME {6}ID {13}NETWORK {3}ADDRESS {8}COMMAND {3}STATUS +PORTS\nweb {7}[0-9a-f]{12} {3}my_net2 {3}192\.168\.7\.10 /,
     );
     assert.deepEqual(await sandboxNames(), ['web']);
     assert.equal(
