@@ -214,6 +214,17 @@ for (const cli of CLIS) {
       assert.deepEqual([code, stderr], [3, "moor: No public port '4711/tcp' published for web\n"]);
     });
 
+    test('SCTP, which this kernel may lack for its own programs', async () => {
+      await docker.ok('run', '-d', '--name', 'assoc', '-p', '36412:36412/sctp', 'busybox', 'sleep', '1000');
+      assert.deepEqual(await lines('port', 'assoc'), ['36412/sctp -> 0.0.0.0:36412']);
+      assert.match((await elements(daemon, 36_412)).join(), /sctp \. 36412 : 172\.17\.0\.\d+ \. 36412/);
+      assert.match(
+        await docker.fails('run', '--rm', '-p', '36412:1/sctp', 'busybox', 'true'),
+        /Bind for 0\.0\.0\.0:36412 failed: port is already allocated by container assoc/,
+      );
+      await docker.ok('rm', '-f', 'assoc');
+    });
+
     test('ports follow the way out when networks are disconnected and connected', async () => {
       await docker.ok('network', 'connect', 'other', 'web');
       await docker.ok('network', 'disconnect', 'bridge', 'web');
