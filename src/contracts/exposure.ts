@@ -1,5 +1,5 @@
 /** Who can reach published ports, and which rule of whom decides: an answer to a question about the host's whole ruleset. */
-import type { IpAddress } from '../base/ip.ts';
+import type { Family, IpAddress } from '../base/ip.ts';
 import type { PortBinding } from '../model/ports.ts';
 
 /** Who is asked about. */
@@ -39,7 +39,7 @@ export type Reachability = 'open' | 'dropped' | 'rejected' | 'elsewhere' | 'depe
 
 export interface Reach {
   readonly from: Origin;
-  /** The address of the host that is asked. */
+  /** The address that is asked: of the host, or with gateway mode `routed` of the sandbox. */
   readonly address: IpAddress;
   /** A part of the host ports of the binding, when rules tell them apart. */
   readonly ports: PortBinding['hostPorts'];
@@ -69,7 +69,12 @@ export interface ExposureReport {
 
 /** What is asked about. Plain data: it goes to another thread. */
 export interface ExposureRequest {
-  readonly ports: readonly { readonly sandbox: PortExposure['sandbox']; readonly binding: PortBinding }[];
+  readonly ports: readonly {
+    readonly sandbox: PortExposure['sandbox'];
+    readonly binding: PortBinding;
+    /** Of a network in gateway mode `routed`, where no port of the host is used: the sandbox is asked at this address of its own. */
+    readonly direct?: IpAddress;
+  }[];
   /** Networks with a bridge of ours. */
   readonly networks: readonly { readonly name: string; readonly bridge: string }[];
 }
@@ -79,6 +84,8 @@ export interface ObstacleRequest {
   readonly ports: readonly PortBinding[];
   /** Of the network that they lead to. */
   readonly bridge: string;
+  /** Families in which its gateway mode is `routed`. */
+  readonly routed: readonly Family[];
   /** Networks with a bridge of ours, this one among them. */
   readonly networks: ExposureRequest['networks'];
 }

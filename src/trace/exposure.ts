@@ -1,5 +1,5 @@
 /** The exposure report: for every published port who can reach it, and which rule of whom decides. */
-import { type Family, familyOf, formatIp } from '../base/ip.ts';
+import { type Family, familyOf, formatIp, type IpAddress } from '../base/ip.ts';
 import type { ExposureReport, ExposureRequest, Origin, PortExposure, Reach } from '../contracts/exposure.ts';
 import type { PortBinding, PortRange } from '../model/ports.ts';
 import type { Ruleset } from '../nft/ruleset.ts';
@@ -45,14 +45,25 @@ class Reporter {
     this.#cuts = portCuts(input.ruleset, input.own);
   }
 
-  port({ sandbox, binding }: ExposureRequest['ports'][number]): PortExposure {
-    const found = this.#target(binding);
-    const all = askers(this.#input.host, this.#request, { at: binding.hostAddress, bridge: found?.bridge ?? '' });
-    const parts = portParts(binding, this.#cuts);
-    const reach = all.flatMap((asker) => joined(parts.flatMap((ports) => this.#reach(asker, { binding, ports }))));
+  port({ sandbox, binding, direct }: ExposureRequest['ports'][number]): PortExposure {
+    const found = direct === undefined ? this.#target(binding) : this.#own(direct, binding);
+    const at = direct ?? binding.hostAddress;
+    const all = askers(this.#input.host, this.#request, { at, bridge: found?.bridge ?? '' })
+      // Within its network it is asked without this host.
+      .filter(({ origin }) => direct === undefined || origin.kind !== 'same');
+    const asked = direct === undefined ? binding : { ...binding, hostAddress: direct, hostPorts: binding.containerPorts };
+    const parts = portParts(asked, this.#cuts);
+    const reach = all.flatMap((asker) => joined(parts.flatMap((ports) => this.#reach(asker, { binding: asked, ports }))));
     const target = found === null ? null : { address: found.address, port: found.port, network: found.network };
     return { sandbox, binding, target, reach };
   }
+
+  #own(address: IpAddress, { containerPorts }: PortBinding): Target {
+    const bridge = this.#input.host.routeTo(familyOf(address), valueOfIp(address))?.name ?? '';
+    return { address, port: containerPorts.from, bridge, network: this.#networkOf(bridge) };
+  }
+
+  #networkOf = (bridge: string): string => this.#request.networks.find((each) => each.bridge === bridge)?.name ?? '';
 
   /** Where the rules send what asks for the first port of a binding. */
   #target({ protocol, hostAddress, hostPorts }: PortBinding): Target | null {
@@ -68,8 +79,7 @@ class Reporter {
       this.#tracer.target({ ...asked, device: uplink === null ? null : host.device(uplink), peer: host.elsewhere(family, []) });
     if (found === null) return null;
     const bridge = host.routeTo(family, found.address)?.name ?? '';
-    const network = this.#request.networks.find((each) => each.bridge === bridge)?.name ?? '';
-    return { address: formatIp(family, found.address), port: Number(found.port), network, bridge };
+    return { address: formatIp(family, found.address), port: Number(found.port), network: this.#networkOf(bridge), bridge };
   }
 
   #reach(asker: Asker, { binding, ports }: { readonly binding: PortBinding; readonly ports: PortRange }): readonly Reach[] {

@@ -46,8 +46,8 @@ export class Judge {
     switch (verdict.type) {
       case 'reaches': {
         const ours = this.#networks.some(({ bridge }) => bridge === verdict.device);
-        if (!ours) return { ...plain, reachability: 'elsewhere', decision: this.#decision(verdict.translatedBy) };
-        return { ...plain, reachability: 'open', decision: this.#decision(verdict.by ?? verdict.translatedBy) };
+        const by = ours ? (verdict.by ?? verdict.translatedBy) : verdict.translatedBy;
+        return { ...plain, reachability: ours ? 'open' : 'elsewhere', decision: by === null ? null : this.#decision(by) };
       }
       case 'local':
         return { ...plain, reachability: 'elsewhere', decision: verdict.by === null ? null : this.#decision(verdict.by) };

@@ -30,7 +30,7 @@ const FORWARD_PRIORITY = -10;
  * A rule of ours that translates need not be there yet: it is taken for granted.
  * @returns a sentence for each rule that keeps all hosts behind an interface away, with what to do about it
  */
-export function obstacles(input: ExposureInput, { ports, bridge, networks }: ObstacleRequest): readonly string[] {
+export function obstacles(input: ExposureInput, { ports, bridge, routed, networks }: ObstacleRequest): readonly string[] {
   const tracer = new Tracer(input.ruleset, input.host);
   const judge = new Judge(input, networks);
   const cuts = portCuts(input.ruleset, input.own);
@@ -40,7 +40,7 @@ export function obstacles(input: ExposureInput, { ports, bridge, networks }: Obs
     for (const asker of askers(input.host, { ports: [], networks }, { at: binding.hostAddress, bridge })) {
       if (asker.origin.kind !== 'interface') continue;
       for (const part of portParts(binding, cuts).slice(0, MOST_PARTS)) {
-        const reach = blocked({ tracer, judge, input, bridge }, asker, { ...binding, ...shifted(binding, part) });
+        const reach = blocked({ tracer, judge, input, bridge, routed }, asker, { ...binding, ...shifted(binding, part) });
         if (reach === null) continue;
         const key = JSON.stringify([reach.decision, reach.reachability]);
         const entry = found.get(key) ?? { reach, names: new Set(), what: new Set() };
@@ -68,11 +68,12 @@ interface Tools {
   readonly judge: Judge;
   readonly input: ExposureInput;
   readonly bridge: string;
+  readonly routed: ObstacleRequest['routed'];
 }
 
 /** @returns null when at least some of them get through */
 function blocked(
-  { tracer, judge, input, bridge }: Tools,
+  { tracer, judge, input, bridge, routed }: Tools,
   { origin, device, peer, address }: Asker,
   binding: PortBinding,
 ): Reach | null {
@@ -81,12 +82,16 @@ function blocked(
   const [sandbox] = input.host.neighbours(family, bridge)[0] ?? [];
   if (sandbox === undefined) return null;
   const { protocol, hostPorts: ports } = binding;
+  const own = { address: sandbox, port: binding.containerPorts.from };
   const assumed = {
-    address: sandbox,
-    port: BigInt(binding.containerPorts.from),
+    address: own.address,
+    port: BigInt(own.port),
     by: { family: 'inet', table: input.own, chain: 'published', handle: null },
   };
-  const probe = { family, protocol, device, peer, address: valueOfIp(address), port: ports.from, assumed };
+  const asker = { family, protocol, device, peer };
+  const probe = routed.includes(family)
+    ? { ...asker, ...own }
+    : { ...asker, address: valueOfIp(address), port: ports.from, assumed };
   let worst: Reach | null = null;
   for (const piece of pieces(peer, tracer.trace(probe))) {
     const reach: Reach = { from: origin, address, ports, ...judge.judgement(piece, { binding, ports }) };

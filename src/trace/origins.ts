@@ -30,7 +30,7 @@ export function askers(
   const others = networks.filter((network) => network.bridge !== bridge && host.addresses(family, network.bridge).length > 0);
   const own = new Set(networks.map((network) => network.bridge));
   return [
-    ...itself(family, { at, any, main }),
+    ...itself(host, family, { at, any, main }),
     ...outside(host, { family, at, any, main, own }),
     ...others
       .slice(0, MOST_NETWORKS)
@@ -61,12 +61,25 @@ export function mainAddress(host: Host, family: Family): IpAddress | null {
 const HOST: Origin = { kind: 'host', name: '', sources: [] };
 
 function itself(
+  host: Host,
   family: Family,
   { at, any, main }: { readonly at: IpAddress; readonly any: boolean; readonly main: IpAddress | null },
 ): readonly Asker[] {
   const localhost = parseIp(family === 4 ? '127.0.0.1' : '::1');
   const addresses = any ? [localhost, ...(main === null ? [] : [main])] : [at];
-  return addresses.map((address) => ({ origin: HOST, device: null, peer: one(valueOfIp(address)), address }));
+  return addresses.map((address) => ({
+    origin: HOST,
+    device: null,
+    peer: one(valueOfIp(sourceFor(host, family, address))),
+    address,
+  }));
+}
+
+/** A program that asks an address of its host is seen under it; elsewhere under that of the device that leads there. */
+function sourceFor(host: Host, family: Family, address: IpAddress): IpAddress {
+  const value = valueOfIp(address);
+  if (host.isLocal(family, value)) return address;
+  return host.addresses(family, host.routeTo(family, value)?.name ?? '')[0] ?? address;
 }
 
 interface Outside {

@@ -5,7 +5,7 @@ import { type BaseChain, type Hook, Hooks } from './hooks.ts';
 import { type Host, valueOfIp } from './host.ts';
 import { type Intervals, one } from './intervals.ts';
 import type { Device, Endpoint, Packet } from './packet.ts';
-import { answer, ledTo, type Probe, request, sequel, stateOf, translatedLikeFirst } from './steps.ts';
+import { answer, destinationOf, ledTo, type Probe, request, sequel, stateOf, translatedLikeFirst } from './steps.ts';
 import type { Translation } from './translate.ts';
 import { type End, merged, walkChain } from './walk.ts';
 
@@ -16,7 +16,8 @@ export type Verdict =
       readonly port: bigint;
       readonly device: string;
       readonly by: Decider | null;
-      readonly translatedBy: Decider;
+      /** null: it was asked by its own address. */
+      readonly translatedBy: Decider | null;
     }
   | { readonly type: 'dropped' | 'rejected'; readonly by: Decider; readonly step: Packet['step'] }
   /** Nobody sends it on: it is for a program on this host, if one listens. */
@@ -46,7 +47,7 @@ export class Tracer {
 
   trace(probe: Probe): readonly Outcome[] {
     const outcomes: Outcome[] = [];
-    const first = request(probe, this.#lo());
+    const first = request(probe, this.#wayOut(probe));
     const routed = probe.device === null ? this.#output([first], outcomes) : this.#arrive([first], outcomes);
     for (const packet of this.#sendOn(routed, outcomes)) {
       const passedBy = packet.by;
@@ -54,15 +55,16 @@ export class Tracer {
       let parts: readonly Packet[] = this.#back(answer(packet, packet.oif), probe, outcomes);
       parts = parts.flatMap((part) => this.#again(sequel(packet, part), probe, outcomes));
       const { target, oif } = packet;
-      if (target === null || oif === null) continue;
+      const { address, port } = destinationOf(packet);
+      if (oif === null) continue;
       for (const part of parts) {
         const verdict = {
           type: 'reaches',
-          address: target.address,
-          port: target.port,
+          address,
+          port,
           device: oif.name,
           by: passedBy,
-          translatedBy: target.by,
+          translatedBy: target?.by ?? null,
         } as const;
         outcomes.push({ peer: part.peer, maybe: part.maybe, verdict });
       }
@@ -72,9 +74,15 @@ export class Tracer {
 
   /** Where the rules send such a connection, whether it gets there or not; null: nowhere. */
   target(probe: Probe): Endpoint | null {
-    const first = request(probe, this.#lo());
+    const first = request(probe, this.#wayOut(probe));
     const routed = probe.device === null ? this.#output([first], []) : this.#arrive([first], []);
     return routed.find(({ target }) => target !== null)?.target ?? null;
+  }
+
+  /** A program's packet leaves by the loopback when it is for this host, as far as the rules can see also when it is sent on. */
+  #wayOut({ device, family, address }: Probe): Device | null {
+    if (device !== null) return null;
+    return this.host.isLocal(family, address) ? this.#lo() : this.host.routeTo(family, address);
   }
 
   #lo(): Device {
@@ -95,12 +103,13 @@ export class Tracer {
   #sendOn(packets: readonly Packet[], outcomes: Outcome[]): readonly Packet[] {
     const going: Packet[] = [];
     for (const packet of packets) {
-      const { target, peer, maybe } = packet;
-      if (target === null || this.host.isLocal(packet.family, target.address)) {
+      const { peer, maybe } = packet;
+      const { address } = destinationOf(packet);
+      if (this.host.isLocal(packet.family, address)) {
         this.#deliver(packet, outcomes);
         continue;
       }
-      const oif = this.host.routeTo(packet.family, target.address);
+      const oif = this.host.routeTo(packet.family, address);
       const why = oif === null ? 'no route leads to it' : this.#refusal(packet, oif);
       if (oif === null || why !== null) outcomes.push({ peer, maybe, verdict: { type: 'refused', why: why ?? '' } });
       else going.push({ ...packet, oif });
@@ -153,7 +162,7 @@ export class Tracer {
 
   #again(packet: Packet, probe: Probe, outcomes: Outcome[]): readonly Packet[] {
     const oif = packet.oif;
-    const start = { ...packet, oif: probe.device === null ? this.#lo() : null };
+    const start = { ...packet, oif: this.#wayOut(probe) };
     const arrived = probe.device === null ? this.#output([start], outcomes) : this.#arrive([start], outcomes);
     return this.#leave(
       arrived.map((part) => ({ ...part, oif })),

@@ -23,7 +23,15 @@ export function remedyOf({ owner, by, hook, protocol, port, marked }: Blocked): 
       // To any address: that of a sandbox changes with its next start. What is not published stays closed all the same.
       return `ufw route allow proto ${protocol} from any to any port ${port}`;
     case 'firewalld':
-      return `firewall-cmd --permanent --new-policy moor; firewall-cmd --permanent --policy moor --add-ingress-zone ANY --add-egress-zone ANY --add-port ${port}/${protocol}; firewall-cmd --reload`;
+      return [
+        '--permanent --new-policy moor',
+        '--permanent --policy moor --add-ingress-zone ANY',
+        '--permanent --policy moor --add-egress-zone ANY',
+        `--permanent --policy moor --add-port ${port.replace(':', '-')}/${protocol}`,
+        '--reload',
+      ]
+        .map((words) => `firewall-cmd ${words}`)
+        .join('; ');
     case 'Docker':
       return by.chain === 'DOCKER-USER'
         ? `change the rules of DOCKER-USER, which are yours (iptables -S DOCKER-USER)`

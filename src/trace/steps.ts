@@ -2,7 +2,7 @@
 import type { Family } from '../base/ip.ts';
 import type { PortProtocol } from '../model/ports.ts';
 import type { Hook } from './hooks.ts';
-import { type Device, NO_MARK, type Packet } from './packet.ts';
+import { type Device, type Endpoint, NO_MARK, type Packet } from './packet.ts';
 import type { Intervals } from './intervals.ts';
 
 export interface Probe {
@@ -29,7 +29,7 @@ export const ledTo = (packet: Packet, target: NonNullable<Packet['target']>): Pa
   status: [...packet.status, 'dnat'],
 });
 
-export function request({ family, protocol, device, peer, address, port, assumed }: Probe, lo: Device): Packet {
+export function request({ family, protocol, device, peer, address, port, assumed }: Probe, oif: Device | null): Packet {
   return {
     family,
     protocol,
@@ -46,8 +46,7 @@ export function request({ family, protocol, device, peer, address, port, assumed
     assumed: assumed ?? null,
     shownAs: null,
     iif: device,
-    // A program's packet to an address of its own host leaves by the loopback, as far as the rules can see, also when it is sent on.
-    oif: device === null ? lo : null,
+    oif,
     state: 'none',
     status: [],
     mark: NO_MARK,
@@ -58,12 +57,15 @@ export function request({ family, protocol, device, peer, address, port, assumed
   };
 }
 
+/** Where it goes, after translation if there was one. */
+export const destinationOf = ({ target, original }: Packet): Endpoint => target ?? original;
+
 /** From the container, to whom the other end showed itself as. */
 export const answer = (packet: Packet, iif: Device | null): Packet => ({
   ...packet,
   step: 'answer',
-  source: packet.target?.address ?? packet.original.address,
-  sourcePort: packet.target?.port ?? packet.original.port,
+  source: destinationOf(packet).address,
+  sourcePort: destinationOf(packet).port,
   destination: packet.shownAs ?? 'peer',
   destinationPort: 'peer',
   iif,

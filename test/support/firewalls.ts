@@ -18,19 +18,31 @@ const BUS = `${FOLDER}/bus`;
 /** Whether they are on this machine. */
 export const haveFirewalls = existsSync(`${PEERS}/usr/sbin/ufw`) && existsSync(`${PEERS}/usr/sbin/firewalld`);
 
-/** Their files over the machine's, and a copy of /etc that may be written. */
-const MOUNTS = `set -e
+/** Their files over the machine's, and a copy of /etc; one at a time may write to it (a folder of changes has one overlay). */
+const mounts = (writes: boolean): string => `set -e
 mount --make-rprivate /
 mount -t overlay overlay -o lowerdir=${PEERS}/usr:/usr /usr
 mount -t overlay overlay -o lowerdir=${PEERS}/lib:/usr/lib /usr/lib
-mount -t overlay overlay -o lowerdir=${PEERS}/etc:/etc,upperdir=${FOLDER}/etc,workdir=${FOLDER}/work /etc
+mount -t overlay overlay -o lowerdir=${PEERS}/etc:/etc${writes ? `,upperdir=${FOLDER}/etc,workdir=${FOLDER}/work` : ''} /etc
 export DBUS_SYSTEM_BUS_ADDRESS=unix:path=${BUS} PYTHONDONTWRITEBYTECODE=1
 `;
 
-const inside = (script: string): readonly [string, ...string[]] => ['--mount', 'sh', '-c', `${MOUNTS}${script}`];
+const inside = (script: string, writes: boolean): readonly [string, ...string[]] => [
+  '--mount',
+  'sh',
+  '-c',
+  `${mounts(writes)}${script}`,
+];
 
-/** Runs a line of shell where the firewalls are installed. @throws with its stderr when it fails */
-export const shell = async (script: string): Promise<string> => (await run('unshare', inside(script))).stdout;
+/**
+ * Runs a line of shell where the firewalls are installed. Beside firewalld, which keeps its own settings, it only reads.
+ * @param enter a command that runs another one on another host: `nsenter ...`
+ * @throws with its stderr when it fails
+ */
+export async function shell(script: string, enter: readonly string[] = []): Promise<string> {
+  const [file = '', ...args] = [...enter, 'unshare', ...inside(script, !existsSync(BUS))];
+  return (await run(file, args)).stdout;
+}
 
 function folders(stack: AsyncDisposableStack): void {
   for (const name of ['etc', 'work']) mkdirSync(`${FOLDER}/${name}`, { recursive: true });
@@ -39,15 +51,24 @@ function folders(stack: AsyncDisposableStack): void {
 
 /** ufw with the rules that its package brings, switched on. What it leaves behind when it is switched off goes with the stack. */
 export async function startUfw(stack: AsyncDisposableStack): Promise<void> {
-  folders(stack);
+  await enableUfw(stack);
+  // Before its folders go.
   stack.defer(async () => {
     await shell('ufw --force disable');
-    rmSync('/run/ufw.lock', { force: true });
     for (const family of ['ip', 'ip6']) await run('nft', [`delete table ${family} filter`]);
   });
-  await shell(`cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/ufw.conf /usr/share/ufw/*.init /etc/ufw/
+}
+
+/** The same on a host that takes its rules with it. @param enter as for `shell` */
+export async function enableUfw(stack: AsyncDisposableStack, enter: readonly string[] = []): Promise<void> {
+  folders(stack);
+  stack.defer(() => rmSync('/run/ufw.lock', { force: true }));
+  await shell(
+    `cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/ufw.conf /usr/share/ufw/*.init /etc/ufw/
 chmod 640 /etc/ufw/*.rules
-ufw --force enable`);
+ufw --force enable`,
+    enter,
+  );
 }
 
 /** dbus-daemon(1): everything is allowed, as nobody else is on this bus. */
@@ -60,14 +81,14 @@ const READY_MS = 60_000;
 export async function startFirewalld(stack: AsyncDisposableStack): Promise<void> {
   folders(stack);
   writeFileSync(`${FOLDER}/bus.conf`, BUS_CONFIG);
-  const start = (script: string): void => {
-    const child = spawn('unshare', inside(`exec ${script}`), { stdio: ['ignore', 'ignore', 'ignore'] });
+  const start = (script: string, writes: boolean): void => {
+    const child = spawn('unshare', inside(`exec ${script}`, writes), { stdio: ['ignore', 'ignore', 'ignore'] });
     stack.defer(() => end(child));
   };
   stack.defer(() => rmSync('/run/firewalld', { recursive: true, force: true }));
   // Its table is nobody's when it is killed.
   stack.defer(async () => void (await run('nft', ['delete table inet firewalld']).catch(() => {})));
-  start(`dbus-daemon --config-file=${FOLDER}/bus.conf --nofork --nopidfile`);
+  start(`dbus-daemon --config-file=${FOLDER}/bus.conf --nofork --nopidfile`, false);
   const deadline = Date.now() + READY_MS;
   const wait = async (done: () => Promise<boolean>, what: string): Promise<void> => {
     while (!(await done())) {
@@ -76,7 +97,7 @@ export async function startFirewalld(stack: AsyncDisposableStack): Promise<void>
     }
   };
   await wait(async () => existsSync(BUS), 'dbus-daemon');
-  start(`/usr/bin/python3 /usr/sbin/firewalld --nofork --nopid --log-file ${FOLDER}/log`);
+  start(`/usr/bin/python3 /usr/sbin/firewalld --nofork --nopid --log-file ${FOLDER}/log`, true);
   await wait(
     () =>
       shell('firewall-cmd --state').then(

@@ -1,17 +1,18 @@
 /**
  * Publishing with open eyes: whoever publishes a port that a firewall of the host keeps others from is told so. Nothing is done about it:
- * that is the administrator's to decide (docs/adr/0007).
+ * that is the administrator's to decide (docs/adr/0009).
  */
 import type { Logger } from '../../base/clock.ts';
 import { errorData } from '../../base/errors.ts';
-import { type IpAddress, parseIp } from '../../base/ip.ts';
+import { addressOf, type Family, familyOf, type IpAddress, parseIp } from '../../base/ip.ts';
 import { portSpecs } from '../../containers/service/ports.ts';
 import type { Containers } from '../../contracts/containers.ts';
 import type { Engine, Outcome } from '../../contracts/engine.ts';
 import type { ExposureReport, ExposureRequest } from '../../contracts/exposure.ts';
 import { bridgeOf } from '../../drivers/bridge/options.ts';
+import { gatewayMode } from '../../model/gateway-mode.ts';
 import type { Network } from '../../model/network.ts';
-import type { Sandbox } from '../../model/sandbox.ts';
+import type { Endpoint, Sandbox } from '../../model/sandbox.ts';
 import type { PortBinding, PortSpec } from '../../model/ports.ts';
 import type { Exposure } from './exposure.ts';
 
@@ -51,7 +52,12 @@ export function exposed(parts: {
     const late = new Promise<readonly string[]>((resolve) => timer.addEventListener('abort', () => resolve([]), { once: true }));
     try {
       return await Promise.race([
-        exposure.obstacles({ ports: specs.flatMap(bindings), bridge: bridgeOf(network), networks: bridges() }),
+        exposure.obstacles({
+          ports: specs.flatMap(bindings),
+          bridge: bridgeOf(network),
+          routed: ([4, 6] as const).filter((family) => gatewayMode(network, family) === 'routed'),
+          networks: bridges(),
+        }),
         late,
       ]);
     } catch (error) {
@@ -70,6 +76,26 @@ export function exposed(parts: {
     found(() => engine.sandboxes.get(reference))?.endpoints.map(({ networkId }) => networkId) ??
     found(() => containers.get(reference))?.networks.map(({ network }) => network) ??
     [];
+
+  const asked = (sandbox: Sandbox, binding: PortBinding): ExposureRequest['ports'][number] => {
+    const direct = routedAddress(sandbox, binding);
+    return { sandbox: { id: sandbox.id, name: sandbox.name }, binding, ...(direct === null ? {} : { direct }) };
+  };
+
+  /** Its own address, when the network that is its way out has gateway mode `routed`. */
+  const routedAddress = ({ endpoints }: Sandbox, { hostAddress }: PortBinding): IpAddress | null => {
+    const family = familyOf(hostAddress);
+    const offers = endpoints
+      .map((endpoint) => ({ endpoint, network: found(() => engine.networks.get(endpoint.networkId)) }))
+      .filter(({ endpoint, network }) => publishes(network) && ownAddress(endpoint, family) !== null)
+      .toSorted(
+        (a, b) =>
+          b.endpoint.gatewayPriority - a.endpoint.gatewayPriority || ((a.network?.name ?? '') < (b.network?.name ?? '') ? -1 : 1),
+      );
+    const [way] = offers;
+    if (way?.network === undefined || gatewayMode(way.network, family) !== 'routed') return null;
+    return ownAddress(way.endpoint, family);
+  };
 
   /** A container that does not run has no sandbox, and publishes nothing. */
   const running = (reference: string): readonly Sandbox[] => {
@@ -107,12 +133,17 @@ export function exposed(parts: {
     report: (references) => {
       const wanted = references.length === 0 ? engine.sandboxes.list() : references.flatMap(running);
       return exposure.report({
-        ports: wanted.flatMap(({ id, name, ports = [] }) => ports.map((binding) => ({ sandbox: { id, name }, binding }))),
+        ports: wanted.flatMap((sandbox) => (sandbox.ports ?? []).map((binding) => asked(sandbox, binding))),
         networks: bridges(),
       });
     },
   };
 }
+
+const ownAddress = ({ ipv4, ipv6 }: Endpoint, family: Family): IpAddress | null => {
+  const address = family === 4 ? ipv4 : ipv6;
+  return address === null ? null : addressOf(address);
+};
 
 const publishes = (network: Network | undefined): network is Network =>
   network !== undefined && network.driver === 'bridge' && !network.internal;

@@ -89,12 +89,18 @@ interface Line {
 }
 
 function rowOf({ port: { sandbox, binding, target }, reaches }: Line): Readonly<Record<keyof typeof HEADINGS, string>> {
-  const [{ ports: range, reachability, direction, decision, on, remedy }] = reaches;
+  const [{ address, ports: range, reachability, direction, decision, on, remedy }] = reaches;
+  // Gateway mode `routed`: it is asked by its own address.
+  const own = target !== null && address === target.address;
+  const host = own ? address : binding.hostAddress;
   return {
     Name: sandbox.name,
     ID: sandbox.id.slice(0, 12),
-    Published: `${hostText(binding.hostAddress)}:${rangeText(range)}/${binding.protocol}`,
-    Target: target === null ? 'nowhere' : `${hostText(target.address)}:${targetPorts({ port: target.port, binding, range })}`,
+    Published: `${hostText(host)}:${rangeText(range)}/${binding.protocol}`,
+    Target:
+      target === null
+        ? 'nowhere'
+        : `${hostText(target.address)}:${own ? rangeText(range) : targetPorts(target.port, { binding, range })}`,
     Network: target?.network ?? '',
     From: [...new Set(reaches.map(fromText))].join(', '),
     Address: [...new Set(reaches.map(({ address }) => address))].join(', '),
@@ -110,18 +116,13 @@ function rowOf({ port: { sandbox, binding, target }, reaches }: Line): Readonly<
 }
 
 /** Where a part of a range leads, if the whole leads to ports that begin with `port`. */
-const targetPorts = ({
-  port,
-  binding,
-  range,
-}: {
-  readonly port: number;
-  readonly binding: PortExposure['binding'];
-  readonly range: Reach['ports'];
-}): string => {
+function targetPorts(
+  port: number,
+  { binding, range }: { readonly binding: PortExposure['binding']; readonly range: Reach['ports'] },
+): string {
   const shift = port - binding.hostPorts.from;
   return rangeText({ from: range.from + shift, to: range.to + shift });
-};
+}
 
 /** Our own rules by what they are there for. */
 function whoText({ owner, table, chain, rule }: Decision): string {
