@@ -60,12 +60,16 @@ export class Loop {
     fd.close();
   }
 
-  /** Until `stop`. */
-  run(): void {
+  /**
+   * Until `stop`.
+   * @param first in each turn: what was said before a packet came counts for it, whether or not we were woken for that
+   */
+  run(first: () => void): void {
     const epoll = this.#epoll;
     while (this.#running) {
       const count = epoll.wait(this.timers.wait());
       this.now = performance.now();
+      this.#try(first);
       for (let i = 0; i < count; i++) this.#call(epoll.descriptor(i), epoll.tag(i), epoll.events(i));
       this.timers.run();
     }
@@ -73,6 +77,14 @@ export class Loop {
 
   stop(): void {
     this.#running = false;
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   #call(descriptor: number, tag: number, events: number): void {

@@ -2,7 +2,7 @@
  * The resolver thread. It waits in the kernel and never comes back to Node's event loop until it ends: what is said to it lies at its port, and
  * an eventfd tells it to look there.
  */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { errorData, MoorError } from '../base/errors.ts';
 import type { ResolverStatus } from '../contracts/resolver.ts';
 import { epollH } from '../sys/constants.ts';
@@ -70,14 +70,17 @@ function take(message: ToWorker): void {
   loop.stop();
 }
 
+function hear(own: MessagePort): void {
+  for (let next = receiveMessageOnPort(own); next !== undefined; next = receiveMessageOnPort(own)) take(next.message as ToWorker);
+}
+
 loop.watch(
   event,
   {
     ready: () => {
       clearEvent(event);
-      for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
-        take(next.message as ToWorker);
-      }
+      // Once more: it may have been set after this turn's first look.
+      hear(port);
     },
     broke: () => {},
   },
@@ -85,7 +88,7 @@ loop.watch(
 );
 descriptors.closed(event.number);
 send({ ready: true });
-loop.run();
+loop.run(() => hear(port));
 service.close();
 descriptors.closed(epoll.number);
 epoll[Symbol.dispose]();

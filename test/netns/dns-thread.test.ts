@@ -61,6 +61,22 @@ test('a thread that cannot start says why', async () => {
   assert.equal(descriptors(), before);
 });
 
+test('a name that is told counts for the very next query, although nobody waits for the thread to hear of it', async () => {
+  await using stack = new AsyncDisposableStack();
+  const place = await sandbox(stack, 'dns-next');
+  const names = await resolver(stack);
+  await names.serve([clientOf(place)]);
+  using asker = new Asker(place);
+  for (let i = 0; i < 500; i++) {
+    const one = record(`web${i}`, '10.9.0.2');
+    names.put([one]);
+    // The query is in the thread's socket before our event loop turns: only that wakes it.
+    assert.deepEqual((await asker.ask(queryOf(`web${i}`, 'A', { id: i }))).answers, ['10.9.0.2']);
+    names.remove([one.endpoint]);
+    assert.deepEqual((await asker.ask(queryOf(`web${i}`, 'A', { id: i }))).answers, []);
+  }
+});
+
 test('after its end nothing is asked of it, and nothing is left open', async () => {
   await using stack = new AsyncDisposableStack();
   const place = await sandbox(stack, 'dns-after');
