@@ -128,6 +128,24 @@ suite('names', () => {
     await docker.ok('rm', '-f', 'plain');
   });
 
+  test('a container that shares the stack of another asks as that one', async () => {
+    await docker.ok('run', '-d', '--name', 'guest', '--network', 'container:client', 'busybox', 'sleep', '1000');
+    await finds('guest', 'friend', await ipOf('web', 'front'));
+    await findsNot('client', 'guest');
+    await docker.ok('rm', '-f', 'guest');
+  });
+
+  test('addresses of both families, of all that have an alias', async () => {
+    await docker.ok('network', 'create', '--ipv6', '--subnet', '10.95.0.0/24', '--subnet', 'fd95::/64', 'six');
+    for (const name of ['one', 'two']) {
+      await docker.ok(...`run -d --name ${name} --network six --network-alias both busybox sleep 1000`.split(' '));
+    }
+    assert.deepEqual((await lookup('one', 'both')).toSorted(), ['10.95.0.2', '10.95.0.3', 'fd95::2', 'fd95::3']);
+    assert.match(await docker.ok('exec', 'one', 'nslookup', 'fd95::3'), /ip6\.arpa\tname = two\.six$/m);
+    await docker.ok('rm', '-f', 'one', 'two');
+    await docker.ok('network', 'rm', 'six');
+  });
+
   test('a link on the default network is a line of the hosts file', async () => {
     await docker.ok('run', '-d', '--name', 'db', '--hostname', 'dbhost', 'busybox', 'sleep', '1000');
     await docker.ok('run', '-d', '--name', 'linked', '--link', 'db:mysql', 'busybox', 'sleep', '1000');
