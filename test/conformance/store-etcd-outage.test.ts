@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MoorError } from '../../src/base/errors.ts';
-import type { Revision } from '../../src/contracts/store.ts';
+import { CompactedError, type Revision } from '../../src/contracts/store.ts';
 import { EtcdServer, startEtcd } from '../support/etcd.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { at, check, DEAD, open, PORT, Watcher } from './store-etcd-lab.ts';
@@ -79,9 +79,10 @@ check('a server that has lost its cluster is left for one that has not', async (
   // Half of a cluster has no majority.
   await right.stop();
   await eventually(async () => (await store.commit([put('w/k', '0')]).catch(() => 0)) > 0);
-  const before = await server.revision();
-  await store.commit([put('w/k', '1', { expect: before })]);
-  await eventually(async () => watcher.values().includes('1'));
+  // The watch has left too, and has seen that it is among strangers: only here, where the next server is of another cluster.
+  const error = await watcher.fails();
+  assert.ok(error instanceof CompactedError, String(error));
+  assert.match(error.message, /the store is another cluster now, list again$/);
 });
 
 check('a server that is full says so; what is too much for one commit is refused', async () => {

@@ -9,7 +9,8 @@ export const COMPARE_CREATE_REVISION = 1;
 export const COMPARE_MOD_REVISION = 2;
 export const EVENT_DELETE = 1;
 
-const ResponseHeader = message({ revision: int(3) });
+/** clusterId is unsigned; it is only compared. */
+const ResponseHeader = message({ clusterId: int64(1), revision: int(3) });
 const KeyValue = message({ key: bytes(1), createRevision: int(2), modRevision: int(3), value: bytes(5), lease: int64(6) });
 const Event = message({ type: int(1), kv: nested(2, KeyValue) });
 

@@ -40,7 +40,7 @@ export class Call {
     stream.on('trailers', (headers) => (this.#outcome ??= this.#named(outcome(headers))));
     stream.on('data', (piece: Buffer) => this.#take(piece));
     // The server is done; it may wait for us to be done too.
-    stream.on('end', () => stream.close(constants.NGHTTP2_NO_ERROR));
+    stream.on('end', () => this.#close());
     stream.on('error', (error) => (failure = describe(error)));
     stream.on('close', () => {
       if (this.#outcome === 'ok') this.#end(this.#unframer.partial ? this.#unavailable('an answer that is cut', true) : null);
@@ -90,8 +90,18 @@ export class Call {
   #end(error: RpcError | null): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    this.#close();
     this.#options.listener.end(error);
+  }
+
+  /**
+   * Later, in a turn of its own: Node calls us from within nghttp2, which closing would enter a second time and corrupt (a failed
+   * assertion of Node within seconds under load; github.com/nodejs/node/issues/38964). For the same reason never with NO_ERROR, which is
+   * sent at once.
+   */
+  #close(): void {
+    const stream = this.#stream;
+    if (stream) setImmediate(() => stream.close(constants.NGHTTP2_CANCEL));
   }
 
   /** With the server's name in front. */

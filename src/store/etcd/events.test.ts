@@ -56,14 +56,14 @@ test('a commit of which the connection brought only a part comes again, whole', 
 
 test('a progress notification moves the place to go on from, the answer to a request for progress does not', () => {
   const events = new Events(keys, 5);
-  const header = { revision: 90 };
+  const header = { clusterId: 1n, revision: 90 };
   assert.deepEqual(take(events, message([], { watchId: -1, header })), []);
   assert.deepEqual(take(events, message([], { watchId: 0, header, created: true })), []);
   assert.deepEqual(take(events, message([], { watchId: 0, header, canceled: true })), []);
   assert.equal(events.seen, 5);
   assert.deepEqual(take(events, message([], { watchId: 0, header })), []);
   assert.equal(events.seen, 90);
-  assert.deepEqual(take(events, message([], { watchId: 0, header: { revision: 80 } })), []);
+  assert.deepEqual(take(events, message([], { watchId: 0, header: { ...header, revision: 80 } })), []);
   assert.equal(events.seen, 90);
 });
 

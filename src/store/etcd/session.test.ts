@@ -97,6 +97,10 @@ test('errors: the code and the words of the server, time-out, unknown method', a
   const ended = assert.rejects(hanging, fails(GRPC.UNAVAILABLE, /gone$/, true));
   session.destroy('gone');
   await ended;
+  const other = await open(server.port);
+  const split = other.unary(PATH.echo, Buffer.from('x'), { headers: { te: 'gzip' }, timeoutMs: 1_000 });
+  await assert.rejects(split, fails(GRPC.UNAVAILABLE, /te|TE/, false));
+  assert.equal(other.usable, false, 'what cannot be sent is no use sending again');
   await assert.rejects(call('late'), fails(GRPC.UNAVAILABLE, /gone$/, false));
 });
 
@@ -143,6 +147,36 @@ test('a call in both directions: many messages for a slow reader, its end, its e
     );
   }
   session.destroy('done');
+});
+
+test('thousands of calls that fail, end early, or are given up at any moment leave Node whole', async () => {
+  await using server = await grpcServer();
+  const talk = async (session: Session, nth: number): Promise<void> => {
+    using incoming = openIncoming(session, { path: PATH.chat, headers: {} }, AbortSignal.timeout(50));
+    incoming.send(Buffer.from('1'));
+    for await (const _message of incoming.messages) {
+      if (nth % 3 === 0) break;
+      incoming.send(Buffer.from(String((nth % 3) - 2)));
+    }
+  };
+  for (let round = 0; round < 60; round++) {
+    const session = await open(server.port);
+    for (let k = 0; k < 4; k++) {
+      const calls = Array.from({ length: 20 }, (_, i) => {
+        const path = i % 3 === 0 ? '/test.Test/None' : PATH.echo;
+        return session.unary(path, Buffer.from(i % 2 === 0 ? 'fail|5|no' : 'x'), {
+          headers: {},
+          timeoutMs: i % 7 === 0 ? 1 : 5_000,
+        });
+      });
+      const talks = Array.from({ length: 10 }, (_, i) => talk(session, i));
+      if (k === 3 && round % 2 === 0) session.destroy('in the middle of it');
+      if (k === 2 && round % 3 === 0) session.retire('to be left');
+      const outcomes = await Promise.allSettled([...calls, ...talks]);
+      for (const one of outcomes) assert.ok(one.status === 'fulfilled' || one.reason instanceof RpcError, String(one));
+    }
+    session.destroy('done');
+  }
 });
 
 test('a server that goes away politely finishes what it has, and gets nothing new', async () => {

@@ -34,10 +34,16 @@ export interface CallHeaders {
 }
 
 /**
- * A server that has lost its cluster must say so, at once, and neither wait nor stay silent: etcd's metadata "hasleader"
- * (rpctypes/metadatafields.go).
+ * Headers of every call. "hasleader" (etcd's rpctypes/metadatafields.go): a server that has lost its cluster must say so, at once, and
+ * neither wait nor stay silent.
  */
-const REQUIRE_LEADER: CallHeaders = { hasleader: 'true' };
+const REQUEST = {
+  ':method': 'POST',
+  'content-type': 'application/grpc',
+  te: 'trailers',
+  'user-agent': 'moorline',
+  hasleader: 'true',
+} as const;
 
 /** Bytes on the way before the other side has to say that it has read them. The default of 64 KiB makes long listings slow. */
 const WINDOW_BYTES = 1 << 20;
@@ -76,8 +82,10 @@ export class Session {
     return new Promise((resolve, reject) => {
       const fail = (text: string): void => {
         settle();
-        http2.destroy();
-        socket.destroy();
+        setImmediate(() => {
+          http2.destroy();
+          socket.destroy();
+        });
         reject(new RpcError(GRPC.UNAVAILABLE, `${name}: ${text}`, false));
       };
       const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
@@ -97,7 +105,9 @@ export class Session {
       if (signal.aborted) return aborted();
       http2.once('remoteSettings', () => {
         settle();
-        http2.setLocalWindowSize(WINDOW_BYTES);
+        setImmediate(() => {
+          if (!http2.destroyed) http2.setLocalWindowSize(WINDOW_BYTES);
+        });
         resolve(new Session(name, connection, clock));
       });
     });
@@ -160,33 +170,29 @@ export class Session {
       this.#heardAt = this.#clock.elapsed();
       this.#heard++;
     };
-    if (!this.usable)
-      return new Call(null, { name: this.name, reason: () => this.#reason ?? 'the server is going away', heard, listener });
-    const stream = this.#http2.request(
-      {
-        ':method': 'POST',
-        ':path': path,
-        'content-type': 'application/grpc',
-        te: 'trailers',
-        'user-agent': 'moorline',
-        ...REQUIRE_LEADER,
-        ...headers,
-      },
-      { endStream: false },
-    );
-    return new Call(stream, { name: this.name, reason: () => this.#reason, heard, listener });
+    const options = { name: this.name, heard, listener };
+    const gone = (): Call => new Call(null, { ...options, reason: () => this.reason });
+    if (!this.usable) return gone();
+    try {
+      const stream = this.#http2.request({ ...REQUEST, ':path': path, ...headers }, { endStream: false });
+      return new Call(stream, { ...options, reason: () => this.#reason });
+    } catch (error) {
+      // A connection has 2^30 calls in it: at a hundred a second they are used up after four months.
+      this.retire(describe(error));
+      return gone();
+    }
   }
 
   /** What is under way may finish; new calls go elsewhere. */
   retire(reason: string): void {
     this.#reason ??= reason;
-    this.#http2.close();
+    setImmediate(() => this.#http2.close());
   }
 
-  /** Ends every call on it at once. */
+  /** Ends every call on it, in a turn of its own (see call.ts). */
   destroy(reason: string): void {
     this.#reason ??= reason;
-    this.#http2.destroy();
+    setImmediate(() => this.#http2.destroy());
   }
 }
 

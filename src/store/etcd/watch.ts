@@ -34,6 +34,7 @@ export async function* watch(
   signal: AbortSignal,
 ): AsyncGenerator<readonly StoreEvent[], void, void> {
   const events = new Events(deps.keys, from);
+  let cluster: bigint | null = null;
   // A second refusal in a row is meant.
   let refusals = 0;
   while (!signal.aborted) {
@@ -52,7 +53,11 @@ export async function* watch(
       for await (const message of messages(incoming)) {
         if (message.created && !message.canceled) {
           refusals = 0;
-          await checkAhead(deps, { prefix, seen: events.seen, shown: message.header?.revision ?? 0 });
+          const { clusterId = 0n, revision = 0 } = message.header ?? {};
+          // Its revisions are of another history, whatever their numbers.
+          if (cluster !== null && cluster !== clusterId) throw goneBack(prefix, events.seen, 'is another cluster now');
+          cluster = clusterId;
+          await checkAhead(deps, { prefix, seen: events.seen, shown: revision });
         }
         if (message.canceled) throw ended(message, { prefix, seen: events.seen, server: session.name });
         const news = events.take(message);
@@ -112,7 +117,8 @@ async function checkAhead(
   const request = { ...keys.range(prefix), limit: 1, keysOnly: true };
   const { header } = await client.call(RANGE, request, { action: `watch ${prefix}`, repeatable: true });
   const revision = header?.revision ?? 0;
-  if (revision < seen) {
-    throw new CompactedError(`cannot watch ${prefix} from revision ${seen}: the store has gone back to ${revision}, list again`);
-  }
+  if (revision < seen) throw goneBack(prefix, seen, `has gone back to ${revision}`);
 }
+
+const goneBack = (prefix: string, seen: Revision, what: string): CompactedError =>
+  new CompactedError(`cannot watch ${prefix} from revision ${seen}: the store ${what}, list again`);
