@@ -35,6 +35,11 @@ export interface Network {
   readonly ipamDriver: string;
   readonly ipamOptions: Readonly<Record<string, string>>;
   readonly pools: readonly Pool[];
+  /**
+   * Of a network that spans hosts, each of which has subnets of its own: what those come out of, one of a family at most (what the user
+   * gave as `--subnet`). `pools` are then this host's.
+   */
+  readonly ranges?: readonly Prefix[];
   /** One of `bridge`, `host`, `none`: made by the daemon, cannot be removed. */
   readonly predefined: boolean;
 }

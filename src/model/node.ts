@@ -1,0 +1,44 @@
+/** Hosts of a cluster, and their parts of networks that span hosts. Plain data. */
+import type { IpAddress, Prefix } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+
+/** A host, as the others know it. */
+export interface ClusterNode {
+  /** Unique in the cluster: the host's name, unless `--node-name` says otherwise. */
+  readonly name: string;
+  /** Where it is reached on the underlay: one of a family at most, the preferred family first. */
+  readonly addresses: readonly IpAddress[];
+  /** Of the underlay device, bytes. */
+  readonly mtu: number;
+  readonly version: string;
+  /** Names of kernel features that it has. */
+  readonly features: readonly string[];
+  /** ISO 8601 in UTC */
+  readonly started: string;
+}
+
+/** What a host tells the others of its part of a routed network, besides its subnets. */
+export interface NodePart {
+  /** Of its VTEP (backend vxlan), for each family. */
+  readonly vtep4?: Mac;
+  readonly vtep6?: Mac;
+  /** UDP port of its tunnel (backend udp). */
+  readonly port?: number;
+  /** It has endpoints on the network, which then cannot be removed on another host. */
+  readonly inUse: boolean;
+}
+
+/** Another host's part of a routed network: which addresses are behind it, and how it is reached. */
+export interface Peer {
+  readonly node: string;
+  /** On the underlay. */
+  readonly address: IpAddress;
+  readonly subnets: readonly Prefix[];
+  /** Of its VTEP (backend vxlan), for each family. */
+  readonly vtep4?: Mac;
+  readonly vtep6?: Mac;
+  /** UDP port of its tunnel (backend udp). */
+  readonly port?: number;
+  /** It runs Moorline; otherwise it is a flanneld. */
+  readonly own: boolean;
+}
