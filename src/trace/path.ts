@@ -36,6 +36,10 @@ export interface Outcome {
   readonly maybe: readonly string[];
 }
 
+const LOCALHOST6 = valueOfIp('::1');
+/** Before any rule: ip6_rcv_core(), net/ipv6/ip6_input.c. For 127.0.0.0/8 routing decides, after rules. */
+const FROM_WIRE: Verdict = { type: 'refused', why: 'a packet for ::1 came by a wire (RFC 4291 section 2.5.3)' };
+
 export class Tracer {
   readonly host: Host;
   readonly #hooks: Hooks;
@@ -46,6 +50,8 @@ export class Tracer {
   }
 
   trace(probe: Probe): readonly Outcome[] {
+    const { family, device, peer, address } = probe;
+    if (device !== null && family === 6 && address === LOCALHOST6) return [{ peer, maybe: [], verdict: FROM_WIRE }];
     const outcomes: Outcome[] = [];
     const first = request(probe, this.#wayOut(probe));
     const routed = probe.device === null ? this.#output([first], outcomes) : this.#arrive([first], outcomes);
