@@ -66,6 +66,8 @@ export interface Packet {
   readonly maybe: readonly string[];
   /** Who let it pass so far; the last one whose rule said so. */
   readonly by: Decider | null;
+  /** The same of the first packet, when this is a later one. */
+  readonly passedBy: Decider | null;
 }
 
 /** A text that is equal for packets whose further way is the same. */
@@ -81,6 +83,10 @@ export const kindOf = (packet: Packet): string =>
     packet.destinationPort,
     packet.source,
     packet.target?.by.table,
+    packet.target?.address,
+    packet.target?.port,
+    packet.iif?.name,
+    packet.oif?.name,
     packet.shownAs,
     packet.state,
     packet.peerPort.map((pair) => pair.join('-')).join(','),

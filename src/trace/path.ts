@@ -55,25 +55,15 @@ export class Tracer {
     const outcomes: Outcome[] = [];
     const first = request(probe, this.#wayOut(probe));
     const routed = probe.device === null ? this.#output([first], outcomes) : this.#arrive([first], outcomes);
-    for (const packet of this.#sendOn(routed, outcomes)) {
-      const passedBy = packet.by;
-      // What was let pass has to be let back, and what follows too.
-      let parts: readonly Packet[] = this.#back(answer(packet, packet.oif), probe, outcomes);
-      parts = parts.flatMap((part) => this.#again(sequel(packet, part), probe, outcomes));
-      const { target, oif } = packet;
-      const { address, port } = destinationOf(packet);
-      if (oif === null) continue;
-      for (const part of parts) {
-        const verdict = {
-          type: 'reaches',
-          address,
-          port,
-          device: oif.name,
-          by: passedBy,
-          translatedBy: target?.by ?? null,
-        } as const;
-        outcomes.push({ peer: part.peer, maybe: part.maybe, verdict });
-      }
+    // What was let pass has to be let back, and what follows too.
+    const answers = merged(this.#sendOn(routed, outcomes).map(answer));
+    const sequels = merged(this.#back(answers, probe, outcomes).map((part) => sequel(part, device)));
+    for (const part of this.#again(sequels, probe, outcomes)) {
+      if (part.oif === null) continue;
+      const { address: to, port } = destinationOf(part);
+      const translatedBy = part.target?.by ?? null;
+      const verdict = { type: 'reaches', address: to, port, device: part.oif.name, by: part.passedBy, translatedBy } as const;
+      outcomes.push({ peer: part.peer, maybe: part.maybe, verdict });
     }
     return outcomes;
   }
@@ -157,8 +147,15 @@ export class Tracer {
     return out.flatMap((packet) => this.#hook({ hook: 'egress', device: packet.oif?.name ?? '' }, [packet], outcomes));
   }
 
-  #back(packet: Packet, probe: Probe, outcomes: Outcome[]): readonly Packet[] {
-    const arrived = this.#arrive([packet], outcomes);
+  #back(packets: readonly Packet[], probe: Probe, outcomes: Outcome[]): readonly Packet[] {
+    // As a rule all answers come from one device.
+    const devices = new Set(packets.map(({ iif }) => iif?.name));
+    const arrived = [...devices].flatMap((name) =>
+      this.#arrive(
+        packets.filter(({ iif }) => iif?.name === name),
+        outcomes,
+      ),
+    );
     if (probe.device === null) return this.#hook('input', arrived, outcomes);
     return this.#leave(
       arrived.map((part) => ({ ...part, oif: probe.device })),
@@ -166,14 +163,19 @@ export class Tracer {
     );
   }
 
-  #again(packet: Packet, probe: Probe, outcomes: Outcome[]): readonly Packet[] {
-    const oif = packet.oif;
-    const start = { ...packet, oif: this.#wayOut(probe) };
-    const arrived = probe.device === null ? this.#output([start], outcomes) : this.#arrive([start], outcomes);
-    return this.#leave(
-      arrived.map((part) => ({ ...part, oif })),
-      outcomes,
-    );
+  /** @param packets with the device to which they are sent on at last */
+  #again(packets: readonly Packet[], probe: Probe, outcomes: Outcome[]): readonly Packet[] {
+    const devices = new Map(packets.map(({ oif }) => [oif?.name, oif]));
+    return [...devices].flatMap(([name, oif]) => {
+      const start = packets
+        .filter((packet) => packet.oif?.name === name)
+        .map((packet) => ({ ...packet, oif: this.#wayOut(probe) }));
+      const arrived = probe.device === null ? this.#output(start, outcomes) : this.#arrive(start, outcomes);
+      return this.#leave(
+        arrived.map((part) => ({ ...part, oif })),
+        outcomes,
+      );
+    });
   }
 
   #hook(

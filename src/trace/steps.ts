@@ -54,6 +54,7 @@ export function request({ family, protocol, device, peer, address, port, assumed
     notrack: null,
     maybe: [],
     by: null,
+    passedBy: null,
   };
 }
 
@@ -61,35 +62,34 @@ export function request({ family, protocol, device, peer, address, port, assumed
 export const destinationOf = ({ target, original }: Packet): Endpoint => target ?? original;
 
 /** From the container, to whom the other end showed itself as. */
-export const answer = (packet: Packet, iif: Device | null): Packet => ({
+export const answer = (packet: Packet): Packet => ({
   ...packet,
   step: 'answer',
   source: destinationOf(packet).address,
   sourcePort: destinationOf(packet).port,
   destination: packet.shownAs ?? 'peer',
   destinationPort: 'peer',
-  iif,
+  iif: packet.oif,
   oif: null,
   state: 'none',
   mark: NO_MARK,
   notrack: null,
+  passedBy: packet.by,
 });
 
-/** What follows the first packet, of those whose answer came back. */
-export const sequel = (first: Packet, answered: Packet): Packet => ({
-  ...first,
+/** What follows the first packet, of those whose answer came back. @param device that the first one came in by */
+export const sequel = (answered: Packet, device: Device | null): Packet => ({
+  ...answered,
   step: 'sequel',
-  peer: answered.peer,
-  peerPort: answered.peerPort,
   source: 'peer',
   sourcePort: 'peer',
-  destination: first.original.address,
-  destinationPort: first.original.port,
+  destination: answered.original.address,
+  destinationPort: answered.original.port,
+  iif: device,
+  oif: answered.iif,
   state: 'none',
   mark: NO_MARK,
-  ctMark: answered.ctMark,
   notrack: null,
-  maybe: answered.maybe,
 });
 
 export const stateOf = ({ notrack, step }: Packet): Packet['state'] =>
