@@ -173,7 +173,7 @@ test('thousands of calls that fail, end early, or are given up at any moment lea
       if (k === 3 && round % 2 === 0) session.destroy('in the middle of it');
       if (k === 2 && round % 3 === 0) session.retire('to be left');
       const outcomes = await Promise.allSettled([...calls, ...talks]);
-      for (const one of outcomes) assert.ok(one.status === 'fulfilled' || one.reason instanceof RpcError, String(one));
+      for (const one of outcomes) if (one.status === 'rejected') assert.ok(one.reason instanceof RpcError, String(one.reason));
     }
     session.destroy('done');
   }
