@@ -24,6 +24,7 @@ skopeo pulls images from registries
 busybox-static the image that the tests make
 docker-registry a registry on this machine, for the tests of pulling
 python3 runs docker-compose and Docker's Python SDK, for the tests
+openssl makes certificates, for the tests of the cluster store
 gcc compiles what the tests ask the C headers
 libc6-dev the C headers, compared with the tables in src/wire
 linux-libc-dev the kernel's headers, likewise
