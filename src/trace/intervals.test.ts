@@ -23,7 +23,7 @@ test('sets of intervals are sets', () => {
     fc.property(arbitrary, arbitrary, (a, b) => {
       const [left, right] = [members(a), members(b)];
       assert.deepEqual(members(intersect(a, b)), left.intersection(right));
-      assert.deepEqual(new Set([...members(subtract(a, b))].toSorted()), new Set([...left.difference(right)].toSorted()));
+      assert.deepEqual(members(subtract(a, b)), left.difference(right));
       assert.equal(sizeOf(union(a, b)), BigInt(left.union(right).size));
       for (const set of [intersect(a, b), subtract(a, b), union(a, b)]) {
         assert.ok(equal(set, intervals(set)));

@@ -43,6 +43,6 @@ export function remedyOf({ owner, by, hook, protocol, port, marked }: Blocked): 
     case 'LXD':
     case 'CNI':
     case 'hand-written rules':
-      return `nft insert rule ${by.family} ${by.table} ${by.chain} ${marked} accept (what Moorline let pass carries this mark), and add it to the file that your rules come from`;
+      return `nft insert rule ${by.family} ${by.table} ${by.chain} '${marked} accept' (what Moorline let pass carries this mark), and add it to the file that your rules come from`;
   }
 }
