@@ -98,8 +98,10 @@ function kindOf(link: LinkState): LinkKind {
 async function orphanPins(ctx: Context): Promise<Change[]> {
   const directory = netnsDirectory(ctx.config.instance);
   const unreadable = unreadableIds(ctx).map((id) => `${directory}/${shortId(id as Id)}`);
-  const pins = await ctx.kernel.pins(directory);
-  return pins
+  // A kill between the file and the mount on it leaves a file that is no pin.
+  const files = (await ctx.listDirectory(directory)).map((name) => `${directory}/${name}`);
+  const pins = new Set([...(await ctx.kernel.pins(directory)), ...files]);
+  return [...pins]
     .filter((path) => ctx.registry.pinOwner(path) === undefined && !unreadable.includes(path))
     .map((path) => ({ kind: 'netns', op: 'remove', path }));
 }

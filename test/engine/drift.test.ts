@@ -181,6 +181,17 @@ test('orphans with our mark are swept, others are left alone', async () => {
   assert.doesNotMatch(line?.message ?? '', /[{}]/);
 });
 
+test('a file that was to become a pin, and had no namespace mounted yet, is swept', async () => {
+  const world = newWorld();
+  world.kernel.files.set('/exec/netns/abababababab', '');
+  await using bench = await start({ world });
+  const { value } = await bench.engine.sandboxes.create({ name: 'stays', networks: [{ network: 'bridge' }] });
+  await bench.engine.reconcile();
+  const removed = world.kernel.log.flatMap((change) => (change.kind === 'netns' && change.op === 'remove' ? [change.path] : []));
+  assert.deepEqual([...new Set(removed)], ['/exec/netns/abababababab']);
+  assert.ok(world.kernel.spaces.byPath.has(`/exec/netns/${value.id.slice(0, 12)}`));
+});
+
 test('what a write that was cut off left beside the files of a sandbox that is there is swept', async () => {
   const world = newWorld();
   const first = await start({ world });
