@@ -50,6 +50,9 @@ export class Watched {
    */
   readonly #leaving = new Set<number>();
 
+  /** Routes that a change of ours removed and whose end has not been told yet: one that takes their place is there before (batch.ts). */
+  readonly #leavingRoutes = new Set<string>();
+
   constructor(netns: Netns) {
     this.netns = netns;
   }
@@ -60,6 +63,7 @@ export class Watched {
     this.#addresses.clear();
     this.#routes.clear();
     this.#leaving.clear();
+    this.#leavingRoutes.clear();
     for (const { index, name, up, master, alias, mtu } of route.collect(dumpLinks()))
       this.#links.set(index, { name, up, master, alias, mtu });
     for (const { index, address } of route.collect(dumpAddresses()))
@@ -121,6 +125,7 @@ export class Watched {
     const { index, destination, table, via, protocol, gone } = event;
     if (table === RT_TABLE_LOCAL) return null;
     const key = routeKey(event);
+    if (gone && this.#leavingRoutes.delete(wayKey(key, via))) return null;
     const known = this.#routes.get(key);
     // A route that is replaced is told as a new one; that the old one went is not.
     if (gone ? known === undefined : known?.via === via) return null;
@@ -171,7 +176,10 @@ export class Watched {
         const metric = change.route.metric ?? (familyOf(destination) === 6 ? METRIC6 : 0);
         const key = routeKey({ table, destination, metric, index });
         if (change.op === 'add') this.#routes.set(key, { index, destination, via, kernel: false });
-        else this.#routes.delete(key);
+        else {
+          this.#routes.delete(key);
+          this.#leavingRoutes.add(wayKey(key, via));
+        }
         break;
       }
       default:
@@ -223,6 +231,8 @@ export class Watched {
 }
 
 const addressKey = (index: number, address: IpAddress): string => `${index} ${address}`;
+/** A route where it stands, by where it leads. */
+const wayKey = (key: string, via: IpAddress | null): string => `${key} ${via ?? ''}`;
 /** Where a route stands: at most one is there. */
 const routeKey = ({ table, destination, metric, index }: Place): string => `${table} ${destination} ${metric} ${index}`;
 
