@@ -5,6 +5,7 @@ import { describe } from '../../src/contracts/describe.ts';
 import { OPTION } from '../../src/drivers/bridge/options.ts';
 import { bridgeMac } from '../../src/drivers/bridge/plan.ts';
 import { ownerAlias } from '../../src/model/names.ts';
+import { until } from '../support/snapshot.ts';
 import { createLab, INSTANCE } from './lab.ts';
 import { at, HERE, type Place, pings } from './packets.ts';
 
@@ -84,6 +85,19 @@ test('IPv6 addresses are usable at once, and nobody listens to router advertisem
   assert.equal((await at(HERE, 'cat', `/proc/sys/net/ipv6/conf/${bridge}/accept_ra`)).trim(), '0');
   assert.equal((await at(a.place, 'cat', '/proc/sys/net/ipv6/conf/eth0/accept_ra')).trim(), '0');
   assert.deepEqual(addresses(await link(HERE, a.endpoint.hostInterfaceName)), []);
+});
+
+test('the bridge asks for neighbours as soon as it has a port', async () => {
+  // The lab turns detection off for all that is made in it; here it is as on any machine.
+  const prepare = async (): Promise<void> => void (await at(HERE, 'sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=1'));
+  await using lab = await createLab({ prepare });
+  const net = await lab.network('10.1.0.0/24 fd00:1::/64');
+  await lab.sandbox(net, 2);
+  const own = async (): Promise<LinkJson['addr_info'][number] | undefined> =>
+    (await link(HERE, `br-${net.id.slice(0, 12)}`)).addr_info.find(({ local }) => local.startsWith('fe80'));
+  // It comes with the carrier, some time after the port, and would be tentative for one to two seconds.
+  assert.ok(await until(async () => (await own()) !== undefined, 10_000));
+  assert.equal((await own())?.tentative ?? false, false);
 });
 
 test('a plan that was applied changes nothing a second time', async () => {

@@ -47,7 +47,7 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
     ...(mtu === BRIDGE_MTU
       ? []
       : [{ kind: 'link-set', netns: HOST, name: bridge, value: { mtu }, old: { mtu: BRIDGE_MTU } } satisfies Change]),
-    ...(hasIpv6 && mtu >= MTU_MIN_IPV6 ? [bridgeIpv6(network, options)] : []),
+    ...(hasIpv6 && mtu >= MTU_MIN_IPV6 ? bridgeIpv6(network, options) : []),
     ...network.pools.flatMap(({ family, subnet, gateway }): Change[] =>
       gateway === null || options.gatewayMode[family] === 'isolated'
         ? []
@@ -152,12 +152,23 @@ function mtuOf(network: Network, options: BridgeOptions, facts: HostFacts): numb
  */
 export const bridgeMac = (id: Id): Mac => randomMac(Buffer.from(id.slice(0, 12), 'hex'));
 
-/** No IPv6 on the host's side unless the network has it, and even then no router advertisement from a sandbox (CVE-2020-13401). */
-function bridgeIpv6(network: Network, { bridge, gatewayMode }: BridgeOptions): Change {
+/**
+ * No IPv6 on the host's side unless the network has it, and even then no router advertisement from a sandbox (CVE-2020-13401), and no duplicate
+ * address detection for the link-local address that the bridge gives itself with its first port: the host asks for a sandbox's MAC address under that
+ * address when it forwards (ndisc_send_ns()), so for up to two seconds nobody outside would reach the first sandbox.
+ */
+function bridgeIpv6(network: Network, { bridge, gatewayMode }: BridgeOptions): Change[] {
+  const set = (key: string, value: string): Change => ({
+    kind: 'sysctl',
+    netns: HOST,
+    key: `net/ipv6/conf/${bridge}/${key}`,
+    value,
+    old: null,
+  });
   // Of an isolated network the host has no address at all, and so no link-local one.
   return network.ipv6 && gatewayMode[6] !== 'isolated'
-    ? { kind: 'sysctl', netns: HOST, key: `net/ipv6/conf/${bridge}/accept_ra`, value: '0', old: null }
-    : { kind: 'sysctl', netns: HOST, key: `net/ipv6/conf/${bridge}/disable_ipv6`, value: '1', old: null };
+    ? [set('accept_ra', '0'), set('accept_dad', '0')]
+    : [set('disable_ipv6', '1')];
 }
 
 /**
