@@ -63,10 +63,13 @@ interface Pair {
   readonly server: IdleAgent;
 }
 
+/** Address and port that the client asks. */
+type Asked = readonly [address: string, port: number];
+
 let pairs = 0;
 
 /** A connection on which something has been said both ways, and that the kernel then has forgotten, if it ever knew it. */
-async function idle(client: IdleAgent, server: IdleAgent, address: string, port: number): Promise<Pair> {
+async function idle(client: IdleAgent, server: IdleAgent, [address, port]: Asked): Promise<Pair> {
   const name = `c${++pairs}`;
   await timeout(432_000);
   const from = await client.connect({ name, address, port });
@@ -113,7 +116,7 @@ suite('on one network', () => {
       );
       for (const strict of [1, 0] as const) {
         await loose(strict);
-        for (const first of ['client', 'server'] as const) await goesOn(await idle(client, server, database.ip, SERVER), first);
+        for (const first of ['client', 'server'] as const) await goesOn(await idle(client, server, [database.ip, SERVER]), first);
       }
     });
   }
@@ -124,8 +127,8 @@ suite('through a published port', () => {
     await using stack = new AsyncDisposableStack();
     const { far, server, from } = await world(stack);
     const client = from(far.place);
-    await goesOn(await idle(client, server, HOST4, OTHER), 'client');
-    const pair = await idle(client, server, HOST4, OTHER);
+    await goesOn(await idle(client, server, [HOST4, OTHER]), 'client');
+    const pair = await idle(client, server, [HOST4, OTHER]);
     server.send(pair.name, 'row');
     assert.ok(await client.deaf(pair.name, 'row'), 'a new connection from one network into another, as it looks');
     assert.deepEqual(await remembered(pair.from), []);
@@ -139,28 +142,28 @@ suite('through a published port', () => {
     await using stack = new AsyncDisposableStack();
     const { world: outside, server, from } = await world(stack);
     const client = from(outside);
-    await goesOn(await idle(client, server, HOST4, OTHER), 'client');
-    await goesOn(await idle(client, server, HOST4, SERVER), 'client');
-    await goesOn(await idle(client, server, HOST4, SERVER), 'server');
+    await goesOn(await idle(client, server, [HOST4, OTHER]), 'client');
+    await goesOn(await idle(client, server, [HOST4, SERVER]), 'client');
+    await goesOn(await idle(client, server, [HOST4, SERVER]), 'server');
     // Its port becomes 7000 of the host: nobody there has a connection with that.
-    await isReset(await idle(client, server, HOST4, OTHER), 'server');
+    await isReset(await idle(client, server, [HOST4, OTHER]), 'server');
   });
 
   test('from localhost: the client takes it up again; the server is reset', async () => {
     await using stack = new AsyncDisposableStack();
     const { server, from } = await world(stack);
     const client = from(HERE);
-    await goesOn(await idle(client, server, '127.0.0.1', OTHER), 'client');
-    await isReset(await idle(client, server, '127.0.0.1', OTHER), 'server');
+    await goesOn(await idle(client, server, ['127.0.0.1', OTHER]), 'client');
+    await isReset(await idle(client, server, ['127.0.0.1', OTHER]), 'server');
   });
 
   test('nf_conntrack_tcp_loose=0: nothing is taken up again', async () => {
     await using stack = new AsyncDisposableStack();
     const { world: outside, far, server, from } = await world(stack);
     await loose(0);
-    await isReset(await idle(from(outside), server, HOST4, SERVER), 'client');
-    await isReset(await idle(from(far.place), server, HOST4, OTHER), 'client');
-    const pair = await idle(from(outside), server, HOST4, SERVER);
+    await isReset(await idle(from(outside), server, [HOST4, SERVER]), 'client');
+    await isReset(await idle(from(far.place), server, [HOST4, OTHER]), 'client');
+    const pair = await idle(from(outside), server, [HOST4, SERVER]);
     server.send(pair.name, 'row');
     assert.ok(await pair.client.deaf(pair.name, 'row'));
   });
@@ -171,10 +174,10 @@ suite('through a published port', () => {
     await at(outside, 'ip', 'route', 'add', '10.1.0.0/24', 'via', HOST4);
     for (const value of [1, 0] as const) {
       await loose(value);
-      await goesOn(await idle(from(outside), server, database.ip, SERVER), 'server');
+      await goesOn(await idle(from(outside), server, [database.ip, SERVER]), 'server');
     }
     await loose(1);
-    await goesOn(await idle(from(outside), server, database.ip, SERVER), 'client');
+    await goesOn(await idle(from(outside), server, [database.ip, SERVER]), 'client');
   });
 });
 
@@ -183,8 +186,8 @@ test('out to the world: the sandbox takes it up again; the world is reset', asyn
   const { near, world: outside, from } = await world(stack);
   const [client, server] = [from(near.place), from(outside)];
   await server.listen(SERVER);
-  await goesOn(await idle(client, server, WORLD4, SERVER), 'client');
-  await isReset(await idle(client, server, WORLD4, SERVER), 'server');
+  await goesOn(await idle(client, server, [WORLD4, SERVER]), 'client');
+  await isReset(await idle(client, server, [WORLD4, SERVER]), 'server');
 });
 
 test('keepalive more often than the time-out keeps all of them', async () => {
