@@ -7,7 +7,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { TestDaemon } from '../support/daemon.ts';
 import { enableUfw, haveFirewalls, shell } from '../support/firewalls.ts';
-import { ALIVE, createMatrixLab, type Expect, type MatrixLab, script } from './matrix-lab.ts';
+import { ALIVE, script } from './matrix-host.ts';
+import { createMatrixLab, type MatrixLab } from './matrix-lab.ts';
+import type { Expect } from './matrix-questions.ts';
 import { type Cell, expectedIn, type Setting } from './matrix-table.ts';
 
 const enter = ({ holder }: TestDaemon): readonly string[] => ['nsenter', '-t', String(holder), '--net', '--mount', '--pid', '--'];

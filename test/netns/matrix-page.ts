@@ -4,6 +4,7 @@ import {
   BOUNDS,
   type Bound,
   DIFFERENCES,
+  DOCKER,
   EXCEPTIONS,
   type Origin,
   ORIGINS,
@@ -46,6 +47,21 @@ const SEEN: Readonly<Record<Outcome, string>> = {
 
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 
+/** What cells are here that are another in Docker. */
+function hereOf({ origin = [], bound = [], target }: (typeof DOCKER)[number]['cells']): string {
+  const outcomes = origin.flatMap((who) =>
+    bound.flatMap((where) =>
+      targetsOf(who)
+        .filter((at) => target === undefined || target.includes(at))
+        .map((at) => baseOf({ origin: who, bound: where, target: at })),
+    ),
+  );
+  return [...new Set(outcomes)]
+    .filter((outcome) => outcome !== 'refused')
+    .map((outcome) => SEEN[outcome])
+    .join(' or ');
+}
+
 export function reachabilityPage(): string {
   const table = ORIGINS.flatMap((origin) =>
     targetsOf(origin).map((target) =>
@@ -53,7 +69,10 @@ export function reachabilityPage(): string {
     ),
   );
   const exceptions = EXCEPTIONS.map(({ title, outcome, reason }) => `- **${title}**: ${SEEN[outcome]}. ${reason}`);
-  const differences = DIFFERENCES.map(({ what, docker, here, why }) => row([what, docker, here, why]));
+  const differences = [
+    ...DOCKER.map(({ title, cells, outcome, reason }) => row([title, SEEN[outcome], hereOf(cells), reason])),
+    ...DIFFERENCES.map(({ what, docker, here, why }) => row([what, docker, here, why])),
+  ];
   return `# Who reaches a published port
 
 This page is written by a test (\`test/netns/matrix.test.ts\`), which tries every line of it with real packets: TCP and UDP, IPv4
@@ -75,6 +94,9 @@ For IPv6 read \`-p [2001:db8:1::1]:8080:80\` and \`-p [::1]:8080:80\`.
 ${exceptions.join('\n')}
 
 ## Other than Docker
+
+Docker Engine 20.10 with its default settings; a test (\`test/netns/matrix-docker-compare.test.ts\`) asks it for the same cells over
+IPv4: they are as in the table above, but for these. The last two lines are not part of that test.
 
 ${row(['what', 'Docker', 'here', 'why'])}
 ${row(['---', '---', '---', '---'])}

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import { createMatrixLab, script } from './matrix-lab.ts';
+import { script } from './matrix-host.ts';
+import { createMatrixLab } from './matrix-lab.ts';
 import { reachabilityPage } from './matrix-page.ts';
 import { baseOf, type Cell, expectedIn, type Outcome } from './matrix-table.ts';
 
