@@ -1,10 +1,12 @@
 /** What a kind of network is: functions from stored data and host facts to changes. No driver touches the kernel. */
 import type { IpAddress } from '../base/ip.ts';
 import type { Network, Scope } from '../model/network.ts';
+import type { NodePart, Peer } from '../model/node.ts';
 import type { PortBinding } from '../model/ports.ts';
 import type { Endpoint } from '../model/sandbox.ts';
 import type { Change, Netns } from './change.ts';
 import type { HostFacts } from './kernel.ts';
+import type { TunnelSpec } from './tunnel.ts';
 
 export interface DriverCapabilities {
   readonly scope: Scope;
@@ -24,6 +26,13 @@ export interface JoinPlan {
   /** Where the default route would go through this endpoint; null: this endpoint offers none (internal networks). */
   readonly gateway4: IpAddress | null;
   readonly gateway6: IpAddress | null;
+}
+
+/** How another host's part of a network is reached from here. */
+export interface PeerPlan {
+  readonly changes: readonly Change[];
+  /** Why the peer, or a part of it, is not reached, as a sentence without full stop; '' when all of it is. */
+  readonly trouble: string;
 }
 
 export interface NetworkDriver {
@@ -64,6 +73,18 @@ export interface NetworkDriver {
     publish: { readonly endpoint: Endpoint; readonly ports: readonly PortBinding[] },
     host: HostFacts,
   ) => readonly Change[];
+  /**
+   * One other host's part of a network that spans hosts; for each peer, after `planNetwork`, and again when the peer or the underlay has
+   * changed. Removal is the inverse. Never throws for what a peer says of itself. Optional: networks of this kind have no peers.
+   */
+  readonly planPeer?: (network: Network, peer: Peer, host: HostFacts) => PeerPlan;
+  /** What this host tells the others of its part. Same network and underlay, same answer, also after a restart. Goes with `planPeer`. */
+  readonly peerData?: (network: Network, host: HostFacts) => Omit<NodePart, 'inUse'>;
+  /**
+   * The user-space tunnel that carries the network, to be open as long as the network is there; null: the kernel carries it. Its device is
+   * part of `planNetwork`. Optional: null.
+   */
+  readonly tunnelOf?: (network: Network, peers: readonly Peer[], host: HostFacts) => TunnelSpec | null;
   /** Interface name prefix inside the sandbox (`eth`), '' when the driver makes no interface. */
   readonly interfacePrefix: (network: Network) => string;
   /** Whether the host end of an endpoint needs a name of ours (a veth pair). */

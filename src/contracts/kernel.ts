@@ -3,6 +3,7 @@ import type { ErrorData } from '../base/errors.ts';
 import type { IfAddress, Prefix } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
+import type { Underlay } from '../model/node.ts';
 import type { HostPorts } from './host-ports.ts';
 import type { Change, Neighbour, FdbEntry, Netns, Route, RoutingRule } from './change.ts';
 
@@ -103,6 +104,8 @@ export interface HostFacts {
   /** What systemd-resolved asks itself, when the host's resolv.conf names nothing but its stub on the loopback. */
   readonly resolvedConf?: string;
   readonly hostname: string;
+  /** Absent: this host is in no cluster. The kernel does not know it: who knows the cluster adds it. */
+  readonly underlay?: Underlay;
 }
 
 export interface Kernel extends AsyncDisposable {

@@ -10,6 +10,15 @@ export interface TunnelPeer {
   readonly own: boolean;
 }
 
+/** What a tunnel is opened with. */
+export interface TunnelSpec {
+  /** Name of its TUN device. */
+  readonly device: string;
+  readonly local: { readonly address: IpAddress; readonly port: number };
+  /** Of the local address's family. */
+  readonly peers: readonly TunnelPeer[];
+}
+
 export interface PeerCounts {
   readonly sentPackets: number;
   readonly sentBytes: number;

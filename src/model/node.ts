@@ -1,5 +1,5 @@
 /** Hosts of a cluster, and their parts of networks that span hosts. Plain data. */
-import type { IpAddress, Prefix } from '../base/ip.ts';
+import type { IfAddress, IpAddress, Prefix } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 
 /** A host, as the others know it. */
@@ -15,6 +15,17 @@ export interface ClusterNode {
   readonly features: readonly string[];
   /** ISO 8601 in UTC */
   readonly started: string;
+}
+
+/** Where this host meets the others of its cluster. */
+export interface Underlay {
+  /** This host's name in the cluster. */
+  readonly node: string;
+  readonly device: string;
+  /** Of the device, bytes. */
+  readonly mtu: number;
+  /** Those of `ClusterNode.addresses`, with the lengths that they have on the device. */
+  readonly addresses: readonly IfAddress[];
 }
 
 /** What a host tells the others of its part of a routed network, besides its subnets. */
@@ -33,6 +44,8 @@ export interface Peer {
   readonly node: string;
   /** On the underlay. */
   readonly address: IpAddress;
+  /** All that it has there, one of a family at most. Absent: only that one is known. */
+  readonly addresses?: readonly IpAddress[];
   readonly subnets: readonly Prefix[];
   /** Of its VTEP (backend vxlan), for each family. */
   readonly vtep4?: Mac;

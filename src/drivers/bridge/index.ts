@@ -10,6 +10,8 @@ import { planJoin, planNetwork, tableRef } from './plan.ts';
 import { planPorts } from './ports.ts';
 
 const TYPE = 'bridge';
+/** Networks of these have a bridge of ours, with the option for its name. */
+const WITH_BRIDGE: readonly string[] = [TYPE, 'routed'];
 
 const CAPABILITIES: DriverCapabilities = {
   scope: 'local',
@@ -45,7 +47,7 @@ function check(network: Network, others: readonly Network[]): void {
     }
   }
   for (const other of others) {
-    if (other.id === network.id || other.driver !== TYPE || bridgeOf(other) !== bridge) continue;
+    if (other.id === network.id || !WITH_BRIDGE.includes(other.driver) || bridgeOf(other) !== bridge) continue;
     throw conflict(
       `cannot create network ${network.id} (${bridge}): conflicts with network ${other.id} (${bridge}): networks have same bridge name`,
     );

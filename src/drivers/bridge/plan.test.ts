@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { parsePrefix } from '../../base/ip.ts';
 import type { Change } from '../../contracts/change.ts';
 import { describe as line } from '../../contracts/describe.ts';
 import { inversePlan, subsume } from '../../contracts/inverse.ts';
@@ -78,6 +79,27 @@ describe('a network', () => {
       'same',
       'leaving goto leave',
       'entering goto enter',
+    ]);
+  });
+
+  test('that spans hosts: who is in its range is in the network, also when it is internal', () => {
+    const elements = (part: Parameters<typeof network>[0]): string[] =>
+      text(planNetwork({ ...DUAL, ranges: [parsePrefix('192.168.0.0/16'), parsePrefix('fd00:7::/48')], ...part })).filter(
+        (what) => /members|leaving|entering/.test(what),
+      );
+    const members = [
+      'nft add element inet moor members4 { "br-1a2b3c4d5e6f" . 192.168.0.0/16 }',
+      'nft add element inet moor members6 { "br-1a2b3c4d5e6f" . fd00:7::/48 }',
+    ];
+    assert.deepEqual(elements({}), [
+      'nft add element inet moor leaving { "br-1a2b3c4d5e6f" : goto leave }',
+      'nft add element inet moor entering { "br-1a2b3c4d5e6f" : goto enter }',
+      ...members,
+    ]);
+    assert.deepEqual(elements({ internal: true }), [
+      'nft add element inet moor leaving { "br-1a2b3c4d5e6f" : goto leave_inside }',
+      'nft add element inet moor entering { "br-1a2b3c4d5e6f" : goto enter_inside }',
+      ...members,
     ]);
   });
 

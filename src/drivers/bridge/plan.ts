@@ -53,7 +53,12 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
         ? []
         : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
     ),
-    ...networkElements(tableRef(instance), { ...options, ...outside(network, options), internal: network.internal }),
+    ...networkElements(tableRef(instance), {
+      ...options,
+      ...outside(network, options),
+      internal: network.internal,
+      ranges: network.ranges ?? [],
+    }),
     ...(network.ipv6 && !network.internal && options.gatewayMode[6] !== 'routed' ? [localhost6(network, bridge)] : []),
     ...(network.ipv6 && !network.internal ? forwardIpv6(facts) : []),
   ];

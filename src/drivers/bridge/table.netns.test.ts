@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { render, renderElement, renderRule } from '../../nft/render.ts';
-import { parseIp } from '../../base/ip.ts';
+import { parseIp, parsePrefix } from '../../base/ip.ts';
 import { parseTable } from '../../nft/parse.ts';
 import type { NftElement } from '../../nft/types.ts';
 import { DUAL, ENDPOINT6, endpoint, facts, id, INSTANCE, network } from './fixture.testing.ts';
@@ -54,6 +54,7 @@ function everyElement(): NftElement[] {
     ...planHost(TABLE, host),
     ...planNetwork(INSTANCE, network({ ...DUAL, options }), host),
     ...planNetwork(INSTANCE, routed, host),
+    ...planNetwork(INSTANCE, network({ id: id('33'), ranges: [parsePrefix('10.244.0.0/16'), parsePrefix('fd44::/48')] }), host),
     ...planPorts(TABLE, network(DUAL), { endpoint: endpoint(ENDPOINT6), ports, facts: host }),
     ...planPorts(TABLE, routed, { endpoint: endpoint(ENDPOINT6), ports, facts: host }),
   ].flatMap((change) => (change.kind === 'nft-element' ? [change.element] : []));

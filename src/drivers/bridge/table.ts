@@ -5,7 +5,7 @@
  * Everything is keyed by interface name, nothing by address: an address says where a packet claims to come from, the interface
  * where it does come from. Names, not indexes, so that elements may be there before the bridge and outlive it.
  */
-import type { Family } from '../../base/ip.ts';
+import { type Family, familyOf, type Prefix } from '../../base/ip.ts';
 import type { Change } from '../../contracts/change.ts';
 import { quoteIfname } from '../../nft/names.ts';
 import type { NftElement, NftRule, NftTable, NftTableRef } from '../../nft/types.ts';
@@ -24,6 +24,9 @@ export const MARKED = `meta mark & ${MARK} == ${MARK}`;
 
 const rule = (comment: string, expr: string): NftRule => ({ expr, comment });
 
+/** Networks that span hosts, by bridge, and the range that they share. A handful at most, so that the price of interval sets does not matter. */
+const RANGE = { 4: 'members4', 6: 'members6' } as const;
+
 /** Before `filter`: the mark must be set when chains of others look. Their drop is final whatever we say, and ours is too. */
 const FORWARD_PRIORITY = 'filter - 10';
 
@@ -39,6 +42,8 @@ export function baseTable(ref: NftTableRef): NftTable {
       { name: 'masqueraded', key: 'nf_proto . ifname' },
       { name: 'uplink', key: 'ifname' },
       { name: 'same', key: 'ifname . ifname' },
+      { name: RANGE[4], key: 'ifname . ipv4_addr', flags: ['interval'] },
+      { name: RANGE[6], key: 'ifname . ipv6_addr', flags: ['interval'] },
       ...PORT_SETS,
     ],
     chains: [
@@ -69,12 +74,33 @@ export function baseTable(ref: NftTableRef): NftTable {
         rules: [
           rule('answers', 'ct state established,related goto pass'),
           rule('published ports', 'ct status dnat goto pass'),
+          rule('from another host of the network', 'jump members'),
           // Only of networks that are not `nat`.
           rule('to a gateway of another mode', 'meta nfproto . oifname vmap @direct'),
           rule('from a trusted interface', 'iifname . oifname @trusted goto open'),
           rule('uninvited', 'drop'),
         ],
       },
+      {
+        // A network that spans hosts: who is in its range is in the network. An address is not enough, as its sender chooses it: the packet must come
+        // by the device by which an answer would go (RFC 3704 section 2.2), and those routes are the driver's.
+        name: 'members',
+        rules: [
+          rule('ip: a member', `oifname . ip saddr @${RANGE[4]} fib saddr . iif oif exists goto pass`),
+          rule('ip6: a member', `oifname . ip6 saddr @${RANGE[6]} fib saddr . iif oif exists goto pass`),
+        ],
+      },
+      {
+        // Internal, and spans hosts.
+        name: 'leave_inside',
+        rules: [
+          rule('networks stay apart', 'oifname @bridges drop'),
+          rule('ip: to a member', `iifname . ip daddr @${RANGE[4]} goto pass`),
+          rule('ip6: to a member', `iifname . ip6 daddr @${RANGE[6]} goto pass`),
+          rule('no way out', 'drop'),
+        ],
+      },
+      { name: 'enter_inside', rules: [rule('from another host of the network', 'jump members'), rule('no way in', 'drop')] },
       {
         // enable_icc=false. Port isolation keeps frames apart below us; this is for what is routed back into the bridge.
         name: 'isolated',
@@ -99,6 +125,8 @@ export function baseTable(ref: NftTableRef): NftTable {
         rules: [
           // A bridged frame never gets to the next rule: br_netfilter calls this hook without an input device.
           rule('into a network of ours', 'oifname @bridges goto inward'),
+          rule('ip: to another host of the network', `iifname . ip daddr @${RANGE[4]} accept`),
+          rule('ip6: to another host of the network', `iifname . ip6 daddr @${RANGE[6]} accept`),
           rule('to the world', 'meta nfproto . iifname @masqueraded masquerade'),
         ],
       },
@@ -118,19 +146,24 @@ export interface NetworkElements {
   readonly direct: readonly { readonly family: Family; readonly mode: 'routed' | 'unprotected' }[];
   /** Devices of the host behind which whoever has a route reaches published ports by the sandbox's address. */
   readonly trusted: readonly string[];
+  /** Of a network that spans hosts: where the others' sandboxes are. */
+  readonly ranges: readonly Prefix[];
 }
 
-/** Five elements, and one for each family that is masqueraded: six for a usual network. */
+/** Five elements, one for each family that is masqueraded, and one for each range: six for a usual network. */
 export function networkElements(table: NftTableRef, network: NetworkElements): Change[] {
   const name = quoteIfname(network.bridge);
-  const { internal } = network;
+  const { internal, ranges } = network;
+  const closed =
+    ranges.length === 0 ? { leave: 'drop', enter: 'drop' } : { leave: 'goto leave_inside', enter: 'goto enter_inside' };
   const open = (elements: readonly NftElement[]): Change[] => (internal ? [] : elements.map((element) => add(table, element)));
   return [
     add(table, { set: 'bridges', key: name }),
     add(table, { set: 'within', key: `${name} . ${name}`, value: network.icc ? 'goto pass' : 'goto isolated' }),
     add(table, { set: 'same', key: `${name} . ${name}` }),
-    add(table, { set: 'leaving', key: name, value: internal ? 'drop' : 'goto leave' }),
-    add(table, { set: 'entering', key: name, value: internal ? 'drop' : 'goto enter' }),
+    add(table, { set: 'leaving', key: name, value: internal ? closed.leave : 'goto leave' }),
+    add(table, { set: 'entering', key: name, value: internal ? closed.enter : 'goto enter' }),
+    ...ranges.map((range) => add(table, { set: RANGE[familyOf(range)], key: `${name} . ${range}` })),
     ...open(network.masquerade.map((family) => ({ set: 'masqueraded', key: `ipv${family} . ${name}` }))),
     ...open(network.direct.map(({ family, mode }) => ({ set: 'direct', key: `ipv${family} . ${name}`, value: `goto ${mode}` }))),
     ...open(network.trusted.map((device) => ({ set: 'trusted', key: `${quoteIfname(device)} . ${name}` }))),
