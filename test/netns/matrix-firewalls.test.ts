@@ -5,14 +5,12 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { TestDaemon } from '../support/daemon.ts';
-import { enableUfw, haveFirewalls, shell } from '../support/firewalls.ts';
-import { ALIVE, script } from './matrix-host.ts';
+import { haveFirewalls, shell } from '../support/firewalls.ts';
+import { enter, forwardDrop, ufw } from './matrix-firewalls.ts';
+import { script } from './matrix-host.ts';
 import { createMatrixLab, type MatrixLab } from './matrix-lab.ts';
 import type { Expect } from './matrix-questions.ts';
 import { type Cell, expectedIn, type Setting } from './matrix-table.ts';
-
-const enter = ({ holder }: TestDaemon): readonly string[] => ['nsenter', '-t', String(holder), '--net', '--mount', '--pid', '--'];
 
 /** Asks for everything but some cells, and for what is said of it. */
 async function agrees(lab: MatrixLab, setting: Setting, but: (cell: Cell) => boolean = () => false): Promise<void> {
@@ -41,10 +39,7 @@ for (const bridgeNf of [false, true]) {
       await using files = new AsyncDisposableStack();
       await using lab = await createMatrixLab({
         bridgeNf,
-        prepare: async (daemon) => {
-          await enableUfw(files, enter(daemon));
-          await shell(`ufw allow ${ALIVE}`, enter(daemon));
-        },
+        prepare: (daemon) => ufw(daemon, files),
       });
       await agrees(lab, { bridgeNf, firewall: 'ufw', allowed: false });
       const told = await remedies(lab);
@@ -62,19 +57,13 @@ for (const bridgeNf of [false, true]) {
     });
 
     test('a chain of nftables whose policy is drop', async () => {
-      await using lab = await createMatrixLab({
-        bridgeNf,
-        prepare: async (daemon) =>
-          void (await script(
-            daemon,
-            "nft 'table inet mine { chain forward { type filter hook forward priority 0; policy drop; }; }'",
-          )),
-      });
+      await using lab = await createMatrixLab({ bridgeNf, prepare: forwardDrop });
       await agrees(lab, { bridgeNf, firewall: 'forward', allowed: false });
       const told = await remedies(lab);
       assert.equal(told.length, 1, told.join('\n'));
-      const [, command = ''] = /^(nft insert rule .* accept) \(/.exec(told[0] ?? '') ?? [];
-      await script(lab.daemon, command.replaceAll('&', String.raw`\&`));
+      const command = /^nft insert rule inet mine forward '[^']+ accept'/.exec(told[0] ?? '');
+      assert.ok(command, told[0]);
+      await script(lab.daemon, command[0]);
       await agrees(lab, { bridgeNf, firewall: 'forward', allowed: true });
     });
   });

@@ -96,7 +96,7 @@ ${exceptions.join('\n')}
 ## Other than Docker
 
 Docker Engine 20.10 with its default settings; a test (\`test/netns/matrix-docker-compare.test.ts\`) asks it for the same cells over
-IPv4: they are as in the table above, but for these. The last two lines are not part of that test.
+IPv4: they are as in the table above, but for these. The line about IPv6 is not part of that test.
 
 ${row(['what', 'Docker', 'here', 'why'])}
 ${row(['---', '---', '---', '---'])}

@@ -125,7 +125,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     cells: { origin: COME_IN, target: ['first', 'second'] },
     outcome: 'silence',
     reason:
-      'Packets from elsewhere to a published port are forwarded, and the last word on them is that firewall’s: `moor ports` says so, with its rule and the command that allows it. Docker goes round ufw; for a chain with policy drop it is the same as here. The host’s own programs are not forwarded.',
+      'Packets from elsewhere to a published port are forwarded, and the last word on them is that firewall’s: `moor ports` says so, with its rule and the command that allows it. The host’s own programs are not forwarded. With Docker other hosts get past ufw, and not past such a chain; its containers ask a process on the host, so that it is for the rules about input to judge.',
   },
   {
     title: 'inside one network, beside such a firewall, while `bridge-nf-call-iptables` is 1',
@@ -133,7 +133,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     cells: { origin: ['same'], target: ['sandbox'] },
     outcome: 'silence',
     reason:
-      'Frames inside a bridge are shown to that firewall too, among them those by which IPv6 finds its neighbours. With 0 they are not. With ufw, allowing a port does not help there, `ufw default allow routed` does. The same with Docker.',
+      'Frames inside a bridge are shown to that firewall too, among them those by which IPv6 finds its neighbours. With 0 they are not. With ufw, allowing a port does not help there, `ufw default allow routed` does. Docker has rules of its own before those of ufw; beside other chains it is the same there.',
   },
   {
     title: 'what is not published, beside ufw',
