@@ -62,7 +62,7 @@ for (const bridgeNf of [false, true]) {
       const told = await remedies(lab);
       assert.equal(told.length, 1, told.join('\n'));
       const command = /^nft insert rule inet mine forward '[^']+ accept'/.exec(told[0] ?? '');
-      assert.ok(command, told[0]);
+      assert.ok(command, told.join('\n'));
       await script(lab.daemon, command[0]);
       await agrees(lab, { bridgeNf, firewall: 'forward', allowed: true });
     });
