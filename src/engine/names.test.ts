@@ -123,3 +123,12 @@ test("upstreams: --dns from inside, else the daemon's from inside, else the host
   assert.deepEqual(client(sandbox([endpoint('1', INNER)], { dns: own }))?.upstreams, []);
   assert.equal(client(sandbox([endpoint('1', INNER), endpoint('2', DEFAULT)]))?.upstreams.length, 1);
 });
+
+test('ndots of the user, above 0, is told: then a name without a dot is not forwarded', () => {
+  const box = sandbox([endpoint('1', FRONT)]);
+  const dns = (option: string): NonNullable<Sandbox['dns']> => ({ servers: [], search: [], options: [option] });
+  assert.equal(client({ ...box, dns: dns('ndots:2') })?.ndots, true);
+  assert.equal(client(box, { daemonDns: dns('ndots:1') })?.ndots, true);
+  for (const option of ['ndots:0', 'ndots:00', 'ndots:x', 'timeout:1'])
+    assert.equal(client({ ...box, dns: dns(option) })?.ndots, undefined);
+});

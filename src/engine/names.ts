@@ -36,12 +36,14 @@ export function clientOf({ networks, daemonDns, resolvConf }: NamesContext, sand
   const named = attached.filter(({ network }) => hasNames(network)).toSorted(wayOutFirst);
   if (named.length === 0) return null;
   const leaves = attached.some(({ network }) => !network.internal);
+  const dns = mergeDns(sandbox.dns, daemonDns);
   return {
     sandbox: sandbox.id,
     netns: sandbox.netns.path,
     networks: named.map(({ network: { id, name } }) => ({ id, name })),
     links: linksOf(named.map(({ endpoint }) => endpoint)),
-    upstreams: leaves ? upstreams(mergeDns(sandbox.dns, daemonDns), resolvConf) : [],
+    upstreams: leaves ? upstreams(dns, resolvConf) : [],
+    ...(dns.options.some((option) => /^ndots:0*[1-9]\d*$/.test(option)) ? { ndots: true } : {}),
   };
 }
 
