@@ -76,7 +76,7 @@ class Reporter {
     const asked = { family, protocol, address: value, port: hostPorts.from };
     const found =
       this.#tracer.target({ ...asked, device: null, peer: one(value) }) ??
-      this.#tracer.target({ ...asked, device: uplink === null ? null : host.device(uplink), peer: host.elsewhere(family, []) });
+      this.#tracer.target({ ...asked, device: uplink === null ? null : host.device(uplink), peer: host.elsewhere(family) });
     if (found === null) return null;
     const bridge = host.routeTo(family, found.address)?.name ?? '';
     return { address: formatIp(family, found.address), port: Number(found.port), network: this.#networkOf(bridge), bridge };
@@ -115,8 +115,8 @@ const othersOf = ({ sources }: Origin): readonly string[] =>
   sources.length === 1 && sources[0] === 'anywhere' ? ['anywhere else'] : [`others of ${sources.join(' ')}`];
 
 function sourcesOf(family: Family, part: Intervals): readonly string[] {
-  const texts = addressTexts(family, part);
-  return texts.length <= MOST_SOURCES ? texts : [...texts.slice(0, MOST_SOURCES), `and ${texts.length - MOST_SOURCES} more`];
+  const texts = addressTexts(family, part, MOST_SOURCES);
+  return part.length <= MOST_SOURCES ? texts : [...texts, `and ${part.length - MOST_SOURCES} more`];
 }
 
 /** Parts of a range of which the same is said are one again. */

@@ -41,6 +41,7 @@ export class Host {
   readonly state: HostState;
   readonly #devices: ReadonlyMap<string, Device>;
   readonly #own: readonly Own[];
+  readonly #elsewhere: { [F in Family]?: Intervals } = {};
   readonly #local: Readonly<Record<Family, Intervals>>;
 
   constructor(state: HostState) {
@@ -87,8 +88,13 @@ export class Host {
     return subtract(rangesOf(this.subnets(family, device)), this.#local[family]);
   }
 
-  /** Every address that is neither this host's nor in `without`, nor loopback or multicast. */
-  elsewhere(family: Family, without: Intervals): Intervals {
+  /** Every address that is neither in a subnet of this host, nor loopback or multicast. */
+  elsewhere(family: Family): Intervals {
+    return (this.#elsewhere[family] ??= this.#outside(family));
+  }
+
+  #outside(family: Family): Intervals {
+    const without = rangesOf(this.state.links.flatMap(({ name }) => this.subnets(family, name)));
     const most = (1n << BigInt(family === 4 ? 32 : 128)) - 1n;
     return subtract([[1n, most]], intervals([...without, ...this.#local[family], LOOPBACK[family], MULTICAST[family]]));
   }

@@ -7,8 +7,16 @@ import { addressTexts, equal, intersect, type Intervals, intervals, sizeOf, subt
 const SEED = 20261130;
 const MOST = 40;
 
+const few = { most: MOST, maxLength: 8 };
+/** Long enough to be looked through, not walked through. */
+const many = { most: 2000, maxLength: 300 };
+
 const arbitrary = fc
-  .array(fc.tuple(fc.integer({ min: 0, max: MOST }), fc.integer({ min: 0, max: 6 })), { maxLength: 8 })
+  .oneof(
+    ...[few, many].map(({ most, maxLength }) =>
+      fc.array(fc.tuple(fc.integer({ min: 0, max: most }), fc.integer({ min: 0, max: 6 })), { maxLength, size: 'max' }),
+    ),
+  )
   .map((list) => intervals(list.map(([from, size]) => [BigInt(from), BigInt(from + size)] as const)));
 
 /** The same set, number by number. */

@@ -17,21 +17,44 @@ export function intervals(list: readonly Interval[]): Intervals {
   return out;
 }
 
-export function intersect(a: Intervals, b: Intervals): Intervals {
+/** Index of the first interval that ends at or behind a number. */
+function firstFrom(set: Intervals, value: bigint): number {
+  let [low, high] = [0, set.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((set[middle]?.[1] ?? 0n) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** What of `b` can touch `a`: a subnet meets little of a long list. */
+function near(a: Intervals, b: Intervals): Intervals {
+  const [first, last] = [a[0], a.at(-1)];
+  if (first === undefined || last === undefined || b.length < SHORT) return b;
+  return b.slice(firstFrom(b, first[0]), firstFrom(b, last[1]) + 1);
+}
+
+/** Below it looking is not worth it. */
+const SHORT = 64;
+
+export function intersect(left: Intervals, right: Intervals): Intervals {
+  const [a, b] = [near(right, left), near(left, right)];
   const out: Interval[] = [];
   for (let i = 0, j = 0; i < a.length && j < b.length; ) {
-    const [left, right] = [a[i], b[j]];
-    if (left === undefined || right === undefined) break;
-    const from = left[0] > right[0] ? left[0] : right[0];
-    const to = left[1] < right[1] ? left[1] : right[1];
+    const [one, other] = [a[i], b[j]];
+    if (one === undefined || other === undefined) break;
+    const from = one[0] > other[0] ? one[0] : other[0];
+    const to = one[1] < other[1] ? one[1] : other[1];
     if (from <= to) out.push([from, to]);
-    if (left[1] < right[1]) i++;
+    if (one[1] < other[1]) i++;
     else j++;
   }
   return out;
 }
 
-export function subtract(a: Intervals, b: Intervals): Intervals {
+export function subtract(a: Intervals, without: Intervals): Intervals {
+  const b = near(a, without);
   const out: Interval[] = [];
   let j = 0;
   for (const [from, to] of a) {
@@ -60,8 +83,9 @@ export const sole = (a: Intervals): bigint | null =>
   a.length === 1 && a[0] !== undefined && a[0][0] === a[0][1] ? a[0][0] : null;
 
 /** Addresses as prefixes and ranges: `10.0.0.0/8`, `192.0.2.7`, `192.0.2.1-192.0.2.5`. */
-export function addressTexts(family: Family, set: Intervals): readonly string[] {
-  return set.map(([from, to]) => {
+/** @param most further ones are left out */
+export function addressTexts(family: Family, set: Intervals, most = Number.POSITIVE_INFINITY): readonly string[] {
+  return set.slice(0, most).map(([from, to]) => {
     const first = formatIp(family, from);
     if (from === to) return first;
     const size = to - from + 1n;

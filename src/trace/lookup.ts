@@ -117,19 +117,26 @@ function inSet(
     wholes.set(elements, whole);
   }
   if (whole === null) return null;
-  return split(packet, of, { set: value.set, part: intersect(value.set, whole), hit: null });
+  const parts = partsOf(value.set, whole);
+  return (['inside', 'outside'] as const).flatMap((side) =>
+    isEmpty(parts[side]) ? [] : [{ packet: { ...packet, [of]: parts[side] }, hit: side === 'inside' ? null : undefined }],
+  );
 }
 
-function split(
-  packet: Packet,
-  of: 'peer' | 'peerPort',
-  { set, part, hit }: { readonly set: Intervals; readonly part: Intervals; readonly hit: Json },
-): readonly Found[] {
-  const rest = subtract(set, part);
-  return [
-    ...(isEmpty(part) ? [] : [{ packet: { ...packet, [of]: part }, hit }]),
-    ...(isEmpty(rest) ? [] : [{ packet: { ...packet, [of]: rest }, hit: undefined }]),
-  ];
+interface Parts {
+  readonly inside: Intervals;
+  readonly outside: Intervals;
+}
+
+const partsKnown = new WeakMap<Intervals, WeakMap<Intervals, Parts>>();
+
+/** Remembered: the same askers meet the same long list with every port. */
+function partsOf(set: Intervals, whole: Intervals): Parts {
+  const known = partsKnown.get(whole) ?? new WeakMap<Intervals, Parts>();
+  partsKnown.set(whole, known);
+  const parts = known.get(set) ?? { inside: intersect(set, whole), outside: subtract(set, whole) };
+  known.set(set, parts);
+  return parts;
 }
 
 function scan(value: Value, list: readonly Element[], packet: Packet): readonly Found[] | null {

@@ -1,7 +1,7 @@
 /** Who there is that could ask for a port of this host, and at which of its addresses. */
 import { type Family, familyOf, type IpAddress, parseIp } from '../base/ip.ts';
 import type { ExposureRequest, Origin } from '../contracts/exposure.ts';
-import { type Host, isLinkLocal, rangesOf, valueOfIp } from './host.ts';
+import { type Host, isLinkLocal, valueOfIp } from './host.ts';
 import { type Intervals, isEmpty, one } from './intervals.ts';
 import type { Device } from './packet.ts';
 
@@ -94,7 +94,6 @@ interface Outside {
 function outside(host: Host, { family, at, any, main, own }: Outside): readonly Asker[] {
   const found: Asker[] = [];
   const uplink = host.uplink(family);
-  const subnets = rangesOf(host.state.links.flatMap(({ name }) => host.subnets(family, name)));
   for (const { name, up, master } of host.state.links) {
     if (!up || name === 'lo' || master !== '' || own.has(name)) continue;
     const device = host.device(name);
@@ -105,7 +104,7 @@ function outside(host: Host, { family, at, any, main, own }: Outside): readonly 
       found.push({ origin: { kind: 'interface', name, sources: host.subnets(family, name) }, device, peer: near, address });
     }
     if (name === uplink) {
-      const peer = host.elsewhere(family, subnets);
+      const peer = host.elsewhere(family);
       found.push({ origin: { kind: 'interface', name, sources: ['anywhere'] }, device, peer, address });
     }
   }

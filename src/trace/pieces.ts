@@ -1,5 +1,5 @@
 /** What a trace says, put together again: each source once, with the one thing that becomes of it. */
-import { type Intervals, intersect, isEmpty, subtract, union } from './intervals.ts';
+import { type Intervals, intersect, isEmpty, sizeOf, subtract, union } from './intervals.ts';
 import type { Outcome, Verdict } from './path.ts';
 
 export interface Piece {
@@ -12,17 +12,9 @@ export interface Piece {
 
 /** @param peer all who were asked about */
 export function pieces(peer: Intervals, outcomes: readonly Outcome[]): readonly Piece[] {
-  let parts: readonly { readonly peer: Intervals; readonly outcomes: readonly Outcome[] }[] = [{ peer, outcomes: [] }];
-  for (const outcome of outcomes) {
-    parts = parts.flatMap((part) => {
-      const within = intersect(part.peer, outcome.peer);
-      const rest = subtract(part.peer, outcome.peer);
-      return [
-        ...(isEmpty(within) ? [] : [{ peer: within, outcomes: [...part.outcomes, outcome] }]),
-        ...(isEmpty(rest) ? [] : [{ peer: rest, outcomes: part.outcomes }]),
-      ];
-    });
-  }
+  const parts = areApart(peer, outcomes)
+    ? outcomes.map((outcome) => ({ peer: outcome.peer, outcomes: [outcome] }))
+    : cut(peer, outcomes);
   const judged = new Map<string, Piece>();
   for (const part of parts) {
     const piece = judge(part.peer, part.outcomes);
@@ -33,6 +25,33 @@ export function pieces(peer: Intervals, outcomes: readonly Outcome[]): readonly 
     judged.set(key, same === undefined ? piece : { ...same, peer: union(same.peer, piece.peer) });
   }
   return [...judged.values()];
+}
+
+interface Part {
+  readonly peer: Intervals;
+  readonly outcomes: readonly Outcome[];
+}
+
+/** Without doubts each source has one outcome, unless its port makes a difference; then there are more of them than sources. */
+const areApart = (peer: Intervals, outcomes: readonly Outcome[]): boolean =>
+  outcomes.every(({ maybe }) => maybe.length === 0) &&
+  outcomes.reduce((sum, outcome) => sum + sizeOf(outcome.peer), 0n) === sizeOf(peer);
+
+function cut(peer: Intervals, outcomes: readonly Outcome[]): readonly Part[] {
+  let parts: readonly Part[] = [{ peer, outcomes: [] }];
+  for (const outcome of outcomes) {
+    parts = parts.flatMap((part) => {
+      // As a rule one outcome is of all that are left.
+      if (part.peer === outcome.peer) return [{ peer: part.peer, outcomes: [...part.outcomes, outcome] }];
+      const within = intersect(part.peer, outcome.peer);
+      const rest = subtract(part.peer, outcome.peer);
+      return [
+        ...(isEmpty(within) ? [] : [{ peer: within, outcomes: [...part.outcomes, outcome] }]),
+        ...(isEmpty(rest) ? [] : [{ peer: rest, outcomes: part.outcomes }]),
+      ];
+    });
+  }
+  return parts;
 }
 
 function judge(peer: Intervals, outcomes: readonly Outcome[]): Piece {

@@ -17,7 +17,7 @@ import type { PortBinding, PortSpec } from '../../model/ports.ts';
 import type { Exposure } from './exposure.ts';
 
 /** Milliseconds that an operation waits, when it is done itself, for what there is to say about it. */
-const PATIENCE = 2_000;
+const PATIENCE = 500;
 /** Stands for a host port that is not chosen yet: what firewalls see of forwarded packets is the sandbox's port. */
 const SOME_PORT = 49152;
 
