@@ -174,10 +174,10 @@ suite('through a published port', () => {
     await at(outside, 'ip', 'route', 'add', '10.1.0.0/24', 'via', HOST4);
     for (const value of [1, 0] as const) {
       await loose(value);
-      await goesOn(await idle(from(outside), server, [database.ip, SERVER]), 'server');
+      for (const first of ['client', 'server'] as const) {
+        await goesOn(await idle(from(outside), server, [database.ip, SERVER]), first);
+      }
     }
-    await loose(1);
-    await goesOn(await idle(from(outside), server, [database.ip, SERVER]), 'client');
   });
 });
 
