@@ -1,6 +1,6 @@
 /**
  * Publishing with open eyes: whoever publishes a port that a firewall of the host keeps others from is told so. Nothing is done about it:
- * that is the administrator's to decide (docs/adr/0009).
+ * that is the administrator's to decide (docs/adr/0010).
  */
 import type { Logger } from '../../base/clock.ts';
 import { errorData } from '../../base/errors.ts';

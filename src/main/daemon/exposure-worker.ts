@@ -15,7 +15,7 @@ import { readSysctls } from '../../kernel/sysctl.ts';
 import type { Ruleset } from '../../nft/ruleset.ts';
 import { setThreadName } from '../../sys/process.ts';
 import { exposureReport } from '../../trace/exposure.ts';
-import { Host } from '../../trace/host.ts';
+import { Host, type HostState } from '../../trace/host.ts';
 import type { ExposureInput } from '../../trace/judge.ts';
 import { obstacles, standIn } from '../../trace/obstacles.ts';
 import type { Answer, Question, WorkerOptions } from './exposure-protocol.ts';
@@ -32,6 +32,15 @@ const spaces = new Spaces();
 /** It lets everything pass. */
 const KEEP = { family: 'inet', name: keepTableName(table) } as const;
 
+let known: { readonly text: string; readonly host: Host } | null = null;
+
+/** The same one as long as nothing changes: what it was asked is remembered by it. */
+function hostOf(state: HostState): Host {
+  const text = JSON.stringify(state);
+  if (known?.text !== text) known = { text, host: new Host(state) };
+  return known.host;
+}
+
 /** Rules, addresses and switches as they are now. */
 function look(ruleset: Ruleset, bridges: readonly string[]): ExposureInput {
   spaces.begin();
@@ -41,7 +50,7 @@ function look(ruleset: Ruleset, bridges: readonly string[]): ExposureInput {
   const legacy = legacyTables();
   return {
     ruleset,
-    host: new Host({ links, addresses, routes, sysctls }),
+    host: hostOf({ links, addresses, routes, sysctls }),
     own: table,
     marked: MARKED,
     ruleText: (rule) => ruleText(nft, rule),
