@@ -1,0 +1,125 @@
+/** What lies under the keys, as text and back. Readers throw `invalid`: anybody who reaches the store may have written it. */
+import { invalid } from '../base/errors.ts';
+import { type Id, isId } from '../base/ids.ts';
+import { familyOf, type IpAddress } from '../base/ip.ts';
+import { type Mac, parseMac } from '../base/mac.ts';
+import { checkHostname, checkNetworkName } from '../model/names.ts';
+import type { Network } from '../model/network.ts';
+import type { ClusterNode, NodePart } from '../model/node.ts';
+import { countOf, type Fields, flagOf, hostAddressOf, listOf, parseFields, prefixIn, textOf, textsOf } from './fields.ts';
+import { subnetSpaces } from './spaces.ts';
+
+/** A node, and which of its lives tells it. A later life has a higher generation: milliseconds since 1970, or one more than before. */
+export interface NodeValue {
+  readonly node: ClusterNode;
+  readonly generation: number;
+  readonly life: string;
+}
+
+/** Whose a subnet is. */
+export interface SubnetValue {
+  readonly node: string;
+  readonly generation: number;
+  /** It stays the node's, under no lease. */
+  readonly reserved: boolean;
+  readonly part: NodePart;
+}
+
+/** The end of the year 9999: a generation that is no moment would shut a node out for ever. */
+const GENERATION_MAX = 253_402_300_799_999;
+const MTU_MAX = 65_535;
+const PORT_MAX = 65_535;
+
+export function nodeText({ node, generation, life }: NodeValue): string {
+  const { name: _, ...rest } = node;
+  return JSON.stringify({ ...rest, generation, life });
+}
+
+export function readNode(name: string, text: string): NodeValue {
+  const fields = parseFields(text);
+  const addresses = listOf(fields['addresses'], 'addresses', hostAddressOf);
+  if (addresses.length === 0 || new Set(addresses.map(familyOf)).size < addresses.length)
+    throw invalid(`addresses: ${addresses.join(', ') || 'none'}, one of a family is wanted`);
+  return {
+    node: {
+      name: checkHostname(name),
+      addresses,
+      mtu: countOf(fields['mtu'], 'mtu', MTU_MAX),
+      version: textOf(fields['version'], 'version'),
+      features: listOf(fields['features'], 'features', textOf),
+      started: textOf(fields['started'], 'started'),
+    },
+    generation: countOf(fields['generation'], 'generation', GENERATION_MAX),
+    life: textOf(fields['life'], 'life'),
+  };
+}
+
+export function subnetText({ node, generation, reserved, part }: SubnetValue): string {
+  return JSON.stringify({ node, generation, ...(reserved ? { reserved } : {}), ...part });
+}
+
+/** An operator reserves a subnet with `{"node":"n1","reserved":true}`. */
+export function readSubnet(text: string): SubnetValue {
+  const fields = parseFields(text);
+  return {
+    node: checkHostname(textOf(fields['node'], 'node')),
+    generation: fields['generation'] === undefined ? 0 : countOf(fields['generation'], 'generation', GENERATION_MAX),
+    reserved: fields['reserved'] !== undefined && flagOf(fields['reserved'], 'reserved'),
+    part: readPart(fields),
+  };
+}
+
+function readPart(fields: Fields): NodePart {
+  const mac = (name: string): Mac | undefined => (fields[name] === undefined ? undefined : parseMac(textOf(fields[name], name)));
+  const vtep4 = mac('vtep4');
+  const vtep6 = mac('vtep6');
+  const port = fields['port'] === undefined ? undefined : countOf(fields['port'], 'port', PORT_MAX);
+  if (port === 0) throw invalid('port: 0 is no port');
+  return {
+    ...(vtep4 === undefined ? {} : { vtep4 }),
+    ...(vtep6 === undefined ? {} : { vtep6 }),
+    ...(port === undefined ? {} : { port }),
+    inUse: fields['inUse'] !== undefined && flagOf(fields['inUse'], 'inUse'),
+  };
+}
+
+export function networkText(network: Network): string {
+  return JSON.stringify({ ...network, pools: [] });
+}
+
+export function readNetwork(id: Id, text: string): Network {
+  const fields = parseFields(text);
+  if (textOf(fields['id'], 'id') !== id) throw invalid(`id: it is under ${id}`);
+  const options = textsOf(fields['options'], 'options');
+  const ranges = listOf(fields['ranges'], 'ranges', prefixIn);
+  subnetSpaces(ranges, options);
+  return {
+    id,
+    name: checkNetworkName(textOf(fields['name'], 'name')),
+    created: textOf(fields['created'], 'created'),
+    driver: textOf(fields['driver'], 'driver'),
+    scope: 'global',
+    ipv4: flagOf(fields['ipv4'], 'ipv4'),
+    ipv6: flagOf(fields['ipv6'], 'ipv6'),
+    internal: flagOf(fields['internal'], 'internal'),
+    attachable: flagOf(fields['attachable'], 'attachable'),
+    options,
+    labels: textsOf(fields['labels'], 'labels'),
+    ipamDriver: textOf(fields['ipamDriver'], 'ipamDriver'),
+    ipamOptions: textsOf(fields['ipamOptions'], 'ipamOptions'),
+    pools: [],
+    ranges,
+    predefined: false,
+  };
+}
+
+export function readName(text: string): Id {
+  if (!isId(text)) throw invalid('no id of a network');
+  return text;
+}
+
+/** Where a node with these addresses is reached by `self`: on its preferred family that both have. */
+export function reachedAt(addresses: readonly IpAddress[], self: ClusterNode): IpAddress | null {
+  const families = new Set(self.addresses.map(familyOf));
+  return addresses.find((address) => families.has(familyOf(address))) ?? null;
+}
