@@ -77,7 +77,7 @@ export const LAYERS: readonly Layer[] = [
   {
     folder: 'cluster',
     imports: ['base', 'wire', 'model', 'contracts'],
-    packages: [],
+    packages: ['yaml'],
     why: 'nodes, leases and peers, over whichever store there is',
   },
   {
