@@ -1,0 +1,131 @@
+/**
+ * One host of routed-lab.ts: a process in the host's network namespace, with the real kernel layer and, where the network has one, the real tunnel. Does
+ * what its parent says, one thing after the other.
+ */
+import { mkdirSync } from 'node:fs';
+import { silentLogger } from '../../src/base/clock.ts';
+import { prefixOf } from '../../src/base/ip.ts';
+import type { Change } from '../../src/contracts/change.ts';
+import { describe } from '../../src/contracts/describe.ts';
+import { inversePlan, subsume } from '../../src/contracts/inverse.ts';
+import type { HostFacts, Kernel } from '../../src/contracts/kernel.ts';
+import type { Tunnel } from '../../src/contracts/tunnel.ts';
+import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
+import { createRoutedDriver } from '../../src/drivers/routed/index.ts';
+import { createKernel } from '../../src/kernel/kernel.ts';
+import { type Instance, tableName } from '../../src/model/instance.ts';
+import type { Network } from '../../src/model/network.ts';
+import type { Peer, Underlay } from '../../src/model/node.ts';
+import type { Endpoint } from '../../src/model/sandbox.ts';
+import { openUdpTunnel } from '../../src/tunnel/udp/tunnel.ts';
+
+export type Order =
+  | { readonly do: 'up'; readonly network: Network; readonly underlay: Underlay }
+  /** @returns what is not reached, in words */
+  | { readonly do: 'peers'; readonly peers: readonly Peer[] }
+  | { readonly do: 'sandbox'; readonly endpoint: Endpoint; readonly place: string }
+  | { readonly do: 'part' | 'tunnel' | 'down' | 'end' };
+
+const [, , name = ''] = process.argv;
+const instance: Instance = { id: 't', dataRoot: `/run/moor-${name}-data`, execRoot: `/run/moor-${name}` };
+for (const folder of [instance.execRoot, instance.dataRoot]) mkdirSync(folder, { recursive: true });
+const bridge = createBridgeDriver({ instance });
+const driver = createRoutedDriver({ instance, local: bridge });
+const kernel: Kernel = await createKernel({ instance, tableName: tableName(instance), logger: silentLogger });
+const before = await kernel.facts();
+
+let network: Network | null = null;
+let underlay: Underlay | undefined;
+let undo: Change[] = [];
+let tunnel: Tunnel | null = null;
+const peers = new Map<string, readonly Change[]>();
+
+const facts = async (): Promise<HostFacts> => ({
+  ...(await kernel.facts()),
+  sysctls: before.sysctls,
+  ...(underlay === undefined ? {} : { underlay }),
+});
+
+async function apply(changes: readonly Change[]): Promise<void> {
+  const applied = await kernel.apply(changes);
+  undo = [...inversePlan(changes, applied), ...undo];
+  for (const [at, result] of applied.entries()) {
+    const change = changes[at];
+    if (result.state === 'failed' && change) throw new Error(`${name}: ${describe(change)}: ${result.error.message}`);
+  }
+}
+
+async function remove(changes: readonly Change[]): Promise<void> {
+  for (const result of await kernel.apply(subsume(changes), { keepGoing: true }))
+    if (result.state === 'failed') throw new Error(`${name}: ${result.error.message}`);
+}
+
+async function setPeers(list: readonly Peer[]): Promise<string> {
+  if (network === null) throw new Error('no network');
+  const host = await facts();
+  const plans = list.map((peer) => ({ peer, plan: driver.planPeer?.(network ?? fail(), peer, host) ?? fail() }));
+  for (const [node, changes] of peers) {
+    if (list.some((peer) => peer.node === node)) continue;
+    await remove(inversePlan(changes));
+    peers.delete(node);
+  }
+  for (const { peer, plan } of plans) {
+    const applied = await kernel.apply(plan.changes);
+    for (const result of applied) if (result.state === 'failed') throw new Error(`${name}: ${result.error.message}`);
+    peers.set(peer.node, plan.changes);
+  }
+  const spec = driver.tunnelOf?.(network, list, host) ?? null;
+  if (spec !== null && tunnel === null) tunnel = await openUdpTunnel({ ...spec, logger: silentLogger });
+  else if (spec !== null) await tunnel?.setPeers(spec.peers);
+  return plans.map(({ plan }) => plan.trouble).join('');
+}
+
+const fail = (): never => {
+  throw new Error('the driver has no peers');
+};
+
+async function obey(order: Order): Promise<unknown> {
+  switch (order.do) {
+    case 'up':
+      ({ network, underlay } = order);
+      driver.check(network, []);
+      await apply(bridge.planHost?.(await facts()) ?? []);
+      return apply(driver.planNetwork(network, await facts()));
+    case 'peers':
+      return setPeers(order.peers);
+    case 'sandbox': {
+      const { endpoint, place } = order;
+      const plan = driver.planJoin(network ?? fail(), { endpoint, netns: place }, await facts());
+      await apply([{ kind: 'netns', op: 'add', path: place }, ...plan.changes]);
+      // What the engine adds to a join.
+      for (const via of [plan.gateway4, plan.gateway6]) {
+        if (via === null) continue;
+        const route = { destination: prefixOf(via, 0), via, device: endpoint.interfaceName };
+        await apply([{ kind: 'route', op: 'add', netns: place, route }]);
+      }
+      return null;
+    }
+    case 'part':
+      return driver.peerData?.(network ?? fail(), await facts());
+    case 'tunnel':
+      return tunnel?.status() ?? null;
+    case 'down':
+      await setPeers([]);
+      await tunnel?.[Symbol.asyncDispose]();
+      tunnel = null;
+      await remove(undo);
+      undo = [];
+      return null;
+    case 'end':
+      await kernel[Symbol.asyncDispose]();
+      return null;
+  }
+}
+
+process.on('message', (order: Order) => {
+  obey(order).then(
+    (value) => process.send?.({ value: value ?? null }, () => order.do === 'end' && process.exit(0)),
+    (error: unknown) => process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+  );
+});
+process.send?.({ value: 'ready' });
