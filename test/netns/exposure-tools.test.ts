@@ -4,14 +4,15 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { familyOf, formatIp, type IpAddress, ipValue, isIp, parseIp, parsePrefix, prefixRange } from '../../src/base/ip.ts';
 import type { ExposureReport, Reach, Reachability } from '../../src/contracts/exposure.ts';
+import { forwardWarnings } from '../../src/drivers/bridge/foreign.ts';
 import { bridgeOf, OPTION } from '../../src/drivers/bridge/options.ts';
 import { createExposure } from '../../src/main/daemon/exposure.ts';
 import type { Network } from '../../src/model/network.ts';
 import type { PortBinding } from '../../src/model/ports.ts';
 import { haveFirewalls, shell, startFirewalld, startUfw } from '../support/firewalls.ts';
 import { CONTAINER, dockerd, startDocker } from './docker-lab.ts';
-import { HOST4, HOST6, LAN4, TABLE, WORLD4, WORLD6 } from './lab.ts';
-import { at, HERE, type Place } from './packets.ts';
+import { createLab, HOST4, HOST6, LAN4, TABLE, WORLD4, WORLD6 } from './lab.ts';
+import { at, HERE, type Place, seenAs, silent } from './packets.ts';
 import { binding, createPortsLab, type PortsLab } from './ports-lab.ts';
 
 interface Scene extends AsyncDisposable {
@@ -252,6 +253,25 @@ test('Docker: everything is open by the rule in DOCKER-USER, and not without it'
   assert.equal(said(await one.compare(), { port: WEB, from: 'interface up0' }).reachability, 'open');
   await at(HERE, 'iptables', '-F', 'DOCKER-USER');
   for (const line of saved) await at(HERE, 'sh', '-c', `iptables ${line}`);
+});
+
+test('firewalld and what sandboxes send: the warning of `moor status`, and its remedy', async (t) => {
+  if (!need(t)) return;
+  await using lab = await createLab();
+  const net = await lab.network('10.1.0.0/24');
+  const box = await lab.sandbox(net, 2);
+  await using firewall = new AsyncDisposableStack();
+  await startFirewalld(firewall);
+  assert.ok(await silent(box.place, WORLD4));
+  const [warning = '', ...more] = forwardWarnings({ ...(await lab.facts()), bridgeNf: false });
+  assert.equal(more.length, 0);
+  assert.match(
+    warning,
+    /packets from sandboxes to other hosts \(what is published is let pass\) are lost; allow it with firewalld: /,
+  );
+  const remedy = / firewalld: (.*) for each bridge, then (.*)$/.exec(warning);
+  await shell(`${remedy?.[1]?.replace('BRIDGE', bridgeOf(net))} && ${remedy?.[2]}`);
+  assert.equal(await seenAs(box.place, WORLD4), HOST4);
 });
 
 test('gateway mode routed, asked at the sandbox itself, beside firewalld', async (t) => {

@@ -32,7 +32,9 @@ export function forwardWarnings(facts: HostFacts): string[] {
     const lost =
       facts.bridgeNf === true
         ? 'packets to and from sandboxes, also inside one network (bridge-nf-call-iptables is 1)'
-        : 'packets between sandboxes and other hosts';
+        : foreign.table === 'firewalld'
+          ? 'packets from sandboxes to other hosts (what is published is let pass)'
+          : 'packets between sandboxes and other hosts';
     warnings.push(
       `chain ${foreign.chain} of nftables table ${foreign.family} ${foreign.table} ${why}: ${lost} are lost; ${remedy(foreign)}`,
     );
