@@ -119,6 +119,8 @@ export interface Kernel extends AsyncDisposable {
   readonly snapshot: (netns: readonly Netns[], parts: readonly SnapshotPart[]) => Promise<readonly (NetnsState | null)[]>;
   /** null when there is no such table, or namespace. @param netns default: the host's */
   readonly listTable: (table: NftTableRef, netns?: Netns) => Promise<NftTableState | null>;
+  /** All tables of the host, ours and others'. Does not look into them: takes the same whatever they hold. */
+  readonly tableNames: () => Promise<readonly NftTableRef[]>;
   readonly facts: () => Promise<HostFacts>;
   readonly features: () => Promise<readonly Feature[]>;
   readonly hostPorts: HostPorts;

@@ -6,7 +6,7 @@ import { HOST } from '../contracts/change.ts';
 import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-ports.ts';
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
-import type { NftTable, NftTableState } from '../nft/types.ts';
+import type { NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
 import { pack } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 
@@ -111,6 +111,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
         : ask<readonly Applied[]>({ method: 'apply', changes: pack(changes), keepGoing }),
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
     listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),
+    tableNames: () => ask<readonly NftTableRef[]>({ method: 'tableNames' }),
     facts: () => ask<HostFacts>({ method: 'facts' }),
     features: () => ask<readonly Feature[]>({ method: 'features' }),
     hostPorts: {

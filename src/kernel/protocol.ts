@@ -10,7 +10,7 @@ export type Call =
   | { readonly method: 'apply'; readonly changes: Packed; readonly keepGoing: boolean }
   | { readonly method: 'snapshot'; readonly netns: readonly Netns[]; readonly parts: readonly SnapshotPart[] }
   | { readonly method: 'listTable'; readonly table: NftTableRef; readonly netns: Netns }
-  | { readonly method: 'facts' | 'features' | 'watch' | 'unwatch' }
+  | { readonly method: 'tableNames' | 'facts' | 'features' | 'watch' | 'unwatch' }
   | { readonly method: 'automaticPorts' }
   | { readonly method: 'holdPorts' | 'releasePorts'; readonly ports: readonly HostPort[] }
   | { readonly method: 'portHolder'; readonly refusal: HostPortRefusal }

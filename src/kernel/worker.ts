@@ -6,6 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { MoorError, errorData } from '../base/errors.ts';
 import { HOST, type Netns } from '../contracts/change.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
+import { dumpTables } from '../netlink/nft-rules.ts';
 import { listPins } from '../sys/netns.ts';
 import { setThreadName } from '../sys/process.ts';
 import { type Machine, applyList } from './apply.ts';
@@ -69,6 +70,8 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
       return dumpAll(spaces, call.netns, call.parts);
     case 'listTable':
       return listTableIn(call.netns, call.table);
+    case 'tableNames':
+      return dumpTables(spaces.host.netfilter).map(({ family, name }) => ({ family, name }));
     case 'facts':
       return hostFacts(spaces.host, nft, table);
     case 'features':

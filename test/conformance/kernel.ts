@@ -308,7 +308,12 @@ export function kernelConformance(harness: KernelHarness): void {
       assert.deepEqual(truth.sets['bridges'], { '"tbr0"': '' });
       assert.deepEqual(truth.sets['subnets'], { '192.0.2.0/25': '', '192.0.2.128/25': '', '203.0.113.0/24': '' });
       assert.deepEqual(await under.kernel.listTable(plan.REF), { ...plan.REF, ...truth });
+      const { family, name } = plan.REF;
+      const names = async (): Promise<readonly string[]> =>
+        (await under.kernel.tableNames()).filter((one) => one.name === name).map((one) => `${one.family} ${one.name}`);
+      assert.deepEqual(await names(), [`${family} ${name}`]);
       await undo([plan.table]);
+      assert.deepEqual(await names(), []);
     });
 
     test('nft-table in a namespace: there and nowhere else, completed in place, gone with it', async () => {

@@ -147,6 +147,7 @@ export function createFakeKernel(options: FakeOptions = {}): FakeKernel {
         ...options.facts,
       };
     },
+    tableNames: async () => [...tables.values()].map(({ family, name }) => ({ family, name })),
     features: async () => [{ name: 'fake', state: 'yes', why: 'everything is in memory' }],
     pins: async (directory) =>
       [...spaces.byPath.keys()].filter((path) => path.slice(0, path.lastIndexOf('/')) === directory).sort(),

@@ -8,8 +8,10 @@ import { addressOf, type Family, familyOf, type IpAddress, parseIp } from '../..
 import { portSpecs } from '../../containers/service/ports.ts';
 import type { Containers } from '../../contracts/containers.ts';
 import type { Engine, Outcome } from '../../contracts/engine.ts';
+import type { Kernel } from '../../contracts/kernel.ts';
 import type { ExposureReport, ExposureRequest } from '../../contracts/exposure.ts';
 import { bridgeOf } from '../../drivers/bridge/options.ts';
+import { keepTableName } from '../../kernel/keep-table.ts';
 import { gatewayMode } from '../../model/gateway-mode.ts';
 import type { Network } from '../../model/network.ts';
 import type { Endpoint, Sandbox } from '../../model/sandbox.ts';
@@ -36,8 +38,12 @@ export function exposed(parts: {
   readonly containers: Containers;
   readonly exposure: Exposure;
   readonly logger: Logger;
+  /** Name of our table. */
+  readonly table: string;
+  readonly tableNames: Kernel['tableNames'];
 }): Exposed {
-  const { engine, containers, exposure, logger } = parts;
+  const { engine, containers, exposure, logger, tableNames } = parts;
+  const own = [parts.table, keepTableName(parts.table)];
 
   const bridges = (): ExposureRequest['networks'] =>
     engine.networks
@@ -51,6 +57,8 @@ export function exposed(parts: {
     const timer = AbortSignal.timeout(PATIENCE);
     const late = new Promise<readonly string[]>((resolve) => timer.addEventListener('abort', () => resolve([]), { once: true }));
     try {
+      // The usual host, whose rules are ours alone: no thread and no program has to be started to see that.
+      if ((await tableNames()).every(({ family, name }) => family === 'inet' && own.includes(name))) return [];
       return await Promise.race([
         exposure.obstacles({
           ports: specs.flatMap(bindings),

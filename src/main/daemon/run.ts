@@ -87,7 +87,14 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   );
 
   const exposure = stack.use(createExposure({ table: tableName(instance) }));
-  const watched = exposed({ engine: withContainers(engine, containers), containers, exposure, logger });
+  const watched = exposed({
+    engine: withContainers(engine, containers),
+    containers,
+    exposure,
+    logger,
+    table: tableName(instance),
+    tableNames: kernel.tableNames,
+  });
 
   const stopping = new AbortController();
   const app = createServer({ logger, version });
