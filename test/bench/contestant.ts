@@ -21,6 +21,21 @@ export interface Attacher {
   readonly enter: (stack: number) => Promise<readonly string[]>;
 }
 
+/** A sandbox or container that servers of a part run in. */
+export interface Place {
+  /** Command line that runs what follows it there. */
+  readonly enter: readonly string[];
+  readonly address: string;
+}
+
+/** Who can publish ports, too. */
+export interface Publisher {
+  /** pid of a process in the network namespace that is the contestant's host. */
+  readonly holder: number;
+  /** @param options.ports `8080:80` @param options.network default: the default network */
+  readonly publish: (name: string, options: { readonly ports: readonly string[]; readonly network?: string }) => Promise<Place>;
+}
+
 export const network = (name: string, second: number): Network => ({ name, subnet: `10.${second}.0.0/20` });
 
 export const gatewayOf = ({ subnet }: Network): string => subnet.replace(/0\/\d+$/, '1');

@@ -6,13 +6,13 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Attacher, dockerApi, stackName } from './contestant.ts';
+import { type Attacher, dockerApi, type Publisher, stackName } from './contestant.ts';
 import { Client } from './http.ts';
 import { collect, PEER_ENV, PROGRAMS, ROOT } from './peers.ts';
 import { processesNamed } from './processes.ts';
 import { inBatches, numbers } from './rounds.ts';
 
-export interface Docker extends Attacher {
+export interface Docker extends Attacher, Publisher, AsyncDisposable {
   readonly client: Client;
   /** `unix:///…` */
   readonly host: string;
@@ -32,14 +32,15 @@ const IMAGE = 'bench';
 /** Containers started at a time. */
 const WIDTH = 2;
 
-export async function startDocker(directory: string, cgroup: string): Promise<Docker> {
+/** @param flags further ones of dockerd */
+export async function startDocker(directory: string, cgroup: string, flags: readonly string[] = []): Promise<Docker> {
   mkdirSync(directory, { recursive: true });
-  const holder = spawn(
-    'unshare',
-    ['--net', '--mount', `${ROOT}/tools/testing/isolate.sh`, 'sh', '-c', 'echo ready; exec sleep infinity'],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  await once(holder.stdout, 'data');
+  // Ends with its input.
+  const holder = spawn('unshare', ['--net', '--mount', `${ROOT}/tools/testing/isolate.sh`, 'sh', '-c', 'echo $$; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(holder.stdout, 'data')) as [Buffer];
+  const inside = Number(line.toString());
   const enter = ['nsenter', '-t', String(holder.pid), '--net', '--mount', '--'];
   const [command = '', ...prefix] = enter;
   const start = (...line: readonly string[]): ChildProcess =>
@@ -73,7 +74,7 @@ export async function startDocker(directory: string, cgroup: string): Promise<Do
         cgroup,
         '--live-restore',
       ],
-      ...['--storage-driver', 'overlay2', '--log-level', 'error'],
+      ...['--storage-driver', 'overlay2', '--log-level', 'error', ...flags],
     );
     daemon = child;
     const log = collect(child);
@@ -96,38 +97,64 @@ export async function startDocker(directory: string, cgroup: string): Promise<Do
   };
   await startDaemon();
 
-  const pidsOf = new Map<number, number>();
-  const run = async (k: number): Promise<void> => {
-    const name = stackName(k);
+  let imported: Promise<unknown> | undefined;
+  const run = async (
+    name: string,
+    bindings: Readonly<Record<string, unknown>> = {},
+  ): Promise<{ readonly pid: number; readonly address: string }> => {
+    await (imported ??= client.call('POST', `/images/create?fromSrc=-&repo=${IMAGE}`, imageOfSleep()));
     await client.call('POST', `/containers/create?name=${name}`, {
       Image: IMAGE,
       Cmd: ['/bin/sleep', 'infinity'],
-      HostConfig: { NetworkMode: 'bridge', Init: false },
+      // Docker publishes none that is not exposed.
+      ExposedPorts: Object.fromEntries(Object.keys(bindings).map((port) => [port, {}])),
+      HostConfig: { NetworkMode: 'bridge', Init: false, PortBindings: bindings },
     });
     await client.call('POST', `/containers/${name}/start`);
-    const { State } = (await client.call('GET', `/containers/${name}/json`)).json() as { State: { Pid: number } };
-    pidsOf.set(k, State.Pid);
+    const { State, NetworkSettings } = (await client.call('GET', `/containers/${name}/json`)).json() as {
+      readonly State: { readonly Pid: number };
+      readonly NetworkSettings: { readonly IPAddress: string };
+    };
+    return { pid: State.Pid, address: NetworkSettings.IPAddress };
   };
-  let imported = false;
+  const pidsOf = new Map<number, number>();
   const stacks = async (n: number): Promise<void> => {
-    if (!imported) await client.call('POST', `/images/create?fromSrc=-&repo=${IMAGE}`, imageOfSleep());
-    imported = true;
     await inBatches(
       numbers(1, n).filter((k) => !pidsOf.has(k)),
       WIDTH,
-      run,
+      async (k) => void pidsOf.set(k, (await run(stackName(k))).pid),
     );
   };
+  const enterPid = (pid: number | undefined): readonly string[] => ['nsenter', '-t', String(pid), '--net', '--'];
   return {
     ...dockerApi(client),
     client,
     host,
     stacks,
-    enter: async (k) => ['nsenter', '-t', String(pidsOf.get(k)), '--net', '--'],
+    enter: async (k) => enterPid(pidsOf.get(k)),
+    holder: inside,
+    async publish(name, { ports }) {
+      const bindings = ports.map((port): [string, unknown] => {
+        const [HostPort, inside] = port.split(':');
+        return [`${inside}/tcp`, [{ HostPort }]];
+      });
+      const { pid, address } = await run(name, Object.fromEntries(bindings));
+      return { enter: enterPid(pid), address };
+    },
     pids: () => [daemon?.pid ?? 0, containerd.pid ?? 0],
     shims: () => processesNamed('containerd-shim'),
     start: startDaemon,
     stop,
+    async [Symbol.asyncDispose]() {
+      const all = (await client.call('GET', '/containers/json')).json() as readonly { readonly Id: string }[];
+      await inBatches(all, WIDTH, ({ Id }) => client.call('DELETE', `/containers/${Id}?force=1`));
+      client[Symbol.dispose]();
+      await stop();
+      const ended = [containerd, holder].map((child) => once(child, 'exit'));
+      containerd.kill('SIGTERM');
+      holder.stdin.end();
+      await Promise.all(ended);
+    },
   };
 }
 

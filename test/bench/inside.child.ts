@@ -8,9 +8,11 @@ import { attach, parallel } from './parts/attach.ts';
 import { cli } from './parts/cli.ts';
 import { containers } from './parts/containers.ts';
 import { dns } from './parts/dns.ts';
+import { flush } from './parts/flush.ts';
 import { memory } from './parts/memory.ts';
 import { manyNetworks, networks } from './parts/networks.ts';
 import { ports } from './parts/ports.ts';
+import { published } from './parts/published.ts';
 import { restart } from './parts/restart.ts';
 import { scale } from './parts/scale.ts';
 import type { Row } from './result.ts';
@@ -27,6 +29,8 @@ const RUN: Readonly<Record<PartName, Part>> = {
   containers,
   dns,
   ports,
+  published,
+  flush,
   cli,
 };
 

@@ -2,11 +2,11 @@
 import { mkdtempSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { type Attacher, dockerApi, stackName } from './contestant.ts';
+import { type Attacher, dockerApi, type Publisher, stackName } from './contestant.ts';
 import { Client } from './http.ts';
 import { inBatches, numbers } from './rounds.ts';
 
-export interface Moorline extends Attacher, AsyncDisposable {
+export interface Moorline extends Attacher, Publisher, AsyncDisposable {
   readonly client: Client;
   readonly daemon: TestDaemon;
 }
@@ -27,13 +27,29 @@ export async function startMoorline(home: 'default-network' | 'nothing'): Promis
     const networks = home === 'nothing' ? { networks: [] } : {};
     await inBatches(missing, WIDTH, (k) => client.call('POST', '/moor/sandboxes', { name: stackName(k), ...networks }));
   };
-  const enter = async (k: number): Promise<readonly string[]> => {
-    const { netns } = (await client.call('GET', `/moor/sandboxes/${stackName(k)}/enter`)).json() as { netns: string };
+  const enter = async (name: string): Promise<readonly string[]> => {
+    const { netns } = (await client.call('GET', `/moor/sandboxes/${name}/enter`)).json() as { netns: string };
     // Twice: the pin is a mount that only the daemon's mount namespace has.
     return ['nsenter', '-t', String(daemon.holder), '--mount', '--', 'nsenter', `--net=${netns}`, '--'];
   };
+  const publish: Publisher['publish'] = async (name, { ports, network }) => {
+    const networks = network === undefined ? {} : { networks: [{ network }] };
+    const made = (await client.call('POST', '/moor/sandboxes', { name, ports, ...networks })).json() as {
+      readonly value: { readonly endpoints: readonly { readonly ipv4: string }[] };
+    };
+    return { enter: await enter(name), address: made.value.endpoints[0]?.ipv4.split('/')[0] ?? '' };
+  };
   const owned = stack.move();
-  return { ...dockerApi(client), client, daemon, stacks, enter, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    ...dockerApi(client),
+    client,
+    daemon,
+    holder: daemon.holder,
+    publish,
+    stacks,
+    enter: (k) => enter(stackName(k)),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 /** Reads a stream to its end. */

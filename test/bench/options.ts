@@ -13,6 +13,8 @@ export const PARTS = [
   'containers',
   'dns',
   'ports',
+  'published',
+  'flush',
   'cli',
 ] as const;
 export type Part = (typeof PARTS)[number];
@@ -40,6 +42,10 @@ export interface Sizes {
   /** Containers started at once. */
   readonly starts: number;
   readonly restarts: number;
+  /** Milliseconds in which connections to a published port are counted. */
+  readonly countMs: number;
+  /** Networks beside the one whose rules are flushed, with it. */
+  readonly flushed: readonly number[];
   /** Milliseconds of rest before memory is read. */
   readonly restMs: number;
 }
@@ -54,6 +60,8 @@ const FULL: Sizes = {
   parallel: 20,
   starts: 50,
   restarts: 3,
+  countMs: 1000,
+  flushed: [1, 100, 1000],
   restMs: 5000,
 };
 
@@ -67,6 +75,8 @@ const QUICK: Sizes = {
   parallel: 20,
   starts: 10,
   restarts: 1,
+  countMs: 300,
+  flushed: [1, 100],
   restMs: 1000,
 };
 

@@ -20,7 +20,7 @@ export interface Summary {
 export interface Row {
   readonly part: string;
   readonly what: string;
-  readonly unit: 'ms' | 'MB' | 'x' | 'packets' | 'queries/s' | 'rules' | 'kB';
+  readonly unit: 'ms' | 'MB' | 'x' | 'packets' | 'queries/s' | 'rules' | 'kB' | 'Gbit/s' | 'connections' | 'connections/s';
   readonly values: Readonly<Partial<Record<Contestant, Summary>>>;
   /** Ours must be at most this (section 10 of the design), or at least. Informational: a machine is not the reference machine. */
   readonly budget?: number;

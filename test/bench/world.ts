@@ -18,6 +18,8 @@ export interface World {
   /** For temporary things of a part; on the same file system as the daemons' data. */
   readonly directory: string;
   readonly docker: () => Promise<Docker>;
+  /** One more, for the caller to end: for what would spoil the other, or with flags. */
+  readonly ownDocker: (name: string, ...flags: readonly string[]) => Promise<Docker>;
   /** A daemon that is never asked to hold much. */
   readonly moorline: () => Promise<Moorline>;
   /** Another one, for the many endpoints. */
@@ -67,6 +69,7 @@ export function createWorld({ sizes, directory, cgroup, say }: WorldOptions, own
     sizes,
     directory,
     docker,
+    ownDocker: (name, ...flags) => startDocker(`${directory}/docker-${name}`, cgroup, flags),
     moorline,
     crowded,
     attachers: async () => ({ moorline: await moorline(), docker: await docker(), ...plugins }),

@@ -45,7 +45,9 @@ class Containers {
       const HostPort = String(FIRST_PORT + names.indexOf(name));
       const PortBindings = mode === 'published' ? { '80/tcp': [{ HostPort }] } : {};
       const HostConfig = { NetworkMode: MODES[mode], Init: false, PortBindings };
-      const body = { Image: IMAGE, Cmd: ['sleep', 'infinity'], HostConfig };
+      // Docker publishes none that is not exposed.
+      const ExposedPorts = mode === 'published' ? { '80/tcp': {} } : {};
+      const body = { Image: IMAGE, Cmd: ['sleep', 'infinity'], ExposedPorts, HostConfig };
       return this.#client.call('POST', `/containers/create?name=${name}`, body);
     });
     const result = await work();

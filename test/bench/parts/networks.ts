@@ -54,7 +54,8 @@ export const manyNetworks: Part = async ({ sizes, docker, say }) => {
   const back: number[] = [];
   const ours = await many(own.client, sizes.networks, async () => {
     for (const _ of numbers(1, FLUSHES)) {
-      back.push(await flushRules(own.daemon, sizes.networks));
+      const { gone, back: returned } = await flushRules(own.holder, sizes.networks);
+      back.push(returned - gone);
       await sleep(REST_MS);
     }
   });
