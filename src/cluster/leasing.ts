@@ -148,7 +148,7 @@ export class Leasing {
 
   #pick(id: Id, space: SubnetSpace, { tried, tries }: Attempt): Prefix {
     const { state, random } = this.#deps;
-    const taken = (subnet: Prefix): boolean => tried.has(subnet) || (state.held(subnetKey(id, subnet))?.text ?? null) !== null;
+    const taken = (subnet: Prefix): boolean => tried.has(subnet) || state.has(subnetKey(id, subnet));
     const wish = this.#wishes.get(id)?.find((subnet) => inSpace(space, subnet) && !taken(subnet));
     if (wish !== undefined) return wish;
     const free = freeSubnets(space, taken, CANDIDATES * tries);

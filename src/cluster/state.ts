@@ -1,14 +1,13 @@
-/**
- * What the store says, entry by entry, and what follows from it: nodes, networks and the peers of each. Pure: it is told, and says what
- * has changed. A value that cannot be read is passed over with one line in the log; where a good one was known before, that stays.
- */
+/** What follows from the store's entries: nodes, networks and the peers of each. It is told, and says what has changed. */
 import type { Logger } from '../base/clock.ts';
 import { errorData } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
-import type { Prefix } from '../base/ip.ts';
+import type { IpAddress, Prefix } from '../base/ip.ts';
 import type { Entry, Listing, Revision, StoreEvent } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
 import type { ClusterNode, Peer } from '../model/node.ts';
+import { Complaints } from './complaints.ts';
+import { Entries, type Held } from './entries.ts';
 import { networkKey, placeOf } from './keys.ts';
 import { type Claim, Members, type Reach } from './members.ts';
 import { inSpace, type SubnetSpace, subnetSpaces } from './spaces.ts';
@@ -26,6 +25,8 @@ export interface StateDeps {
 /** Collected until somebody takes it. */
 export interface Changes {
   nodes: boolean;
+  /** Addresses on the underlay behind which another node is now, or none. */
+  readonly addresses: Set<IpAddress>;
   /** Of this node's own entries. */
   own: boolean;
   readonly networks: Set<Id>;
@@ -40,37 +41,42 @@ type Thing =
   | { readonly type: 'name'; readonly value: Id }
   | { readonly type: 'subnet'; readonly value: SubnetValue; readonly network: Id; readonly subnet: Prefix };
 
-export interface Held {
-  /** null: removed by this process; the watch has not told yet. */
-  readonly text: string | null;
-  readonly revision: Revision;
-  /** null: never readable. */
-  readonly thing: Thing | null;
-  /** Written by this process; the watch has not told yet. */
-  readonly local: boolean;
-}
-
 interface Known {
   readonly network: Network;
   readonly spaces: readonly SubnetSpace[];
   readonly members: Members;
 }
 
-/** Keys complained of that are remembered, so that each is told of once. */
-const COMPLAINTS = 1_000;
-
-const noChanges = (): Changes => ({ nodes: false, own: false, networks: new Set(), removed: new Set(), peers: new Set() });
+const noChanges = (): Changes => ({
+  nodes: false,
+  own: false,
+  addresses: new Set(),
+  networks: new Set(),
+  removed: new Set(),
+  peers: new Set(),
+});
 
 export class State {
   readonly #deps: StateDeps;
-  readonly #held = new Map<string, Held>();
+  readonly #entries: Entries<Thing>;
+  readonly #complaints: Complaints;
   readonly #nodes = new Map<string, NodeValue>();
   readonly #networks = new Map<Id, Known>();
-  readonly #complaints = new Set<string>();
+  readonly #byAddress = new Map<IpAddress, string>();
   #changes = noChanges();
 
   constructor(deps: StateDeps) {
     this.#deps = deps;
+    this.#complaints = new Complaints(deps.logger);
+    this.#entries = new Entries({
+      read: (key, text) => this.#read(key, text),
+      became: (key, thing) => this.#became(key, thing),
+      left: (key, thing) => this.#left(key, thing),
+      touched: (thing) => {
+        // What was overwritten with something unreadable has to be written again, if it is ours.
+        if (this.#isOwn(thing)) this.#changes.own = true;
+      },
+    });
   }
 
   /** What has changed since it was last asked. */
@@ -80,44 +86,29 @@ export class State {
     return changes;
   }
 
-  /** Everything there is. What this process has written since the listing was made stays. */
-  reset({ entries, revision }: Listing): void {
-    const present = new Set(entries.map(({ key }) => key));
-    for (const [key, { local, revision: at }] of this.#held) {
-      if (!present.has(key) && !(local && at > revision)) this.#drop(key);
-    }
-    for (const { key, value, revision: at } of entries) {
-      const held = this.#held.get(key);
-      if (held?.local && held.revision > at) continue;
-      this.#put(key, value, { revision: at, local: false });
-    }
+  reset(listing: Listing): void {
+    this.#entries.reset(listing);
   }
 
   apply(events: readonly StoreEvent[]): void {
-    for (const { key, value, revision } of events) {
-      const held = this.#held.get(key);
-      // A revision that is not newer was told already.
-      if (held && (held.local ? revision < held.revision : revision <= held.revision)) continue;
-      if (value === null) this.#drop(key);
-      else this.#put(key, value, { revision, local: false });
-    }
+    this.#entries.apply(events);
   }
 
-  /** Written by this process, before the watch tells: whoever asks next sees it. `null`: removed. */
+  /** See Entries. */
   wrote(key: string, value: string | null, revision: Revision): void {
-    if ((this.#held.get(key)?.revision ?? 0) >= revision) return;
-    if (value !== null) return this.#put(key, value, { revision, local: true });
-    this.#drop(key);
-    this.#held.set(key, { text: null, revision, thing: null, local: true });
+    this.#entries.wrote(key, value, revision);
   }
 
-  held(key: string): Held | null {
-    return this.#held.get(key) ?? null;
+  held(key: string): Held<Thing> | null {
+    return this.#entries.get(key);
   }
 
-  /** Readable entries, as they would be listed. */
-  *entries(): Iterable<Entry> {
-    for (const [key, { text, revision, thing }] of this.#held) if (text !== null && thing) yield { key, value: text, revision };
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
+  entries(): readonly Entry[] {
+    return this.#entries.list();
   }
 
   nodes(): Iterable<NodeValue> {
@@ -126,6 +117,11 @@ export class State {
 
   node(name: string): NodeValue | null {
     return this.#nodes.get(name) ?? null;
+  }
+
+  /** Who has the address on the underlay. */
+  nodeAt(address: IpAddress): string | null {
+    return this.#byAddress.get(address) ?? null;
   }
 
   networks(): Iterable<Network> {
@@ -151,7 +147,7 @@ export class State {
     const claims = this.#networks.get(id)?.members.claimsOf(this.#deps.self.name) ?? [];
     return claims
       .flatMap(({ key }) => {
-        const held = this.#held.get(key);
+        const held = this.#entries.get(key);
         return held?.thing?.type === 'subnet'
           ? { key, subnet: held.thing.subnet, value: held.thing.value, revision: held.revision }
           : [];
@@ -162,9 +158,9 @@ export class State {
   /** Entries of this node whose network is no more. Goes through everything. */
   orphans(): readonly { readonly key: string; readonly revision: Revision }[] {
     const orphans: { key: string; revision: Revision }[] = [];
-    for (const [key, { thing, revision }] of this.#held) {
-      if (thing?.type !== 'subnet' || thing.value.node !== this.#deps.self.name || thing.value.reserved) continue;
-      if ((this.#held.get(networkKey(thing.network))?.text ?? null) === null) orphans.push({ key, revision });
+    for (const { key, thing, revision } of this.#entries.things()) {
+      if (thing.type !== 'subnet' || thing.value.node !== this.#deps.self.name || thing.value.reserved) continue;
+      if (!this.#entries.has(networkKey(thing.network))) orphans.push({ key, revision });
     }
     return orphans;
   }
@@ -172,30 +168,6 @@ export class State {
   /** What was held back because the store was away goes. */
   release(): void {
     for (const [id, { members }] of this.#networks) if (members.releaseAll()) this.#changes.peers.add(id);
-  }
-
-  #put(key: string, text: string, { revision, local }: { readonly revision: Revision; readonly local: boolean }): void {
-    const before = this.#held.get(key);
-    if (before && before.text === text && before.thing) {
-      this.#held.set(key, { ...before, revision, local });
-      if (before.revision !== revision && this.#isOwn(before.thing)) this.#changes.own = true;
-      return;
-    }
-    const thing = this.#read(key, text);
-    const kept = thing ?? before?.thing ?? null;
-    this.#held.set(key, { text: thing === null && before?.thing ? before.text : text, revision, thing: kept, local });
-    // What was overwritten with something unreadable has to be written again, if it is ours.
-    if ((kept && this.#isOwn(kept)) || (before?.thing && this.#isOwn(before.thing))) this.#changes.own = true;
-    if (thing) this.#became(key, thing);
-  }
-
-  #drop(key: string): void {
-    const before = this.#held.get(key);
-    if (!before) return;
-    this.#held.delete(key);
-    if (before.thing === null) return;
-    if (this.#isOwn(before.thing)) this.#changes.own = true;
-    this.#left(key, before.thing);
   }
 
   #read(key: string, text: string): Thing | null {
@@ -213,7 +185,7 @@ export class State {
           return { type: 'subnet', value: readSubnet(text), network: place.network, subnet: place.subnet };
       }
     } catch (error) {
-      this.#complain(key, errorData(error).message);
+      this.#complaints.add(key, errorData(error).message);
       return null;
     }
   }
@@ -221,8 +193,7 @@ export class State {
   #became(key: string, thing: Thing): void {
     switch (thing.type) {
       case 'node':
-        this.#nodes.set(thing.value.node.name, thing.value);
-        return this.#nodeChanged(thing.value.node.name);
+        return this.#nodeBecame(thing.value.node.name, thing.value);
       case 'network':
         return this.#networkBecame(thing.value);
       case 'name':
@@ -235,8 +206,7 @@ export class State {
   #left(key: string, thing: Thing): void {
     switch (thing.type) {
       case 'node':
-        this.#nodes.delete(thing.value.node.name);
-        return this.#nodeChanged(thing.value.node.name);
+        return this.#nodeBecame(thing.value.node.name, null);
       case 'network':
         if (this.#networks.delete(thing.value.id)) this.#changes.removed.add(thing.value.id);
         return;
@@ -248,8 +218,18 @@ export class State {
     }
   }
 
-  #nodeChanged(name: string): void {
+  #nodeBecame(name: string, value: NodeValue | null): void {
     this.#changes.nodes = true;
+    for (const address of this.#nodes.get(name)?.node.addresses ?? []) {
+      if (this.#byAddress.get(address) === name) this.#byAddress.delete(address);
+      this.#changes.addresses.add(address);
+    }
+    if (value) this.#nodes.set(name, value);
+    else this.#nodes.delete(name);
+    for (const address of value?.node.addresses ?? []) {
+      this.#byAddress.set(address, name);
+      this.#changes.addresses.add(address);
+    }
     for (const [id, { members }] of this.#networks) if (members.update(name)) this.#changes.peers.add(id);
   }
 
@@ -259,19 +239,20 @@ export class State {
       self: this.#deps.self.name,
       reach: (owner) => this.#reach(owner),
       holding: this.#deps.holding,
-      onConflict: (loser, winner) => this.#complain(loser.key, `${winner.key} has its subnet`),
+      onConflict: (loser, winner) => this.#complaints.add(loser.key, `${winner.key} has its subnet`),
     });
     this.#networks.set(id, { network, spaces: subnetSpaces(network.ranges ?? [], network.options), members });
     this.#changes.removed.delete(id);
     this.#changes.networks.add(id);
-    for (const [key, { thing }] of this.#held) if (thing?.type === 'subnet' && thing.network === id) this.#claim(key, thing);
+    for (const { key, thing } of this.#entries.things())
+      if (thing.type === 'subnet' && thing.network === id) this.#claim(key, thing);
   }
 
   #claim(key: string, thing: Thing & { readonly type: 'subnet' }): void {
     const known = this.#networks.get(thing.network);
     if (!known || this.#deps.elsewhere(known.network)) return;
     const fits = known.spaces.some((space) => inSpace(space, thing.subnet));
-    if (!fits) this.#complain(key, `it is no subnet of ${known.network.ranges?.join(', ')}`);
+    if (!fits) this.#complaints.add(key, `it is no subnet of ${known.network.ranges?.join(', ')}`);
     const claim: Claim | null = fits ? { key, owner: thing.value.node, subnets: [thing.subnet], part: thing.value.part } : null;
     const own = known.members.claimsOf(this.#deps.self.name).length;
     if (known.members.set(key, claim)) this.#changes.peers.add(thing.network);
@@ -285,11 +266,11 @@ export class State {
     if (!node) return null;
     const address = reachedAt(node.addresses, self);
     if (address === null) {
-      this.#complain(owner, `it has no address of a family that this node has (${self.addresses.join(', ')})`);
+      this.#complaints.add(owner, `it has no address of a family that this node has (${self.addresses.join(', ')})`);
       return null;
     }
     if (self.addresses.includes(address)) {
-      this.#complain(owner, `its address ${address} is this node's own`);
+      this.#complaints.add(owner, `its address ${address} is this node's own`);
       return null;
     }
     return { node: owner, address, own: true };
@@ -299,13 +280,5 @@ export class State {
     const { name } = this.#deps.self;
     if (thing.type === 'node') return thing.value.node.name === name;
     return thing.type === 'subnet' && thing.value.node === name;
-  }
-
-  #complain(key: string, why: string): void {
-    const line = `${key}\n${why}`;
-    if (this.#complaints.has(line)) return;
-    if (this.#complaints.size >= COMPLAINTS) this.#complaints.clear();
-    this.#complaints.add(line);
-    this.#deps.logger.warn({ key, why }, 'cluster: passed over an entry');
   }
 }

@@ -2,48 +2,21 @@
  * The cluster over a store. One watch brings what others write; one loop keeps what is this node's own as it has to be. Traffic depends
  * on neither: while the store is away, everything stays as it was known last.
  */
-import type { Clock, Logger } from '../base/clock.ts';
-import { conflict, errorData, forbidden, MoorError, notFound } from '../base/errors.ts';
+import { type ErrorKind, errorData, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
-import { prefixesOverlap } from '../base/ip.ts';
 import type { Cluster, ClusterEvent, ClusterNetwork, ClusterStatus } from '../contracts/cluster.ts';
-import type { Revision, Store, Write } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
-import type { ClusterNode, NodePart } from '../model/node.ts';
+import { Catalogue } from './catalogue.ts';
+import { FlannelNetworks, isFlannel } from './flannel/networks.ts';
 import { follow } from './follow.ts';
 import { Keeper } from './keeper.ts';
 import { keptText, readKept } from './kept.ts';
-import { nameKey, networkKey } from './keys.ts';
 import { Leasing, poolOf } from './leasing.ts';
+import type { StoreClusterOptions } from './options.ts';
 import { Reachability } from './reachability.ts';
 import { Registration } from './registration.ts';
-import { subnetSpaces } from './spaces.ts';
 import { State } from './state.ts';
 import { Alarm, backoffMs, realSleep, type Sleep } from './time.ts';
-import { networkText, readSubnet } from './values.ts';
-
-export interface StoreClusterOptions {
-  /** Below the cluster's prefix. It stays the caller's to close, after the cluster: closing it leaves leases to their time to live. */
-  readonly store: Store;
-  /** For people: where the store is. */
-  readonly url: string;
-  readonly node: ClusterNode;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** What this node tells of its part of a network. Asked whenever the entry is written, and after `refresh`. */
-  readonly part: (network: Network) => NodePart;
-  /** What `keep` was last given, also by an earlier life; null: nothing. */
-  readonly kept: string | null;
-  /** Puts it on this node's own disk. */
-  readonly keep: (text: string) => Promise<void>;
-  /** Milliseconds after which the others take this node for dead. */
-  readonly nodeTtlMs?: number;
-  /** Milliseconds for which a node that is away keeps its subnets. */
-  readonly subnetTtlMs?: number;
-  readonly sleep?: Sleep;
-  /** 0 to 1. */
-  readonly random?: () => number;
-}
 
 const NODE_TTL_MS = 30_000;
 const SUBNET_TTL_MS = 24 * 3_600_000;
@@ -51,15 +24,15 @@ const SUBNET_TTL_MS = 24 * 3_600_000;
 const PULSE_SHARE = 1 / 3;
 /** How long a start waits for the store before it goes on with what was kept, in milliseconds. */
 const START_MS = 5_000;
-/** Deletes in one commit; etcd allows 128. */
-const COMMIT_WRITES = 100;
-
 /** Resolves when the node is registered and knows the cluster, or when the store is away. */
 export async function createStoreCluster(options: StoreClusterOptions): Promise<Cluster> {
   const cluster = new StoreCluster(options);
   await cluster.start();
   return cluster;
 }
+
+/** Errors of one network, which the others have nothing to do with. */
+const NO_SUBNET: readonly ErrorKind[] = ['exhausted', 'invalid', 'not-found', 'unsupported'];
 
 class StoreCluster implements Cluster {
   readonly #options: StoreClusterOptions;
@@ -71,6 +44,8 @@ class StoreCluster implements Cluster {
   readonly #state: State;
   readonly #registration: Registration;
   readonly #leasing: Leasing;
+  readonly #flannel: FlannelNetworks;
+  readonly #catalogue: Catalogue;
   readonly #listeners = new Set<(event: ClusterEvent) => void>();
   readonly #stop = new AbortController();
   readonly #alarm = new Alarm();
@@ -84,7 +59,7 @@ class StoreCluster implements Cluster {
 
   constructor(options: StoreClusterOptions) {
     const { store, url, node, clock, logger, part, kept, keep, nodeTtlMs = NODE_TTL_MS, subnetTtlMs = SUBNET_TTL_MS } = options;
-    const { sleep = realSleep, random = Math.random } = options;
+    const { sleep = realSleep, random = Math.random, openPrefix } = options;
     this.#options = options;
     this.#sleep = sleep;
     this.#random = random;
@@ -100,10 +75,11 @@ class StoreCluster implements Cluster {
       },
       onSettled: () => {
         this.#state.release();
+        this.#flannel.release();
         this.#publish();
       },
     });
-    this.#state = new State({ self: node, logger, holding: () => this.#reach.holding, elsewhere: () => false });
+    this.#state = new State({ self: node, logger, holding: () => this.#reach.holding, elsewhere: isFlannel });
     this.#keeper = new Keeper({ text: () => this.#known(), keep, sleep, logger });
     const known = readKept(kept, logger);
     this.#registration = new Registration({
@@ -124,6 +100,30 @@ class StoreCluster implements Cluster {
       part,
       random,
       onLost: () => this.#lost(),
+    });
+    this.#flannel = new FlannelNetworks(
+      {
+        node,
+        logger,
+        sleep,
+        random,
+        ttlMs: subnetTtlMs,
+        part,
+        openPrefix: openPrefix ?? null,
+        nodeAt: (address) => this.#state.nodeAt(address),
+        holding: () => this.#reach.holding,
+        onChange: (network, type) => this.#flannelChanged(network, type),
+        onFailure: (error) => this.#failed(error),
+        onLost: () => this.#lost(),
+      },
+      known.elsewhere,
+    );
+    this.#catalogue = new Catalogue({
+      store,
+      state: this.#state,
+      leasing: this.#leasing,
+      flannel: this.#flannel,
+      node: node.name,
     });
     this.#state.reset({ entries: known.entries, revision: 0 });
     for (const network of this.#state.networks()) this.#leasing.subnets(network.id);
@@ -160,6 +160,7 @@ class StoreCluster implements Cluster {
       },
       signal,
     );
+    for (const network of this.#state.networks()) if (isFlannel(network)) await this.#flannel.of(network).catch(() => {});
     this.#run(feed);
     this.#run(this.#maintain(signal, first.resolve));
     const waited = new AbortController();
@@ -185,54 +186,17 @@ class StoreCluster implements Cluster {
   };
 
   readonly create = async (network: Network): Promise<ClusterNetwork> => {
-    const { store } = this.#options;
-    const spaces = subnetSpaces(network.ranges ?? [], network.options);
     this.#assertActive(`create network ${network.name}`);
-    this.#refuseOverlap(network);
-    const text = networkText(network);
-    const writes: readonly Write[] = [
-      { type: 'put', key: networkKey(network.id), value: text, expect: 'absent' },
-      { type: 'put', key: nameKey(network.name), value: network.id, expect: 'absent' },
-    ];
-    const subnets = await this.#leasing.first(network, spaces);
-    let revision: Revision;
-    try {
-      revision = await store.commit([...writes, ...subnets]);
-    } catch (error) {
-      const taken = error instanceof MoorError && error.kind === 'conflict' && (await store.get(nameKey(network.name)));
-      throw taken ? conflict(`network with name ${network.name} already exists in the cluster`) : error;
-    }
-    this.#wrote(writes, revision);
-    this.#leasing.committed(subnets, revision);
+    await this.#catalogue.create(network);
     this.#publish();
     await this.#keeper.now();
     return this.#network(network);
   };
 
   readonly remove = async (id: Id): Promise<void> => {
-    const { store, node } = this.#options;
-    const network = this.#state.network(id);
-    const held = this.#state.held(networkKey(id));
-    if (!network || !held) throw notFound(`network ${id} not found in the cluster`);
-    this.#assertActive(`remove network ${network.name}`);
-    const { entries } = await store.list(`subnets/${id}/`);
-    const users = entries.flatMap(({ value }) => {
-      const user = userOf(value);
-      return user !== null && user !== node.name && this.#state.node(user) ? user : [];
-    });
-    if (users.length > 0)
-      throw forbidden(
-        `error while removing network: network ${network.name} has active endpoints on ${users.slice(0, 10).join(', ')}`,
-      );
-    const writes: readonly Write[] = [{ type: 'delete', key: networkKey(id), expect: held.revision }, ...this.#nameOf(network)];
-    this.#wrote(writes, await store.commit(writes));
-    this.#publish();
-    const rest = entries.map(({ key }): Write => ({ type: 'delete', key }));
-    for (let at = 0; at < rest.length; at += COMMIT_WRITES) {
-      const some = rest.slice(at, at + COMMIT_WRITES);
-      this.#wrote(some, await store.commit(some));
-    }
-    this.#publish();
+    this.#assertActive(`remove network ${id}`);
+    // What was removed is gone, also when more could not be.
+    await this.#catalogue.remove(id).finally(() => this.#publish());
     await this.#keeper.now();
   };
 
@@ -240,11 +204,13 @@ class StoreCluster implements Cluster {
 
   readonly leave = async (): Promise<void> => {
     await this.#end();
-    await Promise.all([this.#registration.leave(), this.#leasing.leave()]);
+    await Promise.all([this.#registration.leave(), this.#leasing.leave(), this.#flannel.leave()]);
+    await this.#flannel.close();
   };
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#end();
+    await this.#flannel.close();
   }
 
   async #end(): Promise<void> {
@@ -302,10 +268,10 @@ class StoreCluster implements Cluster {
 
   async #ensureNetwork(network: Network): Promise<void> {
     try {
-      await this.#leasing.ensure(network);
+      await (isFlannel(network) ? (await this.#flannel.of(network)).ensure() : this.#leasing.ensure(network));
       this.#without.delete(network.id);
     } catch (error) {
-      if (!(error instanceof MoorError && error.kind === 'exhausted')) throw error;
+      if (!(error instanceof MoorError && NO_SUBNET.includes(error.kind))) throw error;
       this.#noSubnet(network, error);
     }
   }
@@ -317,18 +283,9 @@ class StoreCluster implements Cluster {
   }
 
   #network(network: Network): ClusterNetwork {
-    const pools = this.#leasing.subnets(network.id).map(poolOf);
-    return { network: { ...network, pools }, peers: this.#state.peers(network.id) };
-  }
-
-  /** The entry of its name, unless that is another network's. */
-  #nameOf({ id, name }: Network): readonly Write[] {
-    const held = this.#state.held(nameKey(name));
-    return held?.thing?.value === id ? [{ type: 'delete', key: nameKey(name), expect: held.revision }] : [];
-  }
-
-  #wrote(writes: readonly Write[], revision: Revision): void {
-    for (const write of writes) this.#state.wrote(write.key, write.type === 'put' ? write.value : null, revision);
+    const flannel = this.#flannel.get(network.id);
+    const pools = (flannel ?? this.#leasing).subnets(network.id).map(poolOf);
+    return { network: { ...network, pools }, peers: flannel?.peers() ?? this.#state.peers(network.id) };
   }
 
   #assertActive(action: string): void {
@@ -336,14 +293,6 @@ class StoreCluster implements Cluster {
     if (this.#stop.signal.aborted) throw new MoorError('unavailable', `cannot ${action}: the cluster is closed`);
     if (!this.#synced)
       throw new MoorError('unavailable', `cannot ${action}: the cluster's store is not reached: ${this.#reach.error}`);
-  }
-
-  #refuseOverlap(network: Network): void {
-    for (const other of this.#state.networks()) {
-      const clash = other.ranges?.find((a) => network.ranges?.some((b) => prefixesOverlap(a, b)));
-      if (clash !== undefined && other.id !== network.id)
-        throw conflict(`Pool overlaps with other one on this address space: network ${other.name} of the cluster has ${clash}`);
-    }
   }
 
   /** A lease of ours: the store was away for its whole time, and for others perhaps as well. */
@@ -362,12 +311,18 @@ class StoreCluster implements Cluster {
   }
 
   #known(): string {
-    return keptText({ generation: this.#registration.generation, entries: [...this.#state.entries()], elsewhere: {} });
+    return keptText({
+      generation: this.#registration.generation,
+      entries: this.#state.entries(),
+      elsewhere: this.#flannel.entries(),
+    });
   }
 
   /** Tells what has changed. */
   #publish(): void {
-    const { nodes, own, networks, removed, peers } = this.#state.take();
+    const { nodes, own, addresses, networks, removed, peers } = this.#state.take();
+    for (const network of removed) if (this.#flannel.get(network)) this.#run(this.#flannel.drop(network));
+    if (addresses.size > 0) this.#flannel.nodesChanged(addresses);
     if (removed.size > 0) this.#orphans = true;
     if (own || networks.size > 0 || removed.size > 0 || (this.#without.size > 0 && peers.size > 0)) this.#alarm.kick();
     for (const network of removed) this.#emit({ type: 'removed', network });
@@ -378,17 +333,14 @@ class StoreCluster implements Cluster {
     else if (nodes || networks.size > 0 || removed.size > 0 || peers.size > 0) this.#keeper.later();
   }
 
+  #flannelChanged(network: Id, type: 'network' | 'peers'): void {
+    if (this.#state.network(network) === null) return;
+    if (type === 'network') this.#alarm.kick();
+    this.#emit({ type, network });
+    this.#keeper.later();
+  }
+
   #emit(event: ClusterEvent): void {
     for (const listener of this.#listeners) listener(event);
-  }
-}
-
-/** Who has endpoints behind this subnet; null: nobody. */
-function userOf(text: string): string | null {
-  try {
-    const { node, part } = readSubnet(text);
-    return part.inUse ? node : null;
-  } catch {
-    return null;
   }
 }

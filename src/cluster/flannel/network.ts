@@ -1,0 +1,310 @@
+/**
+ * A network whose leases lie in flannel's layout, so that hosts that run flanneld and hosts that run Moorline are one network. flannel has
+ * no nodes: a lease of a day is all that tells of a host, its address tells whose it is, and a host is a peer for as long as the lease lasts.
+ */
+import type { Logger } from '../../base/clock.ts';
+import { errorData, exhausted, invalid, MoorError, notFound } from '../../base/errors.ts';
+import { familyOf, type IpAddress, type Prefix } from '../../base/ip.ts';
+import type { Entry, Lease, Listing, Revision, Store } from '../../contracts/store.ts';
+import type { Network } from '../../model/network.ts';
+import type { ClusterNode, NodePart, Peer } from '../../model/node.ts';
+import { Complaints } from '../complaints.ts';
+import { Entries } from '../entries.ts';
+import { follow } from '../follow.ts';
+import { Members, type Reach } from '../members.ts';
+import { freeSubnets, inSpace } from '../spaces.ts';
+import type { Sleep } from '../time.ts';
+import { type FlannelConfig, readConfig } from './config.ts';
+import { type FlannelLease, leaseKey, leaseText, readLease, readLeaseKey } from './lease.ts';
+
+export interface FlannelDeps {
+  readonly network: Network;
+  readonly prefix: string;
+  /** Below flannel's prefix. Closed with this. */
+  readonly store: Store;
+  readonly node: ClusterNode;
+  readonly logger: Logger;
+  readonly sleep: Sleep;
+  readonly random: () => number;
+  readonly ttlMs: number;
+  readonly part: (network: Network) => NodePart;
+  /** The Moorline node at this address; null: whoever is there runs flanneld. */
+  readonly nodeAt: (address: IpAddress) => string | null;
+  readonly holding: () => boolean;
+  readonly onChange: (what: 'network' | 'peers') => void;
+  readonly onFailure: (error: unknown) => void;
+  readonly onLost: () => void;
+}
+
+type Thing =
+  | { readonly type: 'config'; readonly value: FlannelConfig }
+  | { readonly type: 'lease'; readonly value: FlannelLease; readonly subnets: readonly Prefix[] };
+
+interface Attempt {
+  readonly tried: ReadonlySet<string>;
+  readonly tries: number;
+}
+
+/** flannel's own numbers: of the lowest free subnets one by chance, and how often when others are faster. */
+const CANDIDATES = 100;
+const TRIES = 10;
+
+export class FlannelNetwork {
+  readonly #deps: FlannelDeps;
+  readonly #complaints: Complaints;
+  readonly #entries: Entries<Thing>;
+  readonly #members: Members;
+  readonly #stop = new AbortController();
+  readonly #listed = Promise.withResolvers<void>();
+  /** This host's owner word: its address, as in its lease. */
+  readonly #self: string;
+  #following: Promise<void> = Promise.resolve();
+  #config: FlannelConfig | null = null;
+  #lease: Lease | null = null;
+  /** Of our entry, when we know that it is under the present lease. */
+  #sure: Revision | null = null;
+  /** What this node had last. */
+  #wish: readonly Prefix[] = [];
+  #networkChanged = false;
+  #peersChanged = false;
+
+  /** @param kept entries that were known before a restart */
+  constructor(deps: FlannelDeps, kept: readonly Entry[]) {
+    this.#deps = deps;
+    this.#self = deps.node.addresses.find((one) => familyOf(one) === 4) ?? deps.node.addresses[0] ?? '';
+    this.#complaints = new Complaints(deps.logger);
+    this.#members = new Members({
+      self: this.#self,
+      reach: (owner) => this.#reach(owner),
+      holding: deps.holding,
+      onConflict: (loser, winner) => this.#complaints.add(loser.key, `${winner.key} has its subnet`),
+    });
+    this.#entries = new Entries({
+      read: (key, text) => this.#read(key, text),
+      became: (key, thing) => this.#became(key, thing),
+      left: (key, thing) => this.#left(key, thing),
+      touched: (thing) => {
+        if (thing.type === 'lease' && ownerOf(thing.value) === this.#self) this.#networkChanged = true;
+      },
+    });
+    this.#entries.reset({ entries: kept, revision: 0 });
+    this.subnets();
+    this.#networkChanged = false;
+    this.#peersChanged = false;
+  }
+
+  start(): void {
+    const { store, logger, sleep, random, onFailure } = this.#deps;
+    const told = (change: () => void): void => {
+      change();
+      this.#publish();
+    };
+    const onListing = (listing: Listing): void => {
+      told(() => this.#entries.reset(listing));
+      this.#listed.resolve();
+    };
+    const failed = (error: unknown): void => {
+      onFailure(error);
+      this.#listed.resolve();
+    };
+    const deps = { store, prefix: '', logger, sleep, random, onListing, onFailure: failed };
+    this.#following = follow({ ...deps, onEvents: (events) => told(() => this.#entries.apply(events)) }, this.#stop.signal);
+  }
+
+  peers(): readonly Peer[] {
+    return this.#members.list();
+  }
+
+  /** What this node has leased. */
+  subnets(): readonly Prefix[] {
+    const subnets = this.#mine()?.subnets ?? [];
+    if (subnets.length > 0) this.#wish = subnets;
+    return subnets;
+  }
+
+  entries(): readonly Entry[] {
+    return this.#entries.list();
+  }
+
+  /** Another node, or none, is at these addresses now. */
+  nodesChanged(addresses: Iterable<IpAddress>): void {
+    for (const address of addresses) if (this.#members.update(address)) this.#peersChanged = true;
+    this.#publish();
+  }
+
+  /** See Members. */
+  release(): void {
+    if (this.#members.releaseAll()) this.#peersChanged = true;
+    this.#publish();
+  }
+
+  /** @throws not-found without a config; invalid; exhausted; conflict: to be tried again; what the store throws */
+  async ensure(): Promise<void> {
+    const { store, prefix } = this.#deps;
+    await this.#listed.promise;
+    if (!this.#config) throw notFound(`cannot lease a subnet: there is no flannel network at ${prefix}/config that can be read`);
+    this.#checkConfig(this.#config);
+    const tried = new Set<string>();
+    for (let tries = 1; ; tries++) {
+      const plan = this.#plan(this.#config, { tried, tries });
+      if (plan === null) return;
+      const { key, value, expect } = plan;
+      const lease = await this.#leased();
+      try {
+        const revision = await store.commit([{ type: 'put', key, value, expect, lease }]);
+        this.#sure = revision;
+        this.#entries.wrote(key, value, revision);
+        this.#publish();
+        return;
+      } catch (error) {
+        if (!(error instanceof MoorError && error.kind === 'conflict') || expect !== 'absent' || tries === TRIES) throw error;
+        tried.add(key);
+      }
+    }
+  }
+
+  /** Gives the lease back. */
+  async leave(): Promise<void> {
+    await this.#lease?.[Symbol.asyncDispose]();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#following;
+    await this.#deps.store[Symbol.asyncDispose]();
+  }
+
+  /** What is to be written; null: all is well. */
+  #plan(
+    config: FlannelConfig,
+    attempt: Attempt,
+  ): { readonly key: string; readonly value: string; readonly expect: Revision | 'absent' } | null {
+    const value = leaseText(this.#own(config));
+    const mine = this.#mine();
+    if (!mine) return { key: leaseKey(this.#pick(config, attempt)), value, expect: 'absent' };
+    const held = this.#entries.get(mine.key);
+    const lost = this.#lease?.lost.aborted ?? true;
+    if (held?.text === value && held.revision === this.#sure && !lost) return null;
+    return { key: mine.key, value, expect: held?.revision ?? 'absent' };
+  }
+
+  #own({ backend, vni, spaces }: FlannelConfig): FlannelLease {
+    const { node, part, network } = this.#deps;
+    const publicIp = node.addresses.find((one) => familyOf(one) === 4) ?? null;
+    const publicIpv6 = spaces.length > 1 ? (node.addresses.find((one) => familyOf(one) === 6) ?? null) : null;
+    if (publicIp === null)
+      throw invalid(`cannot lease a subnet of ${network.name}: this node has no IPv4 address, which flannel needs`);
+    if (backend !== 'vxlan') return { publicIp, publicIpv6, backend, vni, mac4: null, mac6: null };
+    const { vtep4, vtep6 } = part(network);
+    if (vtep4 === undefined) throw invalid(`cannot lease a subnet of ${network.name}: its VTEP's MAC address is not known`);
+    return { publicIp, publicIpv6, backend, vni, mac4: vtep4, mac6: publicIpv6 === null ? null : (vtep6 ?? null) };
+  }
+
+  /** The network that was asked for must be the one that is there. */
+  #checkConfig({ backend, spaces }: FlannelConfig): void {
+    const { network, prefix } = this.#deps;
+    const wanted = network.options['backend'] ?? 'vxlan';
+    if (backend !== wanted)
+      throw invalid(`cannot join ${prefix}: its backend is ${backend}, that of network ${network.name} is ${wanted}`);
+    const ranges = spaces.map(({ range }) => range).join(', ');
+    const asked = (network.ranges ?? []).join(', ');
+    if (asked !== ranges) throw invalid(`cannot join ${prefix}: it is ${ranges}, network ${network.name} is ${asked}`);
+  }
+
+  #pick({ spaces }: FlannelConfig, { tried, tries }: Attempt): readonly Prefix[] {
+    const { random, prefix } = this.#deps;
+    const isFree = (subnets: readonly Prefix[]): boolean => {
+      const key = leaseKey(subnets);
+      return !tried.has(key) && !this.#entries.has(key) && !subnets.some((subnet) => this.#members.has(subnet));
+    };
+    const fits =
+      this.#wish.length === spaces.length && spaces.every((space, i) => this.#wish[i] && inSpace(space, this.#wish[i]));
+    if (fits && isFree(this.#wish)) return this.#wish;
+    return spaces.map((space) => {
+      const taken = (subnet: Prefix): boolean => this.#members.has(subnet) || (space.family === 4 && !isFree([subnet]));
+      const free = freeSubnets(space, taken, CANDIDATES * tries);
+      const subnet = free[Math.floor(random() * free.length)];
+      if (subnet === undefined)
+        throw exhausted(`cannot lease a subnet of ${space.range} in ${prefix}: every /${space.length} is taken`);
+      return subnet;
+    });
+  }
+
+  /** This host's lease: the lowest, should there be several. */
+  #mine(): { readonly key: string; readonly subnets: readonly Prefix[] } | null {
+    const claims = this.#members.claimsOf(this.#self);
+    return claims.reduce<(typeof claims)[number] | null>((low, one) => (low && low.key < one.key ? low : one), null);
+  }
+
+  async #leased(): Promise<Lease> {
+    if (this.#lease && !this.#lease.lost.aborted) return this.#lease;
+    this.#sure = null;
+    this.#lease = await this.#deps.store.lease(this.#deps.ttlMs);
+    this.#lease.lost.addEventListener('abort', this.#deps.onLost, { once: true });
+    return this.#lease;
+  }
+
+  #reach(owner: string): Reach {
+    const { node, nodeAt } = this.#deps;
+    const lease = this.#members.claimsOf(owner).map(({ key }) => this.#entries.get(key)?.thing)[0];
+    if (lease?.type !== 'lease') return null;
+    const families = new Set(node.addresses.map(familyOf));
+    const address = [lease.value.publicIp, lease.value.publicIpv6].find((one) => one !== null && families.has(familyOf(one)));
+    if (address === null || address === undefined) return null;
+    const name = nodeAt(address);
+    return { node: name ?? address, address, own: name !== null };
+  }
+
+  #read(key: string, text: string): Thing | null {
+    try {
+      if (key === 'config') return { type: 'config', value: readConfig(text) };
+      return { type: 'lease', value: readLease(text), subnets: readLeaseKey(key) };
+    } catch (error) {
+      this.#complaints.add(`${this.#deps.prefix}/${key}`, errorData(error).message);
+      return null;
+    }
+  }
+
+  #became(key: string, thing: Thing): void {
+    if (thing.type === 'lease') return this.#claim(key, thing);
+    this.#config = thing.value;
+    this.#networkChanged = true;
+    for (const { key: other, thing: lease } of this.#entries.things()) if (lease.type === 'lease') this.#claim(other, lease);
+  }
+
+  #left(key: string, thing: Thing): void {
+    if (thing.type === 'config') return;
+    // A network goes on without its config, as flanneld does: it is read when one joins.
+    if (this.#members.set(key, null)) this.#peersChanged = true;
+  }
+
+  #claim(key: string, { value, subnets }: Thing & { readonly type: 'lease' }): void {
+    const spaces = this.#config?.spaces;
+    if (!spaces) return;
+    const fits =
+      subnets.length === spaces.length && subnets.every((subnet, i) => spaces[i] !== undefined && inSpace(spaces[i], subnet));
+    const { prefix } = this.#deps;
+    if (!fits) this.#complaints.add(`${prefix}/${key}`, 'it is no subnet that the config allows');
+    const sameBackend = value.backend === this.#config?.backend;
+    if (!sameBackend)
+      this.#complaints.add(`${prefix}/${key}`, `its backend is ${value.backend}, the network's ${this.#config?.backend}`);
+    const part: NodePart = {
+      ...(value.mac4 === null ? {} : { vtep4: value.mac4 }),
+      ...(value.mac6 === null ? {} : { vtep6: value.mac6 }),
+      inUse: false,
+    };
+    const claim = fits && sameBackend ? { key, owner: ownerOf(value), subnets, part } : null;
+    if (this.#members.set(key, claim)) this.#peersChanged = true;
+  }
+
+  #publish(): void {
+    const { onChange } = this.#deps;
+    if (this.#networkChanged) onChange('network');
+    else if (this.#peersChanged) onChange('peers');
+    this.#networkChanged = false;
+    this.#peersChanged = false;
+  }
+}
+
+/** flannel finds a host's own lease by PublicIP. */
+const ownerOf = ({ publicIp, publicIpv6 }: FlannelLease): string => publicIp ?? publicIpv6 ?? '';
