@@ -6,24 +6,22 @@ import { type ErrorKind, errorData, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import type { Cluster, ClusterEvent, ClusterNetwork, ClusterStatus } from '../contracts/cluster.ts';
 import type { Network } from '../model/network.ts';
-import { Catalogue } from './catalogue.ts';
-import { FlannelNetworks, isFlannel } from './flannel/networks.ts';
+import { isFlannel } from './flannel/networks.ts';
 import { follow } from './follow.ts';
 import { Keeper } from './keeper.ts';
 import { keptText, readKept } from './kept.ts';
-import { Leasing, poolOf } from './leasing.ts';
+import { poolOf } from './leasing.ts';
 import type { StoreClusterOptions } from './options.ts';
+import { createParts, type Parts } from './parts.ts';
 import { Reachability } from './reachability.ts';
-import { Registration } from './registration.ts';
-import { State } from './state.ts';
 import { Alarm, backoffMs, realSleep, type Sleep } from './time.ts';
 
 const NODE_TTL_MS = 30_000;
-const SUBNET_TTL_MS = 24 * 3_600_000;
 /** Share of a node's time to live after which it looks for its entry: an outage is known well before a lease runs out in it. */
 const PULSE_SHARE = 1 / 3;
 /** How long a start waits for the store before it goes on with what was kept, in milliseconds. */
 const START_MS = 5_000;
+
 /** Resolves when the node is registered and knows the cluster, or when the store is away. */
 export async function createStoreCluster(options: StoreClusterOptions): Promise<Cluster> {
   const cluster = new StoreCluster(options);
@@ -32,7 +30,7 @@ export async function createStoreCluster(options: StoreClusterOptions): Promise<
 }
 
 /** Errors of one network, which the others have nothing to do with. */
-const NO_SUBNET: readonly ErrorKind[] = ['exhausted', 'invalid', 'not-found', 'unsupported'];
+const NO_SUBNET: readonly ErrorKind[] = ['exhausted', 'invalid', 'not-found', 'unsupported', 'forbidden'];
 
 class StoreCluster implements Cluster {
   readonly #options: StoreClusterOptions;
@@ -41,11 +39,7 @@ class StoreCluster implements Cluster {
   readonly #sleep: Sleep;
   readonly #random: () => number;
   readonly #nodeTtlMs: number;
-  readonly #state: State;
-  readonly #registration: Registration;
-  readonly #leasing: Leasing;
-  readonly #flannel: FlannelNetworks;
-  readonly #catalogue: Catalogue;
+  readonly #parts: Parts;
   readonly #listeners = new Set<(event: ClusterEvent) => void>();
   readonly #stop = new AbortController();
   readonly #alarm = new Alarm();
@@ -58,8 +52,7 @@ class StoreCluster implements Cluster {
   #orphans = false;
 
   constructor(options: StoreClusterOptions) {
-    const { store, url, node, clock, logger, part, kept, keep, nodeTtlMs = NODE_TTL_MS, subnetTtlMs = SUBNET_TTL_MS } = options;
-    const { sleep = realSleep, random = Math.random, openPrefix } = options;
+    const { url, logger, kept, keep, nodeTtlMs = NODE_TTL_MS, sleep = realSleep, random = Math.random } = options;
     this.#options = options;
     this.#sleep = sleep;
     this.#random = random;
@@ -74,60 +67,23 @@ class StoreCluster implements Cluster {
         if (reachable) this.#alarm.kick();
       },
       onSettled: () => {
-        this.#state.release();
-        this.#flannel.release();
+        this.#parts.state.release();
+        this.#parts.flannel.release();
         this.#publish();
       },
     });
-    this.#state = new State({ self: node, logger, holding: () => this.#reach.holding, elsewhere: isFlannel });
     this.#keeper = new Keeper({ text: () => this.#known(), keep, sleep, logger });
     const known = readKept(kept, logger);
-    this.#registration = new Registration({
-      store,
-      node,
-      ttlMs: nodeTtlMs,
-      generation: Math.max(clock.now(), known.generation + 1),
-      logger,
-      wrote: (key, text, revision) => this.#state.wrote(key, text, revision),
-      onLost: () => this.#lost(),
-    });
-    this.#leasing = new Leasing({
-      store,
-      state: this.#state,
-      registration: this.#registration,
-      node: node.name,
-      ttlMs: subnetTtlMs,
-      part,
-      random,
-      onLost: () => this.#lost(),
-    });
-    this.#flannel = new FlannelNetworks(
+    this.#parts = createParts(
+      { ...options, nodeTtlMs, sleep, random },
       {
-        node,
-        logger,
-        sleep,
-        random,
-        ttlMs: subnetTtlMs,
-        part,
-        openPrefix: openPrefix ?? null,
-        nodeAt: (address) => this.#state.nodeAt(address),
+        kept: known,
         holding: () => this.#reach.holding,
-        onChange: (network, type) => this.#flannelChanged(network, type),
-        onFailure: (error) => this.#failed(error),
         onLost: () => this.#lost(),
+        onFailure: (error) => this.#failed(error),
+        onFlannelChange: (network, type) => this.#flannelChanged(network, type),
       },
-      known.elsewhere,
     );
-    this.#catalogue = new Catalogue({
-      store,
-      state: this.#state,
-      leasing: this.#leasing,
-      flannel: this.#flannel,
-      node: node.name,
-    });
-    this.#state.reset({ entries: known.entries, revision: 0 });
-    for (const network of this.#state.networks()) this.#leasing.subnets(network.id);
-    this.#state.take();
   }
 
   async start(): Promise<void> {
@@ -142,7 +98,7 @@ class StoreCluster implements Cluster {
         sleep: this.#sleep,
         random: this.#random,
         onListing: (listing) => {
-          this.#state.reset(listing);
+          this.#parts.state.reset(listing);
           this.#orphans = true;
           this.#synced = true;
           this.#answered();
@@ -150,7 +106,7 @@ class StoreCluster implements Cluster {
           this.#listed.resolve();
         },
         onEvents: (events) => {
-          this.#state.apply(events);
+          this.#parts.state.apply(events);
           this.#publish();
         },
         onFailure: (error) => {
@@ -160,7 +116,8 @@ class StoreCluster implements Cluster {
       },
       signal,
     );
-    for (const network of this.#state.networks()) if (isFlannel(network)) await this.#flannel.of(network).catch(() => {});
+    for (const network of this.#parts.state.networks())
+      if (isFlannel(network)) await this.#parts.flannel.of(network).catch(() => {});
     this.#run(feed);
     this.#run(this.#maintain(signal, first.resolve));
     const waited = new AbortController();
@@ -170,15 +127,15 @@ class StoreCluster implements Cluster {
 
   readonly status = (): ClusterStatus => {
     const { node, url } = this.#options;
-    const others = [...this.#state.nodes()].flatMap(({ node: other }) => (other.name === node.name ? [] : other));
+    const others = [...this.#parts.state.nodes()].flatMap(({ node: other }) => (other.name === node.name ? [] : other));
     return {
       self: node,
       nodes: [node, ...others].sort((a, b) => (a.name < b.name ? -1 : 1)),
-      store: { url, reachable: this.#reach.reachable, error: this.#registration.superseded?.message ?? this.#reach.error },
+      store: { url, reachable: this.#reach.reachable, error: this.#parts.registration.superseded?.message ?? this.#reach.error },
     };
   };
 
-  readonly networks = (): readonly ClusterNetwork[] => [...this.#state.networks()].map((network) => this.#network(network));
+  readonly networks = (): readonly ClusterNetwork[] => [...this.#parts.state.networks()].map((network) => this.#network(network));
 
   readonly subscribe = (listener: (event: ClusterEvent) => void): (() => void) => {
     this.#listeners.add(listener);
@@ -187,7 +144,7 @@ class StoreCluster implements Cluster {
 
   readonly create = async (network: Network): Promise<ClusterNetwork> => {
     this.#assertActive(`create network ${network.name}`);
-    await this.#catalogue.create(network);
+    await this.#parts.catalogue.create(network);
     this.#publish();
     await this.#keeper.now();
     return this.#network(network);
@@ -196,7 +153,7 @@ class StoreCluster implements Cluster {
   readonly remove = async (id: Id): Promise<void> => {
     this.#assertActive(`remove network ${id}`);
     // What was removed is gone, also when more could not be.
-    await this.#catalogue.remove(id).finally(() => this.#publish());
+    await this.#parts.catalogue.remove(id).finally(() => this.#publish());
     await this.#keeper.now();
   };
 
@@ -204,17 +161,19 @@ class StoreCluster implements Cluster {
 
   readonly leave = async (): Promise<void> => {
     await this.#end();
-    await Promise.all([this.#registration.leave(), this.#leasing.leave(), this.#flannel.leave()]);
-    await this.#flannel.close();
+    await Promise.all([this.#parts.registration.leave(), this.#parts.leasing.leave(), this.#parts.flannel.leave()]);
+    await this.#parts.flannel.close();
   };
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#end();
-    await this.#flannel.close();
+    await this.#parts.flannel.close();
   }
 
   async #end(): Promise<void> {
     this.#stop.abort();
+    // Whoever waits for it need not any more.
+    this.#listed.resolve();
     this.#reach.close();
     await Promise.all(this.#running);
     await this.#keeper.close();
@@ -232,7 +191,7 @@ class StoreCluster implements Cluster {
     while (!signal.aborted) {
       let again = false;
       try {
-        await this.#registration.ensure();
+        await this.#parts.registration.ensure();
         // Entries that this life cannot know of are not its own to make again.
         await this.#listed.promise;
         if (this.#synced && !signal.aborted) again = await this.#ensureNetworks();
@@ -261,14 +220,14 @@ class StoreCluster implements Cluster {
         again = true;
       }
     };
-    for (const network of [...this.#state.networks()]) await attempt(() => this.#ensureNetwork(network));
-    if (this.#orphans) await attempt(() => this.#leasing.dropOrphans().then(() => void (this.#orphans = false)));
+    for (const network of [...this.#parts.state.networks()]) await attempt(() => this.#ensureNetwork(network));
+    if (this.#orphans) await attempt(() => this.#parts.leasing.dropOrphans().then(() => void (this.#orphans = false)));
     return again;
   }
 
   async #ensureNetwork(network: Network): Promise<void> {
     try {
-      await (isFlannel(network) ? (await this.#flannel.of(network)).ensure() : this.#leasing.ensure(network));
+      await (isFlannel(network) ? (await this.#parts.flannel.of(network)).ensure() : this.#parts.leasing.ensure(network));
       this.#without.delete(network.id);
     } catch (error) {
       if (!(error instanceof MoorError && NO_SUBNET.includes(error.kind))) throw error;
@@ -283,13 +242,13 @@ class StoreCluster implements Cluster {
   }
 
   #network(network: Network): ClusterNetwork {
-    const flannel = this.#flannel.get(network.id);
-    const pools = (flannel ?? this.#leasing).subnets(network.id).map(poolOf);
-    return { network: { ...network, pools }, peers: flannel?.peers() ?? this.#state.peers(network.id) };
+    const flannel = this.#parts.flannel.get(network.id);
+    const pools = (flannel ?? this.#parts.leasing).subnets(network.id).map(poolOf);
+    return { network: { ...network, pools }, peers: flannel?.peers() ?? this.#parts.state.peers(network.id) };
   }
 
   #assertActive(action: string): void {
-    if (this.#registration.superseded) throw this.#registration.superseded;
+    if (this.#parts.registration.superseded) throw this.#parts.registration.superseded;
     if (this.#stop.signal.aborted) throw new MoorError('unavailable', `cannot ${action}: the cluster is closed`);
     if (!this.#synced)
       throw new MoorError('unavailable', `cannot ${action}: the cluster's store is not reached: ${this.#reach.error}`);
@@ -303,26 +262,26 @@ class StoreCluster implements Cluster {
   }
 
   #failed(error: unknown): void {
-    if (!this.#registration.superseded) this.#reach.failed(errorData(error).message);
+    if (!this.#parts.registration.superseded) this.#reach.failed(errorData(error).message);
   }
 
   #answered(): void {
-    if (!this.#registration.superseded) this.#reach.answered();
+    if (!this.#parts.registration.superseded) this.#reach.answered();
   }
 
   #known(): string {
     return keptText({
-      generation: this.#registration.generation,
-      entries: this.#state.entries(),
-      elsewhere: this.#flannel.entries(),
+      generation: this.#parts.registration.generation,
+      entries: this.#parts.state.entries(),
+      elsewhere: this.#parts.flannel.entries(),
     });
   }
 
   /** Tells what has changed. */
   #publish(): void {
-    const { nodes, own, addresses, networks, removed, peers } = this.#state.take();
-    for (const network of removed) if (this.#flannel.get(network)) this.#run(this.#flannel.drop(network));
-    if (addresses.size > 0) this.#flannel.nodesChanged(addresses);
+    const { nodes, own, addresses, networks, removed, peers } = this.#parts.state.take();
+    for (const network of removed) if (this.#parts.flannel.get(network)) this.#run(this.#parts.flannel.drop(network));
+    if (addresses.size > 0) this.#parts.flannel.nodesChanged(addresses);
     if (removed.size > 0) this.#orphans = true;
     if (own || networks.size > 0 || removed.size > 0 || (this.#without.size > 0 && peers.size > 0)) this.#alarm.kick();
     for (const network of removed) this.#emit({ type: 'removed', network });
@@ -334,7 +293,7 @@ class StoreCluster implements Cluster {
   }
 
   #flannelChanged(network: Id, type: 'network' | 'peers'): void {
-    if (this.#state.network(network) === null) return;
+    if (this.#parts.state.network(network) === null) return;
     if (type === 'network') this.#alarm.kick();
     this.#emit({ type, network });
     this.#keeper.later();

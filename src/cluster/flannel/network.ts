@@ -104,7 +104,9 @@ export class FlannelNetwork {
       this.#listed.resolve();
     };
     const failed = (error: unknown): void => {
-      onFailure(error);
+      const passing = error instanceof MoorError && (error.kind === 'unavailable' || error.kind === 'timeout');
+      if (passing) onFailure(error);
+      else this.#complaints.add(this.#deps.prefix, errorData(error).message);
       this.#listed.resolve();
     };
     const deps = { store, prefix: '', logger, sleep, random, onListing, onFailure: failed };
@@ -170,6 +172,7 @@ export class FlannelNetwork {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#listed.resolve();
     await this.#following;
     await this.#deps.store[Symbol.asyncDispose]();
   }

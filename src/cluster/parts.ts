@@ -1,0 +1,60 @@
+/** What a cluster over a store is made of, joined. */
+import type { Id } from '../base/ids.ts';
+import { Catalogue } from './catalogue.ts';
+import { FlannelNetworks, isFlannel } from './flannel/networks.ts';
+import type { Kept } from './kept.ts';
+import { Leasing } from './leasing.ts';
+import type { StoreClusterOptions } from './options.ts';
+import { Registration } from './registration.ts';
+import { State } from './state.ts';
+
+export interface Parts {
+  readonly state: State;
+  readonly registration: Registration;
+  readonly leasing: Leasing;
+  readonly flannel: FlannelNetworks;
+  readonly catalogue: Catalogue;
+}
+
+type PartsOptions = StoreClusterOptions & Required<Pick<StoreClusterOptions, 'nodeTtlMs' | 'sleep' | 'random'>>;
+
+export interface PartsHooks {
+  readonly kept: Kept;
+  /** See Members. */
+  readonly holding: () => boolean;
+  readonly onLost: () => void;
+  readonly onFailure: (error: unknown) => void;
+  readonly onFlannelChange: (network: Id, what: 'network' | 'peers') => void;
+}
+
+const SUBNET_TTL_MS = 24 * 3_600_000;
+
+export function createParts(options: PartsOptions, hooks: PartsHooks): Parts {
+  const { store, node, clock, logger, part, openPrefix, nodeTtlMs, subnetTtlMs = SUBNET_TTL_MS, sleep, random } = options;
+  const { kept, holding, onLost, onFailure } = hooks;
+  const state = new State({ self: node, logger, holding, elsewhere: isFlannel });
+  const registration = new Registration({
+    store,
+    node,
+    ttlMs: nodeTtlMs,
+    generation: Math.max(clock.now(), kept.generation + 1),
+    logger,
+    wrote: (key, text, revision) => state.wrote(key, text, revision),
+    onLost,
+  });
+  const leasing = new Leasing({ store, state, registration, node: node.name, ttlMs: subnetTtlMs, part, random, onLost });
+  const flannel = new FlannelNetworks(
+    {
+      ...{ node, logger, sleep, random, ttlMs: subnetTtlMs, part, holding, onFailure, onLost },
+      openPrefix: openPrefix ?? null,
+      nodeAt: (address) => state.nodeAt(address),
+      onChange: hooks.onFlannelChange,
+    },
+    kept.elsewhere,
+  );
+  const catalogue = new Catalogue({ store, state, leasing, flannel, node: node.name });
+  state.reset({ entries: kept.entries, revision: 0 });
+  for (const network of state.networks()) leasing.subnets(network.id);
+  state.take();
+  return { state, registration, leasing, flannel, catalogue };
+}
