@@ -6,6 +6,7 @@ import { deleteLink } from '../netlink/link.ts';
 import type { Request } from '../netlink/request.ts';
 import { hasCode } from '../sys/errors.ts';
 import { sameRouteKey } from './compare.ts';
+import { Dumps } from './dumps.ts';
 import { already, whatExists } from './existing.ts';
 import { ALREADY, CHANGED, failed, isRemoval } from './failure.ts';
 import { type RouteChange, besideRequest, requestsOf } from './requests.ts';
@@ -32,6 +33,7 @@ const GONE = ['ENODEV', 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL', 'ENXIO'] as const;
 export class Batch {
   readonly space: Space;
   readonly #context: BatchContext;
+  readonly #dumps: Dumps;
   #units: Unit[] = [];
   /** Links that messages of this batch make or change: what the kernel says of them now is not what will be. */
   readonly #touched = new Set<string>();
@@ -39,6 +41,7 @@ export class Batch {
   constructor(space: Space, context: BatchContext) {
     this.space = space;
     this.#context = context;
+    this.#dumps = new Dumps(space);
   }
 
   /** Removals of links go together and by themselves: see `deleteLinks`. */
@@ -59,7 +62,7 @@ export class Batch {
     try {
       const device = deviceOf(change);
       if (silent(change) && !this.#touched.has(device) && !this.space.isBorn(device)) {
-        const known = already(change, this.space);
+        const known = already(change, this.space, this.#dumps);
         if (known !== null) return known;
       }
       this.#touched.add(device);
@@ -100,6 +103,7 @@ export class Batch {
       names.length > 0 && names.length === units.length
         ? deleteLinks(this.space.namespace, names)
         : this.space.route.execute(units.flatMap((unit) => unit.requests));
+    this.#dumps.forget();
     const again: Unit[] = [];
     let position = 0;
     /** A link is not where its index said: messages that named it have failed for that alone. */
@@ -123,6 +127,7 @@ export class Batch {
         broken ||= result.state === 'failed';
       }
     }
+    this.#dumps.forget();
     return broken && !keepGoing ? null : again;
   }
 
@@ -135,6 +140,7 @@ export class Batch {
       if (answers[0] === null) {
         // Born, but it could not be finished: a change is done whole or not at all.
         this.space.route.execute([deleteLink(change.link.name)]);
+        this.#dumps.forget();
         return failed(change, error);
       }
       // The index is taken.
@@ -143,7 +149,7 @@ export class Batch {
     // The kernel may find fault with a message before it sees that the name is taken.
     const taken = hasCode(error, 'EEXIST') || (change.kind === 'link' && this.space.find(change.link.name) !== null);
     if (!taken) return failed(change, error);
-    const existing = whatExists(change, this.space, this.#context.spaces);
+    const existing = whatExists(change, this.space, { spaces: this.#context.spaces, dumps: this.#dumps });
     if (existing === null) return 'repeat';
     return existing.state === 'already' && change.kind === 'link' ? 'moved' : existing;
   }

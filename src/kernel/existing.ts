@@ -1,13 +1,12 @@
 /** What is in the kernel already, compared with what a change wants. Asked before a change only where its message would not tell. */
-import { addressOf, familyOf } from '../base/ip.ts';
+import { addressOf } from '../base/ip.ts';
 import type { Change, Route } from '../contracts/change.ts';
 import type { Applied, LinkState } from '../contracts/kernel.ts';
 import { dumpAddresses } from '../netlink/address.ts';
-import { dumpFdb } from '../netlink/fdb.ts';
 import type { LinkInfo } from '../netlink/link.ts';
-import { dumpNeighbours } from '../netlink/neighbour.ts';
-import { type RouteInfo, dumpRoutes } from '../netlink/route.ts';
-import { attributesDifference, linkDifference, normalRoute, routeDifference, sameRouteKey } from './compare.ts';
+import type { RouteInfo } from '../netlink/route.ts';
+import { attributesDifference, linkDifference, normalRoute, routeDifference } from './compare.ts';
+import type { Dumps } from './dumps.ts';
 import { ALREADY, conflicting, missing } from './failure.ts';
 import { type RouteChange, fdbTable } from './requests.ts';
 import type { Space, Spaces } from './spaces.ts';
@@ -46,7 +45,11 @@ export function routeState(info: RouteInfo, nameOf: (index: number) => string): 
  * The kernel said EEXIST to an addition: is what exists what was wanted?
  * @returns null when it is not there after all
  */
-export function whatExists(change: RouteChange, space: Space, spaces: Spaces): Applied | null {
+export function whatExists(
+  change: RouteChange,
+  space: Space,
+  { spaces, dumps }: { readonly spaces: Spaces; readonly dumps: Dumps },
+): Applied | null {
   switch (change.kind) {
     case 'link':
       return linkExists(change, space, spaces);
@@ -60,11 +63,7 @@ export function whatExists(change: RouteChange, space: Space, spaces: Spaces): A
       return same[0] === undefined ? null : conflicting(change, `address is ${same[0].address}, not ${change.address}`);
     }
     case 'route': {
-      const table = change.route.table ?? 254;
-      const routes = space.route.collect(dumpRoutes(familyOf(change.route.destination), { table }));
-      const found = routes
-        .map((info) => routeState(info, (index) => space.nameOf(index)))
-        .filter((route) => sameRouteKey(route, change.route));
+      const found = dumps.routesAt(change.route, (info) => routeState(info, (index) => space.nameOf(index)));
       const [first] = found;
       if (first === undefined) return null;
       const differences = found.map((route) => routeDifference(change.route, route));
@@ -76,7 +75,7 @@ export function whatExists(change: RouteChange, space: Space, spaces: Spaces): A
     case 'fdb':
     case 'neighbour':
     case 'link-set':
-      return already(change, space);
+      return already(change, space, dumps);
   }
 }
 
@@ -114,7 +113,11 @@ function peerName(info: LinkInfo, netns: string, at: { space: Space; spaces: Spa
  * Of a change whose message replaces in silence: is it as wanted already, or somebody's?
  * @returns null when there is something to do
  */
-export function already(change: Extract<RouteChange, { kind: 'link-set' | 'neighbour' | 'fdb' }>, space: Space): Applied | null {
+export function already(
+  change: Extract<RouteChange, { kind: 'link-set' | 'neighbour' | 'fdb' }>,
+  space: Space,
+  dumps: Dumps,
+): Applied | null {
   switch (change.kind) {
     case 'link-set': {
       const info = space.find(change.name);
@@ -125,7 +128,7 @@ export function already(change: Extract<RouteChange, { kind: 'link-set' | 'neigh
       const { device, address, mac, state } = change.neighbour;
       const index = space.indexOf(device);
       if (index === null) return null;
-      const old = space.route.collect(dumpNeighbours(familyOf(address), { index })).find((entry) => entry.address === address);
+      const old = dumps.neighbour(index, address);
       if (old === undefined) return change.op === 'add' ? null : ALREADY;
       if (change.op === 'remove') return null;
       if (old.mac === mac && old.state === state) return ALREADY;
@@ -137,9 +140,7 @@ export function already(change: Extract<RouteChange, { kind: 'link-set' | 'neigh
       const index = space.indexOf(device);
       if (index === null) return null;
       const on = fdbTable(change.entry);
-      const entries = space.route
-        .collect(dumpFdb(on === 'self' ? { index } : {}))
-        .filter((entry) => entry.mac === mac && entry.on === on);
+      const entries = dumps.fdb(on === 'self' ? index : 0, mac).filter((entry) => entry.on === on);
       const same = entries.some((entry) => entry.index === index && entry.destination === destination);
       if (change.op === 'remove') return same ? null : ALREADY;
       if (same) return ALREADY;
