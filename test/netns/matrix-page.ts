@@ -77,7 +77,7 @@ export function reachabilityPage(): string {
 
 This page is written by a test (\`test/netns/matrix.test.ts\`), which tries every line of it with real packets: TCP and UDP, IPv4
 and IPv6, a single port, a range, and a range with other numbers inside, in a network of the usual gateway mode \`nat\`. Other tests try the
-same beside a Docker Engine, with ufw, and with a chain of nftables whose policy is drop; and that \`moor port exposure\` says the same.
+same beside a Docker Engine, with ufw, and with a chain of nftables whose policy is drop; and that \`moor ports\` says the same.
 
 The words tell under which address the server in the sandbox sees the client: **itself**, the client's own; **gateway**, the address of the
 sandbox's network on the host, because an answer to the client's own would not come back through the host; **that address**, the one that
