@@ -61,8 +61,8 @@ interface Held {
 /** One process's way to the store. */
 export class Line {
   readonly store: Store;
-  /** Of calls that it has made, by name. */
-  readonly calls = { get: 0, list: 0, commit: 0, lease: 0 };
+  /** Calls that it has made, by name; and what its watches have brought. */
+  readonly calls = { get: 0, list: 0, commit: 0, lease: 0, messages: 0, events: 0 };
   readonly #inner: Store;
   readonly #time: VirtualTime;
   readonly #leases = new Set<Held>();
@@ -101,7 +101,7 @@ export class Line {
     for (const lease of this.#leases) void this.#runOut(lease);
   }
 
-  async #call<T>(name: keyof Line['calls'], body: () => Promise<T>): Promise<T> {
+  async #call<T>(name: 'get' | 'list' | 'commit' | 'lease', body: () => Promise<T>): Promise<T> {
     this.calls[name]++;
     if (!this.#up) throw new MoorError('unavailable', 'the line is cut');
     return await body();
@@ -154,6 +154,8 @@ export class Line {
       // Nothing comes through, and nothing is lost.
       while (!this.#up && !signal.aborted) await this.#wake.promise;
       if (signal.aborted) return;
+      this.calls.messages++;
+      this.calls.events += events.length;
       yield events;
     }
   }
