@@ -12,6 +12,8 @@ import type { HostFacts, Kernel } from '../../src/contracts/kernel.ts';
 import type { Tunnel } from '../../src/contracts/tunnel.ts';
 import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
 import { createRoutedDriver } from '../../src/drivers/routed/index.ts';
+import { Actual } from '../../src/engine/diff/actual.ts';
+import { missing } from '../../src/engine/diff/missing.ts';
 import { createKernel } from '../../src/kernel/kernel.ts';
 import { type Instance, tableName } from '../../src/model/instance.ts';
 import type { Network } from '../../src/model/network.ts';
@@ -24,6 +26,8 @@ export type Order =
   /** @returns what is not reached, in words */
   | { readonly do: 'peers'; readonly peers: readonly Peer[] }
   | { readonly do: 'sandbox'; readonly endpoint: Endpoint; readonly place: string }
+  /** @returns what of the plans of host, network and peers is not found to be there as planned, in words: by the kernel layer, and by the engine's comparison */
+  | { readonly do: 'again' }
   | { readonly do: 'part' | 'tunnel' | 'down' | 'end' };
 
 const [, , name = ''] = process.argv;
@@ -37,6 +41,7 @@ const before = await kernel.facts();
 let network: Network | null = null;
 let underlay: Underlay | undefined;
 let undo: Change[] = [];
+let made: readonly Change[] = [];
 let tunnel: Tunnel | null = null;
 const peers = new Map<string, readonly Change[]>();
 
@@ -80,6 +85,26 @@ async function setPeers(list: readonly Peer[]): Promise<string> {
   return plans.map(({ plan }) => plan.trouble).join('');
 }
 
+async function again(changes: readonly Change[]): Promise<readonly string[]> {
+  const places = [
+    ...new Set(changes.flatMap((change) => ('netns' in change && change.netns !== undefined ? [change.netns] : []))),
+  ];
+  const states = await kernel.snapshot(places, ['links', 'addresses', 'routes', 'rules', 'neighbours', 'fdb']);
+  const table = await kernel.listTable({ family: 'inet', name: tableName(instance) });
+  const repairs = missing(changes, new Actual(states, [table], await kernel.facts()), { unseen: false });
+  // In two lists: of a device that a list has to do with, the kernel layer does not look at neighbours first.
+  const lists = [changes.slice(0, made.length), changes.slice(made.length)];
+  const applied = (await Promise.all(lists.map((list) => kernel.apply(list, { keepGoing: true })))).flat();
+  return [
+    ...repairs.map(({ change, why }) => `${describe(change)}: ${why}`),
+    ...applied.flatMap((result, at) => {
+      const change = changes[at];
+      if (result.state === 'already' || change === undefined) return [];
+      return [`${describe(change)}: ${result.state === 'failed' ? result.error.message : result.state}`];
+    }),
+  ];
+}
+
 const fail = (): never => {
   throw new Error('the driver has no peers');
 };
@@ -89,8 +114,8 @@ async function obey(order: Order): Promise<unknown> {
     case 'up':
       ({ network, underlay } = order);
       driver.check(network, []);
-      await apply(bridge.planHost?.(await facts()) ?? []);
-      return apply(driver.planNetwork(network, await facts()));
+      made = [...(bridge.planHost?.(await facts()) ?? []), ...driver.planNetwork(network, await facts())];
+      return apply(made);
     case 'peers':
       return setPeers(order.peers);
     case 'sandbox': {
@@ -105,6 +130,8 @@ async function obey(order: Order): Promise<unknown> {
       }
       return null;
     }
+    case 'again':
+      return again([...made, ...[...peers.values()].flat()]);
     case 'part':
       return driver.peerData?.(network ?? fail(), await facts());
     case 'tunnel':
@@ -115,6 +142,7 @@ async function obey(order: Order): Promise<unknown> {
       tunnel = null;
       await remove(undo);
       undo = [];
+      made = [];
       return null;
     case 'end':
       await kernel[Symbol.asyncDispose]();

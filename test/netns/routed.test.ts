@@ -55,6 +55,8 @@ async function allReach(hosts: readonly Host[]): Promise<void> {
     }
     assert.equal(await seenAs(a.sandbox, ROUTER4), outer4(a.n));
     assert.equal(await seenAs(a.sandbox, ROUTER6), outer6(a.n));
+    // Twice is once, and a restart would find everything as it should be.
+    assert.deepEqual(await a.tell({ do: 'again' }), []);
   }
 }
 
