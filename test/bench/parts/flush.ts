@@ -157,13 +157,15 @@ function rowsOf(title: string, moorline: Flushed, docker?: Flushed): readonly Ro
   const both = (pick: (flushed: Flushed) => readonly (number | null)[]): Row['values'] =>
     summaries({ moorline: pick(moorline), ...(docker && { docker: pick(docker) }) });
   const each = (key: keyof Outcome): Row['values'] => both(({ outcomes }) => outcomes.map((one) => one[key]));
+  // The same for any number of networks: told once.
+  const notes = (note: string): Partial<Row> => (docker === undefined ? {} : { note });
   return [
     row([`flush, ${title}: until a new connection is served`, 'ms'], each('served'), {
       budget: 100,
-      note: `${PACE} a second, from another machine to a published port; ${FLUSHES} flushes of ours, one of Docker's, which docker-proxy lives through`,
+      ...notes(`${PACE} a second, from another machine to a published port; who asks Docker's gets docker-proxy`),
     }),
     row(['- until the rules are back', 'ms'], summaries({ moorline: moorline.outcomes.map(({ back }) => back) }), {
-      note: "by the notifications of the kernel; Docker's do not come back while dockerd runs",
+      ...notes("by the notifications of the kernel; Docker's do not come back while dockerd runs"),
     }),
     row([`- new connections refused, in ${REST_MS} ms`, 'connections'], each('refused')),
     row(['- reset, ended, or not served in 2 s', 'connections'], each('failed')),
@@ -173,8 +175,8 @@ function rowsOf(title: string, moorline: Flushed, docker?: Flushed): readonly Ro
       [`- established connections lost, of ${ESTABLISHED}`, 'connections'],
       both(({ lost }) => [lost]),
     ),
-    row(['- the longest silence of one', 'ms'], each('silence'), {
-      note: 'one that is asked each 20 ms; up to 40 ms count as none',
+    row(['- the longest silence of one', 'ms'], summaries({ moorline: moorline.outcomes.map(({ silence }) => silence) }), {
+      ...notes("one that is asked each 20 ms; up to 40 ms count as none; all of Docker's end at once"),
     }),
   ];
 }
