@@ -1,5 +1,5 @@
 /** What the kernel holds, indexed for comparison. */
-import { HOST, type Netns } from '../../contracts/change.ts';
+import { type FdbEntry, HOST, type Neighbour, type Netns, type Route } from '../../contracts/change.ts';
 import type { HostFacts, LinkState, NetnsState } from '../../contracts/kernel.ts';
 import type { NftTableRef, NftTableState } from '../../nft/types.ts';
 
@@ -17,6 +17,9 @@ export class Actual {
   readonly #namespaces = new Map<Netns, NetnsState>();
   readonly #links = new Map<Netns, ReadonlyMap<string, LinkState>>();
   readonly #addresses = new Map<Netns, ReadonlySet<string>>();
+  readonly #routes = new Map<Netns, ReadonlyMap<string, readonly Route[]>>();
+  readonly #neighbours = new Map<Netns, ReadonlyMap<string, readonly Neighbour[]>>();
+  readonly #fdb = new Map<Netns, ReadonlyMap<string, readonly FdbEntry[]>>();
   readonly #tables: ReadonlyMap<string, FoundTable>;
   readonly facts: HostFacts;
 
@@ -50,6 +53,21 @@ export class Actual {
     return addresses.has(`${device} ${address}`);
   }
 
+  /** Those of which `slot` says the same. @param slot always the same function */
+  routesIn(netns: Netns, at: string, slot: (route: Route) => string): readonly Route[] {
+    return found(this.#routes, { netns, at, list: () => this.#namespaces.get(netns)?.routes, key: slot });
+  }
+
+  neighbour(netns: Netns, device: string, address: string): Neighbour | undefined {
+    const list = (): readonly Neighbour[] | undefined => this.#namespaces.get(netns)?.neighbours;
+    return found(this.#neighbours, { netns, at: `${device} ${address}`, list, key: (one) => `${one.device} ${one.address}` })[0];
+  }
+
+  fdb(netns: Netns, device: string, mac: string): readonly FdbEntry[] {
+    const list = (): readonly FdbEntry[] | undefined => this.#namespaces.get(netns)?.fdb;
+    return found(this.#fdb, { netns, at: `${device} ${mac}`, list, key: (one) => `${one.device} ${one.mac}` });
+  }
+
   /** @param netns default: the host's */
   table(ref: NftTableRef, netns?: Netns): NftTableState | undefined {
     return this.#tables.get(tableKey(ref, netns));
@@ -57,3 +75,26 @@ export class Actual {
 }
 
 const tableKey = ({ family, name }: NftTableRef, netns: Netns = HOST): string => `${netns} ${family} ${name}`;
+
+/** A host may have ten thousand of them, each of which is asked for. */
+function found<T>(
+  indexes: Map<Netns, ReadonlyMap<string, readonly T[]>>,
+  {
+    netns,
+    at,
+    list,
+    key,
+  }: {
+    readonly netns: Netns;
+    readonly at: string;
+    readonly list: () => readonly T[] | undefined;
+    readonly key: (one: T) => string;
+  },
+): readonly T[] {
+  let index = indexes.get(netns);
+  if (index === undefined) {
+    index = Map.groupBy(list() ?? [], key);
+    indexes.set(netns, index);
+  }
+  return index.get(at) ?? [];
+}

@@ -117,7 +117,7 @@ function missingConnected(
 
 export function missingNeighbour(change: Of<'neighbour'>, actual: Actual): Repair<Change>[] {
   const { device, address, mac } = change.neighbour;
-  const found = actual.namespace(change.netns)?.neighbours.find((one) => one.device === device && one.address === address);
+  const found = actual.neighbour(change.netns, device, address);
   if (found === undefined) return [{ change, why: 'it was deleted' }];
   if (found.mac === mac) return [];
   const why = `it pointed to ${found.mac}`;
@@ -129,7 +129,7 @@ export function missingNeighbour(change: Of<'neighbour'>, actual: Actual): Repai
 
 export function missingFdb(change: Of<'fdb'>, actual: Actual): Repair<Change>[] {
   const { device, mac, destination } = change.entry;
-  const entries = actual.namespace(change.netns)?.fdb.filter((one) => one.device === device && one.mac === mac) ?? [];
+  const entries = actual.fdb(change.netns, device, mac);
   return entries.some((one) => one.destination === destination) ? [] : [{ change, why: 'it was deleted' }];
 }
 

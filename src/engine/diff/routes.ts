@@ -26,8 +26,7 @@ export const rivalRoutes = (change: Of<'route'>, actual: Actual, stays: (device:
     .filter(({ device }) => device === undefined || stays(device))
     .map((one) => rival(change, one));
 
-const inPlaceOf = ({ netns, route }: Of<'route'>, actual: Actual): Route[] =>
-  (actual.namespace(netns)?.routes ?? []).filter((one) => slot(one) === slot(route));
+const inPlaceOf = ({ netns, route }: Of<'route'>, actual: Actual): readonly Route[] => actual.routesIn(netns, slot(route), slot);
 
 /**
  * Another route in the same place (destination, table, metric) keeps ours out, so it goes first. IPv6 has no such places: there
