@@ -1,12 +1,16 @@
 /** What the doors (Docker's API, our own, later the plugin and CNI) may ask of the engine. */
 import type { Id } from '../base/ids.ts';
+import type { Prefix } from '../base/ip.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
+import type { Peer } from '../model/node.ts';
 import type { PortBinding, PortSpec } from '../model/ports.ts';
 import type { Endpoint, EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
 import type { Plan } from './change.ts';
+import type { ClusterStatus } from './cluster.ts';
 import type { PoolUse } from './ipam.ts';
 import type { Feature, HostFacts } from './kernel.ts';
 import type { ResolverStatus } from './resolver.ts';
+import type { PeerCounts, TunnelStatus } from './tunnel.ts';
 
 /** Every operation that changes something takes these. */
 export interface OperationOptions {
@@ -48,6 +52,33 @@ export interface PruneFilter {
   readonly accepts?: (network: Network) => boolean;
 }
 
+/** Another host's part of a network, and whether it is reached. */
+export interface PeerView extends Peer {
+  /** Why it, or a part of it, is not reached; '' when all of it is. */
+  readonly trouble: string;
+  /** Of a user-space tunnel. */
+  readonly counts?: PeerCounts;
+}
+
+/** A network that spans hosts, as this host has it. */
+export interface SpanningView {
+  readonly id: Id;
+  readonly name: string;
+  /** As it was asked for; '' for the driver's default. */
+  readonly backend: string;
+  /** This host's. */
+  readonly subnets: readonly Prefix[];
+  /** Of sandboxes, bytes; null: the underlay's. */
+  readonly mtu: number | null;
+  readonly peers: readonly PeerView[];
+  /** `error`: why it does not carry anything; '' when it does. */
+  readonly tunnel?: { readonly error: string; readonly drops: TunnelStatus['drops'] };
+}
+
+export interface ClusterView extends ClusterStatus {
+  readonly networks: readonly SpanningView[];
+}
+
 export interface EngineStatus {
   readonly networks: number;
   readonly sandboxes: number;
@@ -61,6 +92,8 @@ export interface EngineStatus {
   readonly repairs: readonly { readonly time: number; readonly what: string; readonly why: string }[];
   /** The name service, since the start. */
   readonly names: ResolverStatus;
+  /** Absent: this host is in none. */
+  readonly cluster?: ClusterView;
 }
 
 export interface NetworkOperations {
@@ -71,6 +104,8 @@ export interface NetworkOperations {
    */
   readonly get: (reference: string) => Network;
   readonly attachments: (network: Id) => readonly Attachment[];
+  /** Other hosts that have a part of it; none for a network of this host alone. */
+  readonly peers: (network: Id) => readonly Peer[];
   readonly create: (spec: NetworkSpec, options?: OperationOptions) => Promise<Outcome<Network>>;
   /** @throws forbidden for predefined networks; conflict... Docker answers 403 with `network x has active endpoints`: forbidden. */
   readonly remove: (reference: string, options?: OperationOptions) => Promise<Outcome<Network>>;
@@ -147,7 +182,7 @@ export interface Engine extends AsyncDisposable {
   readonly status: () => Promise<EngineStatus>;
   /** Compares everything with the kernel now and repairs. @returns what was repaired. */
   readonly reconcile: () => Promise<readonly string[]>;
-  /** Removes every sandbox, network, rule, namespace and file of this instance. */
+  /** Removes every sandbox, network, rule, namespace and file of this instance. Its host leaves the cluster. */
   readonly reset: (options?: OperationOptions) => Promise<Outcome<null>>;
   /** Tells subscribers of something that happened beside the engine: containers, images, volumes. */
   readonly publish: (event: EngineEvent) => void;

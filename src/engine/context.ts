@@ -1,16 +1,20 @@
 /** What the parts of the engine share. */
 import type { Clock, Logger } from '../base/clock.ts';
 import { notFound } from '../base/errors.ts';
+import type { Id } from '../base/ids.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { KeyedLock } from '../base/keyed-lock.ts';
 import { shown } from '../base/shown.ts';
+import type { Cluster } from '../contracts/cluster.ts';
 import type { NetworkDriver } from '../contracts/driver.ts';
 import type { HostFacts, Kernel } from '../contracts/kernel.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
 import type { Processes } from '../contracts/process.ts';
 import type { Resolver } from '../contracts/resolver.ts';
 import type { Store } from '../contracts/store.ts';
+import type { Tunnels } from '../contracts/tunnel.ts';
 import type { Instance } from '../model/instance.ts';
+import type { Peer, Underlay } from '../model/node.ts';
 import type { SandboxDns } from '../model/sandbox.ts';
 import type { EventBus } from './events.ts';
 import type { Executor } from './executor.ts';
@@ -63,6 +67,12 @@ export interface EngineDeps {
   readonly store: Store;
   readonly ipam: readonly IpamDriver[];
   readonly drivers: readonly NetworkDriver[];
+  /** Absent: this host is in no cluster, and has no networks that span hosts. The caller's to close, after the engine. */
+  readonly cluster?: Cluster;
+  /** Where this host meets the others of its cluster, as it is now. Goes with `cluster`. */
+  readonly underlay?: () => Promise<Underlay>;
+  /** User-space tunnels of networks. Closed with the engine. */
+  readonly tunnels?: Tunnels;
   readonly processes: Processes;
   /** Names in sandboxes. The caller's to close, after the engine. */
   readonly resolver: Resolver;
@@ -88,6 +98,8 @@ export interface Watcher {
 export interface Context extends EngineDeps {
   readonly registry: Registry;
   readonly portTable: PortTable;
+  /** Of networks that span hosts: the peers that the kernel has, or is to have. */
+  readonly peers: Map<Id, readonly Peer[]>;
   readonly executor: Executor;
   readonly facts: FactsCache;
   readonly events: EventBus;

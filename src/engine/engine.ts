@@ -1,8 +1,10 @@
 /** The engine: what the doors call. Composes the parts, and runs every operation under the world lock. */
 import { MoorError } from '../base/errors.ts';
+import type { Id } from '../base/ids.ts';
 import { KeyedLock } from '../base/keyed-lock.ts';
 import type { Engine, EngineStatus } from '../contracts/engine.ts';
 import type { Feature, KernelEvent } from '../contracts/kernel.ts';
+import type { Peer } from '../model/node.ts';
 import { connect, disconnect } from './connect.ts';
 import type { Context, EngineDeps } from './context.ts';
 import { EventBus } from './events.ts';
@@ -10,15 +12,18 @@ import { Executor } from './executor.ts';
 import { FactsCache } from './facts.ts';
 import { fileTargets } from './files.ts';
 import { SharedLock } from './locks.ts';
-import { createNetwork, pruneNetworks, removeNetwork } from './networks.ts';
+import { pruneNetworks } from './networks.ts';
+import { loadPeers } from './peers.ts';
 import { PortKeeper } from './port-keeper.ts';
 import { PortTable } from './port-table.ts';
 import { publishedPorts, publishPorts, unpublishPorts } from './ports.ts';
+import { CLUSTER_KEY, deleteKey } from './records.ts';
 import { Reconciler } from './reconcile.ts';
 import { Registry } from './registry.ts';
 import { resetAll } from './reset.ts';
 import { load, settle } from './restore.ts';
 import { checkSandbox, createSandbox, removeSandbox, renameSandbox, reserveName, setProcess } from './sandboxes.ts';
+import { Spanning } from './spanning.ts';
 import { Supervisor } from './supervise.ts';
 
 export type { DefaultBridge, EngineConfig, EngineDeps } from './context.ts';
@@ -45,8 +50,11 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     registry,
     portTable: new PortTable(),
     executor: new Executor(deps),
-    facts: new FactsCache(deps.kernel, () =>
-      [...registry.networks.values()].flatMap(({ pools }) => pools.map(({ subnet }) => subnet)),
+    peers: deps.cluster === undefined ? new Map<Id, readonly Peer[]>() : await loadPeers(deps.store),
+    facts: new FactsCache(
+      deps.kernel,
+      () => [...registry.networks.values()].flatMap(({ pools }) => pools.map(({ subnet }) => subnet)),
+      deps.underlay,
     ),
     events: new EventBus(deps.logger),
     world: new SharedLock(),
@@ -81,6 +89,8 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     await operation(() => removeSandbox(ctx, id));
   });
 
+  const spanning = new Spanning(ctx, { operation, look: reconciler.look });
+
   let loaded = await load(ctx);
   if (deps.config.resetOnStart === true) {
     await resetAll(ctx, {});
@@ -99,11 +109,12 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
   }
   for (const sandbox of registry.sandboxes.values()) supervisor.watch(sandbox);
   reconciler.start(await ctx.facts.get());
+  await spanning.start();
 
   let features: readonly Feature[] | null = null;
   const status = async (): Promise<EngineStatus> => {
     features ??= await deps.kernel.features();
-    const facts = await ctx.facts.actual();
+    const [facts, cluster] = [await ctx.facts.actual(), await spanning.status()];
     return {
       networks: registry.networks.size,
       sandboxes: registry.sandboxes.size,
@@ -119,6 +130,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       ],
       repairs: [...reconciler.repairs],
       names: await deps.resolver.status(),
+      ...(cluster === undefined ? {} : { cluster }),
     };
   };
 
@@ -127,8 +139,9 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       list: () => [...registry.networks.values()],
       get: (reference) => registry.network(reference),
       attachments: (network) => registry.attachments(network),
-      create: (spec, options) => operation(() => createNetwork(ctx, spec, options)),
-      remove: (reference, options) => operation(() => removeNetwork(ctx, reference, options)),
+      peers: (network) => ctx.peers.get(network) ?? [],
+      create: (spec, options) => operation(() => spanning.create(spec, options)),
+      remove: (reference, options) => operation(() => spanning.remove(reference, options)),
       prune: (filter, options) => operation(() => pruneNetworks(ctx, filter, options)),
       connect: (network, { sandbox, endpoint }, options) =>
         operation(() => connect(ctx, { network, sandbox, spec: endpoint }, options)),
@@ -162,17 +175,23 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     status,
     reconcile: () =>
       alone(async () => (await reconciler.full()).map(({ what, where, why }) => `restored ${what} in ${where}: ${why}`)),
-    reset: (options = {}) =>
-      alone(async () => {
+    reset: async (options = {}) => {
+      if (options.dryRun !== true) {
+        assertOpen();
+        await spanning.close();
+      }
+      return await alone(async () => {
         const outcome = await resetAll(ctx, options);
         if (options.dryRun !== true) {
+          await leave(deps);
           closed = 'everything of this daemon was removed: start it again';
           supervisor.stop();
           keeper.close();
           reconciler.close();
         }
         return outcome;
-      }),
+      });
+    },
     publish: (event) => ctx.events.emit(event),
     subscribe: (listener, since) => ctx.events.subscribe(listener, since),
     async [Symbol.asyncDispose]() {
@@ -180,6 +199,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       supervisor.stop();
       keeper.close();
       reconciler.close();
+      await spanning.close();
       await reconciler.idle();
       resolvConf?.[Symbol.dispose]();
       // Whoever is at work finishes; whoever waits is refused.
@@ -189,6 +209,17 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       await Promise.all(background);
     },
   };
+}
+
+/** The other hosts need not wait until this one's leases run out. */
+async function leave({ cluster, logger, store }: EngineDeps): Promise<void> {
+  try {
+    await cluster?.leave();
+    // Also what it has kept since.
+    await store.commit([deleteKey(CLUSTER_KEY)]);
+  } catch (error) {
+    logger.warn({ err: error }, 'could not leave the cluster: what this host has leased there runs out by itself');
+  }
 }
 
 /** Networks that have room for few more endpoints: nine in ten are taken. */

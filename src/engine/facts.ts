@@ -4,6 +4,7 @@
  */
 import type { Prefix } from '../base/ip.ts';
 import type { HostFacts, Kernel } from '../contracts/kernel.ts';
+import type { Underlay } from '../model/node.ts';
 
 export class FactsCache {
   readonly #kernel: Kernel;
@@ -19,9 +20,13 @@ export class FactsCache {
   #stale = true;
   #running: Promise<HostFacts> | null = null;
 
-  constructor(kernel: Kernel, own: () => Iterable<Prefix>) {
+  readonly #underlay: (() => Promise<Underlay>) | undefined;
+
+  /** @param underlay of a host in a cluster */
+  constructor(kernel: Kernel, own: () => Iterable<Prefix>, underlay?: () => Promise<Underlay>) {
     this.#kernel = kernel;
     this.#own = own;
+    this.#underlay = underlay;
   }
 
   /** Something foreign changed: whoever asks next waits for new facts. */
@@ -77,7 +82,8 @@ export class FactsCache {
     const own = new Set(this.#own());
     this.#stale = false;
     try {
-      const facts = await this.#kernel.facts();
+      const [kernel, underlay] = await Promise.all([this.#kernel.facts(), this.#underlay?.()]);
+      const facts: HostFacts = underlay === undefined ? kernel : { ...kernel, underlay };
       for (const subnet of this.#own()) own.add(subnet);
       this.#foreign = facts.routes.filter((route) => !own.has(route));
       this.#raw = facts;

@@ -5,7 +5,7 @@ import type { Change, Plan } from '../contracts/change.ts';
 import type { OperationOptions, Outcome, PruneFilter, PruneResult } from '../contracts/engine.ts';
 import { gatewayMode } from '../model/gateway-mode.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
-import { type Context, Undo } from './context.ts';
+import { type Context, driverOf, Undo } from './context.ts';
 import { networkAttributes } from './events.ts';
 import type { Failure } from './executor.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
@@ -93,6 +93,42 @@ export async function makeNetwork(
   }
 }
 
+/** A network that the cluster has decided: its subnets are reserved here, it is planned, carried out and stored. Without its peers. */
+export async function adoptNetwork(ctx: Context, known: Network): Promise<Outcome<Network>> {
+  using _name = ctx.registry.reserveNetwork(known.name, known.id);
+  using _guard = ctx.registry.guard(known.id);
+  const undo = new Undo();
+  try {
+    const facts = await ctx.facts.get();
+    const driver = driverOf(ctx, known.driver);
+    driver.check(known, ctx.registry.ofDriver(driver.type, known.id));
+    using _making = ctx.registry.making(known);
+    const owner: PoolOwner = { network: known.name, ipamDriver: known.ipamDriver, gateway: () => false };
+    const requests = known.pools.map(({ family, subnet, gateway, auxiliary }) => ({
+      family,
+      subnet,
+      auxiliary,
+      ...(gateway === null ? {} : { gateway }),
+    }));
+    const network: Network = { ...known, pools: await reservePools(ctx, { owner, requests }, undo) };
+    const plan: Plan = {
+      title: `create network ${network.name} (${network.driver})`,
+      changes: driver.planNetwork(network, facts),
+    };
+    try {
+      await ctx.executor.make(plan, [putNetwork(network)]);
+    } catch (error) {
+      throw deviceTaken(error, network, plan.changes);
+    }
+    ctx.registry.addNetwork(network, plan.changes);
+    emit(ctx, network, 'create');
+    return { value: network, plan, warnings: routeWarnings(network, ctx.facts.foreignRoutes()) };
+  } catch (error) {
+    await undo.run(ctx.logger);
+    throw error;
+  }
+}
+
 export async function removeNetwork(ctx: Context, reference: string, options: OperationOptions = {}): Promise<Outcome<Network>> {
   const network = ctx.registry.network(reference);
   if (network.predefined) throw forbidden(`${network.name} is a pre-defined network and cannot be removed`);
@@ -119,7 +155,8 @@ export async function unmakeNetwork(ctx: Context, network: Network, { dryRun }: 
   return { value: network, plan, warnings: leftWarnings(left) };
 }
 
-function checkUnused(ctx: Context, network: Network): void {
+/** @throws forbidden with Docker's text */
+export function checkUnused(ctx: Context, network: Network): void {
   if (ctx.registry.ports(network.id) === 0) return;
   const names = ctx.registry
     .attachments(network.id)
@@ -160,6 +197,8 @@ export async function pruneNetworks(
 }
 
 function prunable(ctx: Context, network: Network, { until, accepts }: PruneFilter): boolean {
+  // What spans hosts may be in use on one that is away at the moment: it goes by name only.
+  if (network.scope === 'global') return false;
   if (network.predefined || ctx.registry.ports(network.id) > 0 || ctx.registry.isLeaving(network.id)) return false;
   return (until === undefined || Date.parse(network.created) < until) && (accepts?.(network) ?? true);
 }

@@ -5,6 +5,7 @@ import type { JoinPlan } from '../contracts/driver.ts';
 import { inversePlan, subsume } from '../contracts/inverse.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Network } from '../model/network.ts';
+import type { Peer } from '../model/node.ts';
 import type { Endpoint, Sandbox } from '../model/sandbox.ts';
 import { type Context, driverOf } from './context.ts';
 import { sysctlChanges } from './endpoint-options.ts';
@@ -25,8 +26,22 @@ export const hostChanges = (ctx: Context, facts: HostFacts): Change[] =>
 export const staleHostChanges = (ctx: Context, facts: HostFacts): Change[] =>
   ctx.drivers.flatMap((driver) => driver.planHostStale?.(facts) ?? []);
 
-export const networkChanges = (ctx: Context, network: Network, facts: HostFacts): readonly Change[] =>
-  driverOf(ctx, network.driver).planNetwork(network, facts);
+/** With the way to each peer, of a network that spans hosts. */
+export function networkChanges(ctx: Context, network: Network, facts: HostFacts): readonly Change[] {
+  const changes = driverOf(ctx, network.driver).planNetwork(network, facts);
+  const peers = ctx.peers.get(network.id);
+  return peers === undefined ? changes : [...changes, ...peerChanges(ctx, network, { peers, facts })];
+}
+
+/** The way to these peers. */
+export function peerChanges(
+  ctx: Context,
+  network: Network,
+  { peers, facts }: { readonly peers: readonly Peer[]; readonly facts: HostFacts },
+): Change[] {
+  const { planPeer } = driverOf(ctx, network.driver);
+  return planPeer === undefined ? [] : peers.flatMap((peer) => planPeer(network, peer, facts).changes);
+}
 
 export const networkRemoval = (ctx: Context, network: Network, facts: HostFacts): Change[] =>
   subsume(inversePlan(networkChanges(ctx, network, facts)));

@@ -115,6 +115,12 @@ export class Reconciler {
       this.#sandboxes.add(sandbox);
   }
 
+  /** A network of which something could not be made. */
+  readonly look = (network: Id): void => {
+    this.#networks.add(network);
+    this.#schedule(this.#times.settle);
+  };
+
   /** The host's resolv.conf may have changed. */
   readonly noticeResolvConf = (): void => {
     this.#distrust();

@@ -59,7 +59,9 @@ export interface Loaded {
 
 const HOST_KEY = 'meta/host';
 const PREDEFINED_KEY = 'meta/predefined';
-export const META_KEYS: readonly string[] = [HOST_KEY, PREDEFINED_KEY];
+/** What the cluster had this host keep. The composition root reads and writes it. */
+export const CLUSTER_KEY = 'meta/cluster';
+export const META_KEYS: readonly string[] = [HOST_KEY, PREDEFINED_KEY, CLUSTER_KEY];
 
 const put = (key: string, value: object): Write => ({ type: 'put', key, value: JSON.stringify({ schema: SCHEMA, ...value }) });
 const del = (key: string): Write => ({ type: 'delete', key });

@@ -7,6 +7,7 @@ import type { Write } from '../contracts/store.ts';
 import { desiredOf, everything, isNft, type Scope } from './desired.ts';
 import { forgetNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
+import { deletePeers } from './peers.ts';
 import { hostPortsOf, releasePorts } from './port-reserve.ts';
 import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
@@ -44,6 +45,7 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
   }
   for (const network of [...ctx.registry.networks.values()]) {
     ctx.registry.removeNetwork(network.id);
+    ctx.peers.delete(network.id);
     for (const ipam of ctx.ipam) for (const pool of network.pools) await ipam.releasePool(pool.subnet, network.name);
   }
   ctx.unreadable.length = 0;
@@ -77,7 +79,10 @@ async function partsOf(ctx: Context): Promise<Part[]> {
         ...(ctx.registry.sandboxes.get(id)?.endpoints ?? []).map((endpoint) => deleteEndpoint(endpoint.id)),
       ]),
     })),
-    ...chunks(all.networks).map((ids) => ({ changes: removal({ networks: ids }), writes: ids.map(deleteNetwork) })),
+    ...chunks(all.networks).map((ids) => ({
+      changes: removal({ networks: ids }),
+      writes: ids.flatMap((id) => [deleteNetwork(id), ...deletePeers(ctx, id)]),
+    })),
     {
       changes: [
         ...host.filter((change) => !isNft(change)),

@@ -39,7 +39,7 @@ function orphanLinks(ctx: Context, { host, desired }: PassResult): Change[] {
     if (owner === null || owner.instance !== ctx.config.instance.id) return [];
     const known = ctx.registry.knows(owner.owner) || unreadable.includes(owner.owner);
     // Somebody gave it another name, and it was made anew: the two would have one address.
-    const renamed = (names.get(link.alias) ?? link.name) !== link.name;
+    const renamed = names.get(link.alias)?.includes(link.name) === false;
     if (known && !renamed) return [];
     return [
       { kind: 'link', op: 'remove', netns: HOST, link: { name: link.name, kind: kindOf(link), up: link.up, alias: link.alias } },
@@ -71,17 +71,19 @@ function orphanRoutes(ctx: Context, { states, desired }: PassResult): Change[] {
   });
 }
 
-/** Names on the host by mark, of those links that were looked at. */
-const wantedNames = (desired: readonly Desired[]): ReadonlyMap<string, string> =>
-  new Map(
-    desired.flatMap(({ changes }) =>
-      changes.flatMap((change) =>
-        change.kind === 'link' && change.op === 'add' && change.netns === HOST && change.link.alias !== undefined
-          ? [[change.link.alias, change.link.name] as const]
-          : [],
-      ),
-    ),
-  );
+/** Names on the host by mark, of those links that were looked at. A network that spans hosts has two devices, or more. */
+function wantedNames(desired: readonly Desired[]): ReadonlyMap<string, readonly string[]> {
+  const out = new Map<string, string[]>();
+  for (const { changes } of desired) {
+    for (const change of changes) {
+      if (change.kind !== 'link' || change.op !== 'add' || change.netns !== HOST || change.link.alias === undefined) continue;
+      const names = out.get(change.link.alias);
+      if (names === undefined) out.set(change.link.alias, [change.link.name]);
+      else names.push(change.link.name);
+    }
+  }
+  return out;
+}
 
 /** Enough of a kind to name the link for removal. */
 function kindOf(link: LinkState): LinkKind {

@@ -24,6 +24,13 @@ export function missingLink(change: Of<'link'>, actual: Actual): Repair<Change>[
   if (state.type !== KERNEL_KIND[link.kind.type])
     return [{ change, why: `${link.name} is a link of type ${state.type || 'physical'}` }];
   if (link.alias !== undefined && state.alias !== link.alias) return [{ change, why: `${link.name} belongs to somebody else` }];
+  const moved = movedVtep(link, state);
+  if (moved !== null) {
+    return [
+      { change: { ...change, op: 'remove' }, why: moved },
+      { change, why: moved },
+    ];
+  }
   const own = {
     up: link.up ? true : undefined,
     mtu: link.mtu,
@@ -34,6 +41,14 @@ export function missingLink(change: Of<'link'>, actual: Actual): Repair<Change>[
   };
   const repairs = missingAttributes({ netns, name: link.name, wanted: own }, state);
   return link.kind.type === 'veth' ? [...repairs, ...missingPeer(change, link.kind.peer, actual)] : repairs;
+}
+
+/** A VTEP that sends from an address that the host has no more sends nothing; it is made anew, as are the entries that hang off it. */
+function movedVtep({ kind }: Link, { vxlan }: LinkState): string | null {
+  if (kind.type !== 'vxlan' || vxlan === undefined) return null;
+  if (vxlan.vni !== kind.vni) return `its VNI was ${vxlan.vni}`;
+  if (vxlan.port !== kind.port) return `its port was ${vxlan.port}`;
+  return vxlan.local === (kind.local ?? '') ? null : `its local address was ${vxlan.local === '' ? 'any' : vxlan.local}`;
 }
 
 /** A peer that is not where it belongs was renamed or moved away: the pair is made anew, which takes the lost end with it. */

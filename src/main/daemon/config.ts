@@ -5,8 +5,10 @@ import { invalid } from '../../base/errors.ts';
 import { addressOf, type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix, prefixOf } from '../../base/ip.ts';
 import { type AddressPool, checkAddressPool } from '../../ipam/local/defaults.ts';
 import { isDnsName } from '../../model/dns-names.ts';
+import { checkHostname } from '../../model/names.ts';
 import type { SandboxDns } from '../../model/sandbox.ts';
 import { reservedFor } from '../../model/subnet.ts';
+import { parseEtcdUrl } from '../../store/etcd/url.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
 import { type ListenAddress, parseHost } from './hosts.ts';
 
@@ -32,6 +34,12 @@ export interface DaemonConfig {
   readonly icc: boolean;
   readonly ip: string | null;
   readonly ipMasquerade: boolean;
+  /** `etcd://…`, checked; null: this host shares no store. Never beside `peersFile`. */
+  readonly clusterStore: string | null;
+  readonly peersFile: string | null;
+  /** A device or an address; null: the device of the default route. */
+  readonly clusterAdvertise: string | null;
+  readonly nodeName: string | null;
   readonly logLevel: LogLevel;
   readonly logFormat: 'text' | 'json';
   /** The file that was read, or null. */
@@ -191,10 +199,36 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     icc: flag('icc', true),
     ip,
     ipMasquerade: flag('ip-masq', true),
+    ...clusterOf(text),
     logLevel: flag('debug', false) ? 'debug' : level,
     logFormat: format,
     file,
   };
+}
+
+type ClusterConfig = Pick<DaemonConfig, 'clusterStore' | 'peersFile' | 'clusterAdvertise' | 'nodeName'>;
+
+function clusterOf(text: (name: FlagName) => string | null): ClusterConfig {
+  const [clusterStore, peers, clusterAdvertise, nodeName] = [
+    text('cluster-store'),
+    text('peers'),
+    text('cluster-advertise'),
+    text('node-name'),
+  ];
+  if (clusterStore !== null) named('cluster-store', () => parseEtcdUrl(clusterStore));
+  if (clusterStore !== null && peers !== null)
+    throw invalid('invalid peers: there is a cluster-store as well, and who is in the cluster is told by one of them');
+  if (clusterStore === null && peers === null && (clusterAdvertise ?? nodeName) !== null)
+    throw invalid(
+      `invalid ${clusterAdvertise === null ? 'node-name' : 'cluster-advertise'}: this host is in no cluster (cluster-store, peers)`,
+    );
+  // Device names are at most 15 bytes (IFNAMSIZ - 1, <linux/if.h>).
+  if (clusterAdvertise !== null && !isIp(clusterAdvertise) && !/^[^\s/:]{1,15}$/.test(clusterAdvertise))
+    throw invalid(
+      `invalid cluster-advertise ${JSON.stringify(clusterAdvertise)}: it is a device or an IP address, and without a port: networks have theirs, -o port=NUMBER`,
+    );
+  if (nodeName !== null) named('node-name', () => checkHostname(nodeName));
+  return { clusterStore, peersFile: peers === null ? null : absolute('peers', peers), clusterAdvertise, nodeName };
 }
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];

@@ -13,12 +13,14 @@ import { forwardWarnings } from '../../drivers/bridge/foreign.ts';
 import { createBridgeDriver } from '../../drivers/bridge/index.ts';
 import { createHostDriver } from '../../drivers/host/index.ts';
 import { createNullDriver } from '../../drivers/none/index.ts';
+import { createRoutedDriver } from '../../drivers/routed/index.ts';
 import { createEngine } from '../../engine/engine.ts';
 import { createLocalIpam } from '../../ipam/local/ipam.ts';
 import { createKernel } from '../../kernel/kernel.ts';
 import { tableName } from '../../model/instance.ts';
 import { openSqliteStore } from '../../store/sqlite/store.ts';
 import { takeNetns } from './alone.ts';
+import { openCluster } from './cluster.ts';
 import type { DaemonConfig } from './config.ts';
 import { openContainers, withContainers } from './containers.ts';
 import { engineConfig, instanceOf } from './engine-config.ts';
@@ -29,6 +31,7 @@ import { checkSockets, listen } from './listen.ts';
 import { takePidfile } from './pidfile.ts';
 import { processes } from './processes.ts';
 import { systemFacts } from './system.ts';
+import { createTunnels } from './tunnels.ts';
 import { watchFiles } from './watch-files.ts';
 
 /** Of the host: resolv.conf(5), and what systemd-resolved(8) asks itself, which sandboxes get where it is only named as a stub. */
@@ -60,10 +63,12 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(config.execRoot, { recursive: true, mode: 0o755 });
 
-  const drivers = [createBridgeDriver({ instance }), createHostDriver(), createNullDriver()];
+  const bridge = createBridgeDriver({ instance });
+  const drivers = [bridge, createRoutedDriver({ instance, local: bridge }), createHostDriver(), createNullDriver()];
   const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
   const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), innerTables: [NAMES_TABLE], logger }));
   const resolver = stack.use(await createResolver({ logger }));
+  const link = stack.use(await openCluster({ config, version, store, kernel, drivers, logger }));
   const engine = stack.use(
     await createEngine({
       config: engineConfig(config),
@@ -71,6 +76,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       store,
       ipam: [createLocalIpam({ pools: config.addressPools ?? [] })],
       drivers,
+      ...(link === null ? {} : { cluster: link.cluster, underlay: link.underlay, tunnels: createTunnels(logger) }),
       processes,
       resolver,
       watchResolvConf: (changed) => watchFiles(RESOLV_CONF, changed, logger),
@@ -80,6 +86,11 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       listDirectory,
     }),
   );
+
+  if (link !== null) {
+    link.useBy((network) => engine.networks.attachments(network).length > 0);
+    for (const { network } of link.cluster.networks()) link.cluster.refresh(network.id);
+  }
 
   const { dataRoot, execRoot } = config;
   const { containers, images, rootFiles, programs } = stack.use(

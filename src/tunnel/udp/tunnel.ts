@@ -143,6 +143,7 @@ export async function openUdpTunnel(options: UdpTunnelOptions): Promise<Tunnel> 
       peers: Object.fromEntries([...names].map(([name, slot]): [string, PeerCounts] => [name, counters.peer(slot)])),
       drops: counters.drops(),
     }),
+    ended: ended.promise,
     async [Symbol.asyncDispose]() {
       if (over === null) post({ type: 'stop' });
       await ended.promise;

@@ -1,0 +1,76 @@
+/** Other hosts' parts of networks that span hosts, as this host has them in its kernel; one row each, so that a join writes one row. */
+import type { Id } from '../base/ids.ts';
+import type { HostFacts } from '../contracts/kernel.ts';
+import type { Store, Write } from '../contracts/store.ts';
+import type { Network } from '../model/network.ts';
+import type { Peer } from '../model/node.ts';
+import type { Context } from './context.ts';
+import { failures } from './executor.ts';
+import { difference, peerChanges } from './plans.ts';
+
+const PREFIX = 'peer/';
+
+const keyOf = (network: Id, { node }: Peer): string => `${PREFIX}${network}/${node}`;
+
+/** What the last life had in the kernel. What cannot be read counts as nothing: the cluster tells of it again. */
+export async function loadPeers(store: Store): Promise<Map<Id, readonly Peer[]>> {
+  const out = new Map<Id, Peer[]>();
+  const { entries } = await store.list(PREFIX);
+  for (const { key, value } of entries) {
+    const id = key.slice(PREFIX.length, key.lastIndexOf('/')) as Id;
+    const peer = parse(value);
+    if (peer === null) continue;
+    const list = out.get(id);
+    if (list === undefined) out.set(id, [peer]);
+    else list.push(peer);
+  }
+  return out;
+}
+
+/** A row is our own; this finds damage. */
+function parse(text: string): Peer | null {
+  try {
+    const peer = JSON.parse(text) as Peer;
+    return typeof peer.node === 'string' && Array.isArray(peer.subnets) ? peer : null;
+  } catch {
+    return null;
+  }
+}
+
+export const deletePeers = (ctx: Context, network: Id): Write[] =>
+  (ctx.peers.get(network) ?? []).map((peer) => ({ type: 'delete', key: keyOf(network, peer) }));
+
+/**
+ * From the peers that the kernel has to those that there are. What is in both stays as it is.
+ * @returns whether all of it worked; if not, the next comparison with the kernel finds what is missing.
+ */
+export async function applyPeers(
+  ctx: Context,
+  network: Network,
+  { peers, facts }: { readonly peers: readonly Peer[]; readonly facts: HostFacts },
+): Promise<boolean> {
+  const before = ctx.peers.get(network.id) ?? [];
+  const rows = (list: readonly Peer[]): Map<string, string> =>
+    new Map(list.map((peer) => [keyOf(network.id, peer), JSON.stringify(peer)]));
+  const [had, has] = [rows(before), rows(peers)];
+  const puts = [...has].flatMap(([key, value]): Write[] => (had.get(key) === value ? [] : [{ type: 'put', key, value }]));
+  const deletes = [...had.keys()].flatMap((key): Write[] => (has.has(key) ? [] : [{ type: 'delete', key }]));
+  if (puts.length + deletes.length === 0) return true;
+  const { gone, come } = difference(
+    peerChanges(ctx, network, { peers: before, facts }),
+    peerChanges(ctx, network, { peers, facts }),
+  );
+  // Rows of what comes first, of what goes last: whatever is in the kernel after a crash, a row tells of it.
+  await ctx.executor.commit(puts);
+  const changes = [...gone, ...come];
+  const applied = changes.length === 0 ? [] : await ctx.kernel.apply(changes, { keepGoing: true });
+  ctx.peers.set(network.id, peers);
+  await ctx.executor.commit(deletes);
+  // What is to go may have gone with its device, or by the hand of an administrator.
+  const failed = failures(changes, applied).filter(
+    ({ change, error }) => error.kind !== 'not-found' || ('op' in change && change.op === 'add'),
+  );
+  for (const { change, error } of failed)
+    ctx.logger.error({ network: network.name, change, error: error.message }, 'could not follow the peers of a network');
+  return failed.length === 0;
+}

@@ -1,0 +1,117 @@
+/** The cluster of the daemon's configuration. What only a host in one needs in memory is loaded here, late. */
+import { hostname } from 'node:os';
+import { bootClock } from '../../base/boot-clock.ts';
+import { type Logger, systemClock } from '../../base/clock.ts';
+import { invalid } from '../../base/errors.ts';
+import type { Id } from '../../base/ids.ts';
+import { addressOf, familyOf, isIp, parseIp } from '../../base/ip.ts';
+import { HOST } from '../../contracts/change.ts';
+import type { Cluster } from '../../contracts/cluster.ts';
+import type { NetworkDriver } from '../../contracts/driver.ts';
+import type { Kernel } from '../../contracts/kernel.ts';
+import type { Store } from '../../contracts/store.ts';
+import { CLUSTER_KEY } from '../../engine/records.ts';
+import type { Network } from '../../model/network.ts';
+import type { ClusterNode, NodePart, Underlay } from '../../model/node.ts';
+import { parseEtcdUrl } from '../../store/etcd/url.ts';
+import type { DaemonConfig } from './config.ts';
+
+export interface ClusterDeps {
+  readonly config: DaemonConfig;
+  readonly version: string;
+  readonly store: Store;
+  readonly kernel: Kernel;
+  readonly drivers: readonly NetworkDriver[];
+  readonly logger: Logger;
+}
+
+/** Disposing it does not leave the cluster. */
+export interface ClusterLink extends AsyncDisposable {
+  readonly cluster: Cluster;
+  readonly underlay: () => Promise<Underlay>;
+  /** Until it is told, a network counts as in use. */
+  readonly useBy: (inUse: (network: Id) => boolean) => void;
+}
+
+/**
+ * @returns null for a host that is in none
+ * @throws invalid for what can never work: no such device, a peers file that cannot be read
+ */
+export async function openCluster({ config, version, store, kernel, drivers, logger }: ClusterDeps): Promise<ClusterLink | null> {
+  const { clusterStore, peersFile } = config;
+  if (clusterStore === null && peersFile === null) return null;
+  await using stack = new AsyncDisposableStack();
+  const name = config.nodeName ?? hostname();
+  const { uplink } = await kernel.facts();
+  const wanted = config.clusterAdvertise ?? uplink;
+  if (wanted === '')
+    throw invalid(
+      'invalid cluster-advertise: this host has no default route, so name the device or address: --cluster-advertise eth1',
+    );
+  const first = await underlayOf(kernel, { node: name, wanted });
+  if (first === null)
+    throw invalid(`invalid cluster-advertise ${wanted}: this host has no such device or address, or the device has no address`);
+  let last = first;
+  const underlay = async (): Promise<Underlay> => (last = (await underlayOf(kernel, { node: name, wanted })) ?? last);
+  const features = await kernel.features();
+  const node: ClusterNode = {
+    name,
+    addresses: first.addresses.map(addressOf),
+    mtu: first.mtu,
+    version,
+    features: features.filter(({ state }) => state === 'yes').map((feature) => feature.name),
+    started: new Date(systemClock.now()).toISOString(),
+  };
+  const kept = (await store.get(CLUSTER_KEY))?.value ?? null;
+  const keep = async (value: string): Promise<void> => {
+    await store.commit([{ type: 'put', key: CLUSTER_KEY, value }]);
+  };
+  const facts = await kernel.facts();
+  let inUse: (network: Id) => boolean = () => true;
+  const part = (network: Network): NodePart => ({
+    ...drivers.find(({ type }) => type === network.driver)?.peerData?.(network, { ...facts, underlay: last }),
+    inUse: inUse(network.id),
+  });
+  let cluster: Cluster;
+  if (clusterStore === null) {
+    const { createFileCluster } = await import('../../cluster/file/file-cluster.ts');
+    cluster = stack.use(await createFileCluster({ file: peersFile ?? '', node, logger, kept, keep }));
+  } else {
+    const [{ createStoreCluster }, { openEtcdStore }] = await Promise.all([
+      import('../../cluster/store-cluster.ts'),
+      import('../../store/etcd/store.ts'),
+    ]);
+    const etcd = stack.use(await openEtcdStore({ ...parseEtcdUrl(clusterStore), clock: bootClock, logger }));
+    const url = withoutPassword(clusterStore);
+    cluster = stack.use(await createStoreCluster({ store: etcd, url, node, clock: systemClock, logger, part, kept, keep }));
+  }
+  const owned = stack.move();
+  return {
+    cluster,
+    underlay,
+    useBy: (told) => void (inUse = told),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+const withoutPassword = (url: string): string => url.replace(/^etcd:\/\/([^/?#]*)@/, 'etcd://');
+
+/** @param wanted a device, or an address of one, whose family is then preferred. @returns null when there is no such one */
+async function underlayOf(
+  kernel: Kernel,
+  { node, wanted }: { readonly node: string; readonly wanted: string },
+): Promise<Underlay | null> {
+  const [host] = await kernel.snapshot([HOST], ['links', 'addresses']);
+  const address = isIp(wanted) ? parseIp(wanted) : null;
+  const device = address === null ? wanted : (host?.addresses.find((one) => addressOf(one.address) === address)?.device ?? '');
+  const link = host?.links.find(({ name }) => name === device);
+  const all = (host?.addresses ?? []).filter((one) => one.device === device && !/^(fe80:|169\.254\.)/.test(one.address));
+  const preferred = address === null ? [] : all.filter((one) => addressOf(one.address) === address);
+  const found = ([4, 6] as const).flatMap((family) => {
+    const own = [...preferred, ...all].find((one) => familyOf(one.address) === family);
+    return own === undefined ? [] : [own.address];
+  });
+  if (link === undefined || found.length === 0) return null;
+  const addresses = address !== null && familyOf(address) === 6 ? found.toReversed() : found;
+  return { node, device, mtu: link.mtu, addresses };
+}
