@@ -25,7 +25,7 @@ export interface BenchOptions {
   readonly parts: readonly Part[];
 }
 
-/** How much is measured. Chosen so that a run takes under 8 minutes on two cores, and a quick one under one. */
+/** How much is measured. Chosen so that a part takes a minute or two on two cores. */
 export interface Sizes {
   /** Rounds in which each contestant takes a turn. */
   readonly rounds: number;
@@ -86,7 +86,7 @@ export const HELP = `Usage: npm run bench -- [--quick] [--only PART]... [--json]
 
 Measures Moorline beside Docker Engine, the CNI bridge plugin and netavark, in namespaces of its own (root).
 
-  --quick      fewer rounds, smaller numbers: under a minute
+  --quick      fewer rounds, smaller numbers: a few minutes
   --only PART  one of ${PARTS.join(', ')}; may be repeated
   --json       the result as JSON on stdout instead of the table`;
 

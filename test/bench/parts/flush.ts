@@ -8,11 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Publisher } from '../contestant.ts';
 import type { Docker } from '../dockerd.ts';
 import { readAll, startMoorline } from '../moorline.ts';
+import { firstServed, LATE_MS, type Outcome, outcomeOf } from '../outcome.ts';
 import { type Row, type Summary, summarise } from '../result.ts';
 import { inBatches, numbers } from '../rounds.ts';
 import { type Flush, flushRules } from '../rules-back.ts';
 import { program, startServer } from '../running.ts';
-import { type Attempt, ESTABLISHED, now, PACE, type Steady } from '../steady.child.ts';
+import { ESTABLISHED, now, PACE, type Steady } from '../steady.child.ts';
 import { connectRemote } from '../wire.ts';
 import type { Part } from '../world.ts';
 
@@ -23,23 +24,8 @@ const FLUSHES = 3;
 const REST_MS = 1500;
 /** Of connections before the first. */
 const MARGIN_MS = 500;
-/** Whoever is served after that has had a packet sent again; the shortest wait for that is 200 ms (TCP_RTO_MIN). */
-const LATE_MS = 200;
 /** Networks made at a time. */
 const WIDTH = 4;
-
-/** What one flush did; milliseconds, and numbers of connections. */
-interface Outcome {
-  readonly back: number;
-  /** null: nobody was until the next flush. */
-  readonly served: number | null;
-  readonly refused: number;
-  readonly failed: number;
-  readonly late: number;
-  /** Served by a proxy: the server does not see who asks. */
-  readonly moved: number;
-  readonly silence: number;
-}
 
 interface Flushed {
   readonly outcomes: readonly Outcome[];
@@ -107,37 +93,10 @@ async function flushes(host: Publisher, { times, elements, finish }: Options): P
     // Whoever was under way when the rules went is this flush's, too.
     const from = gone - MARGIN_MS / 10;
     const to = (seen[i + 1]?.gone ?? finished) - MARGIN_MS / 10;
-    return { back: back - gone, ...outcome(steady, { gone, from, to }) };
+    return outcomeOf(steady, { gone, back, from, to });
   });
   const recovered = finish === undefined ? null : firstServed(steady.attempts, finished, ({ end }) => end === 'served');
   return { outcomes, lost: steady.lost.length, recovered };
-}
-
-interface Span {
-  readonly gone: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-function outcome({ attempts, silences }: Steady, { gone, from, to }: Span): Omit<Outcome, 'back'> {
-  const within = attempts.filter(({ at }) => at >= from && at < to);
-  const count = (is: (attempt: Attempt) => boolean): number => within.filter(is).length;
-  const isServed = ({ end }: Attempt): boolean => end === 'served' || end === 'moved';
-  const longest = silences.filter((one) => one.from < to && one.to > gone).map((one) => one.to - one.from);
-  return {
-    served: firstServed(within, gone, isServed),
-    refused: count(({ end }) => end === 'ECONNREFUSED'),
-    failed: count((one) => !isServed(one) && one.end !== 'ECONNREFUSED'),
-    late: count((one) => isServed(one) && one.took >= LATE_MS),
-    moved: count(({ end }) => end === 'moved'),
-    silence: Math.max(0, ...longest),
-  };
-}
-
-/** @returns milliseconds from `since` until the first of those that began after it has been served; null: none was */
-function firstServed(attempts: readonly Attempt[], since: number, accepts: (attempt: Attempt) => boolean): number | null {
-  const ends = attempts.filter((one) => one.at >= since && accepts(one)).map(({ at, took }) => at + took - since);
-  return ends.length === 0 ? null : Math.min(...ends);
 }
 
 type Unit = Row['unit'];
