@@ -1,6 +1,6 @@
 /** What the engine and the drivers may know of, and do to, the kernel. Implemented by `kernel/` and `kernel/fake/`. */
 import type { ErrorData } from '../base/errors.ts';
-import type { IfAddress, Prefix } from '../base/ip.ts';
+import type { IfAddress, IpAddress, Prefix } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
 import type { Underlay } from '../model/node.ts';
@@ -34,6 +34,8 @@ export interface LinkState {
   readonly alias: string;
   readonly isolated: boolean;
   readonly hairpin: boolean;
+  /** Of a VXLAN device, what cannot be told by its attributes; `local` '' = any. Absent: not known. */
+  readonly vxlan?: { readonly vni: number; readonly port: number; readonly local: IpAddress | '' };
 }
 
 export interface AddressState {

@@ -13,6 +13,12 @@ export function linkDifference(wanted: Link, actual: LinkState, peer: string | n
   if (wanted.kind.type === 'veth' && peer !== null && peer !== wanted.kind.peer.name)
     return differs('peer', peer, wanted.kind.peer.name);
   if (wanted.alias !== undefined && actual.alias !== wanted.alias) return differs('alias', actual.alias, wanted.alias);
+  if (wanted.kind.type === 'vxlan' && actual.vxlan !== undefined) {
+    for (const name of ['vni', 'port', 'local'] as const) {
+      const value = wanted.kind[name] ?? '';
+      if (actual.vxlan[name] !== value) return differs(name, actual.vxlan[name], value);
+    }
+  }
   return attributesDifference(wanted, actual);
 }
 

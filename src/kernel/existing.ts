@@ -23,6 +23,7 @@ export const linkState = (info: LinkInfo, space: Space): LinkState => ({
   alias: info.alias,
   isolated: info.isolated,
   hairpin: info.hairpin,
+  ...(info.vxlan === null ? {} : { vxlan: info.vxlan }),
 });
 
 /** A route in the contract's form, without what is the default. */

@@ -1,4 +1,5 @@
 /** Links: ip-link(8), bridge-link(8). */
+import type { IpAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import { familyH, ifH, ifLinkH, netlinkH, rtnetlinkH } from '../wire/netlink/constants.ts';
 import { link as linkMessage } from '../wire/netlink/link.ts';
@@ -51,6 +52,7 @@ export function addLink(link: NewLink): Request {
   });
 }
 
+type VxlanData = Extract<InfoData, { readonly type: 'vxlan' }>['value'];
 type InfoData = NonNullable<NonNullable<Parameters<typeof linkMessage.write>[1]['attributes']['info']>['data']>;
 
 function infoData(kind: NewLinkKind): InfoData | undefined {
@@ -131,6 +133,8 @@ export interface LinkInfo {
   /** IFLA_INFO_KIND (`tun` also for TAP devices: see `tap`), '' for a physical device and the loopback. */
   readonly type: string;
   readonly tap: boolean;
+  /** Of a VXLAN device; `local` is its address on the underlay, '' = any. */
+  readonly vxlan: { readonly vni: number; readonly port: number; readonly local: IpAddress | '' } | null;
   /** IFF_UP, the administrative state. */
   readonly up: boolean;
   readonly loopback: boolean;
@@ -172,6 +176,7 @@ function decodeLink(message: Received): LinkInfo | undefined {
     name: attributes.name ?? '',
     type: info?.kind ?? '',
     tap: info?.data?.type === 'tun' && info.data.value.type === IFF_TAP,
+    vxlan: info?.data?.type === 'vxlan' ? vtepOf(info.data.value) : null,
     up: (header.flags & IFF_UP) !== 0,
     loopback: (header.flags & IFF_LOOPBACK) !== 0,
     mtu: attributes.mtu ?? 0,
@@ -184,6 +189,12 @@ function decodeLink(message: Received): LinkInfo | undefined {
     hairpin: port?.hairpin === 1,
   };
 }
+
+const vtepOf = ({ id = 0, port = 0, local, local6 }: VxlanData): LinkInfo['vxlan'] => ({
+  vni: id,
+  port,
+  local: local ?? local6 ?? '',
+});
 
 /** <linux/if_tun.h> */
 const IFF_TAP = 2;

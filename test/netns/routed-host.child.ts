@@ -28,6 +28,8 @@ export type Order =
   | { readonly do: 'sandbox'; readonly endpoint: Endpoint; readonly place: string }
   /** @returns what of the plans of host, network and peers is not found to be there as planned, in words: by the kernel layer, and by the engine's comparison */
   | { readonly do: 'again' }
+  /** This host has another address: what the engine's comparison finds wrong is put right. @returns what that was */
+  | { readonly do: 'move'; readonly underlay: Underlay }
   | { readonly do: 'part' | 'tunnel' | 'down' | 'end' };
 
 const [, , name = ''] = process.argv;
@@ -75,6 +77,8 @@ async function setPeers(list: readonly Peer[]): Promise<string> {
     peers.delete(node);
   }
   for (const { peer, plan } of plans) {
+    const wanted = new Set(plan.changes.map(describe));
+    await remove(inversePlan((peers.get(peer.node) ?? []).filter((change) => !wanted.has(describe(change)))));
     const applied = await kernel.apply(plan.changes);
     for (const result of applied) if (result.state === 'failed') throw new Error(`${name}: ${result.error.message}`);
     peers.set(peer.node, plan.changes);
@@ -85,15 +89,20 @@ async function setPeers(list: readonly Peer[]): Promise<string> {
   return plans.map(({ plan }) => plan.trouble).join('');
 }
 
-async function again(changes: readonly Change[]): Promise<readonly string[]> {
+async function wrong(changes: readonly Change[]): Promise<ReturnType<typeof missing>> {
   const places = [
     ...new Set(changes.flatMap((change) => ('netns' in change && change.netns !== undefined ? [change.netns] : []))),
   ];
   const states = await kernel.snapshot(places, ['links', 'addresses', 'routes', 'rules', 'neighbours', 'fdb']);
   const table = await kernel.listTable({ family: 'inet', name: tableName(instance) });
-  const repairs = missing(changes, new Actual(states, [table], await kernel.facts()), { unseen: false });
+  return missing(changes, new Actual(states, [table], await kernel.facts()), { unseen: false });
+}
+
+async function again(): Promise<readonly string[]> {
   // In two lists: of a device that a list has to do with, the kernel layer does not look at neighbours first.
-  const lists = [changes.slice(0, made.length), changes.slice(made.length)];
+  const lists = [made, [...peers.values()].flat()];
+  const changes = lists.flat();
+  const repairs = await wrong(changes);
   const applied = (await Promise.all(lists.map((list) => kernel.apply(list, { keepGoing: true })))).flat();
   return [
     ...repairs.map(({ change, why }) => `${describe(change)}: ${why}`),
@@ -103,6 +112,14 @@ async function again(changes: readonly Change[]): Promise<readonly string[]> {
       return [`${describe(change)}: ${result.state === 'failed' ? result.error.message : result.state}`];
     }),
   ];
+}
+
+async function move(): Promise<readonly string[]> {
+  made = [...(bridge.planHost?.(await facts()) ?? []), ...driver.planNetwork(network ?? fail(), await facts())];
+  const repairs = await wrong([...made, ...[...peers.values()].flat()]);
+  for (const result of await kernel.apply(repairs.map(({ change }) => change)))
+    if (result.state === 'failed') throw new Error(`${name}: ${result.error.message}`);
+  return repairs.map(({ change, why }) => `${describe(change)}: ${why}`);
 }
 
 const fail = (): never => {
@@ -131,7 +148,10 @@ async function obey(order: Order): Promise<unknown> {
       return null;
     }
     case 'again':
-      return again([...made, ...[...peers.values()].flat()]);
+      return again();
+    case 'move':
+      ({ underlay } = order);
+      return move();
     case 'part':
       return driver.peerData?.(network ?? fail(), await facts());
     case 'tunnel':

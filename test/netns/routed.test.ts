@@ -2,6 +2,7 @@
 // test-timeout: 300 s
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { parseIfAddress, parseIp } from '../../src/base/ip.ts';
 import { at, HERE, pings, seenAs, silent } from './packets.ts';
 import {
   createWorld,
@@ -184,6 +185,41 @@ describe('vxlan', () => {
       assert.match(await route(one, 4, '10.244.2.0/24'), /via 10\.9\.0\.2 dev eth1/);
       assert.match(await route(one, 4, '10.244.3.0/24'), /via 10\.244\.3\.0 dev moor-vx1 .*onlink/);
       await allReach(hosts);
+    });
+  });
+
+  test('a host that comes back with another address', async () => {
+    await withNetwork(2, {}, async (hosts) => {
+      const [one, two] = pair(hosts);
+      assert.equal(await seenAs(one.sandbox, inner4(2)), inner4(1));
+      // With an address of its subnet its default route goes as well.
+      const readdress = async (from: string, to: string): Promise<void> => {
+        await at(one.place, 'ip', 'address', 'del', `${from}/24`, 'dev', 'eth1');
+        await at(one.place, 'ip', 'address', 'add', `${to}/24`, 'dev', 'eth1');
+        await at(one.place, 'ip', 'route', 'add', 'default', 'via', ROUTER4);
+      };
+      await readdress(outer4(1), '10.9.0.11');
+      try {
+        const addresses = ['10.9.0.11/24', `${outer6(1)}/64`].map(parseIfAddress);
+        const repairs = await one.tell({ do: 'move', underlay: { node: 'h1', device: 'eth1', mtu: 1500, addresses } });
+        assert.ok(Array.isArray(repairs));
+        assert.match(String(repairs[0]), /^ip link del moor-vx1: its local address was 10\.9\.0\.1$/);
+        assert.match(
+          String(repairs[1]),
+          /^ip link add moor-vx1 .* local 10\.9\.0\.11 nolearning: its local address was 10\.9\.0\.1$/,
+        );
+        const moved = {
+          ...(await one.asPeer()),
+          address: parseIp('10.9.0.11'),
+          addresses: [parseIp('10.9.0.11'), parseIp(outer6(1))],
+        };
+        await two.tell({ do: 'peers', peers: [moved] });
+        assert.equal(await seenAs(one.sandbox, inner4(2)), inner4(1));
+        assert.equal(await seenAs(two.sandbox, inner4(1)), inner4(2));
+        assert.match(await at(two.place, 'bridge', 'fdb', 'show', 'dev', 'moor-vx1'), /dst 10\.9\.0\.11 self permanent/);
+      } finally {
+        await readdress('10.9.0.11', outer4(1));
+      }
     });
   });
 
