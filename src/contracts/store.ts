@@ -11,6 +11,8 @@ export interface Entry {
   readonly key: string;
   readonly value: string;
   readonly revision: Revision;
+  /** It is under a lease. Absent: it is not, or the store does not tell (SQLite). */
+  readonly leased?: true;
 }
 
 /** A condition on the present entry: exactly this revision, or that there is none. */

@@ -9,6 +9,9 @@ export function leaseChecks(check: Check): void {
     assert.equal(lease.lost.aborted, false);
     const start = await store.commit([put('l/a', '1', { lease }), put('l/b', '1', { lease }), put('l/stays', '1')]);
     await store.commit([put('l/b', 'without the lease')]);
+    // A store may not tell; it never tells what is not so.
+    assert.notEqual((await store.get('l/b'))?.leased, true);
+    assert.notEqual((await store.get('l/stays'))?.leased, true);
     await lease[Symbol.asyncDispose]();
     assert.equal(lease.lost.aborted, true);
     await eventually(async () => (await store.get('l/a')) === null);

@@ -61,7 +61,7 @@ const GOOD = {
 test('the good answers are understood, so that the bad ones are near them', async () => {
   await using server = await liar();
   server.answer = (path) => GOOD[path] ?? Buffer.alloc(0);
-  assert.deepEqual(await server.store.get('a'), { key: 'a', value: 'v', revision: 5 });
+  assert.deepEqual(await server.store.get('a'), { key: 'a', value: 'v', revision: 5, leased: true });
   assert.equal((await server.store.list('')).entries.length, 2);
   assert.equal(await server.store.commit([{ type: 'put', key: 'a', value: '' }]), 9);
   const told = await server.store.watch('', 1, AbortSignal.timeout(5_000))[Symbol.asyncIterator]().next();

@@ -157,9 +157,11 @@ class EtcdStore implements Store {
   }
 
   #entries(kvs: RangeResult['kvs']): readonly Entry[] {
-    return kvs.flatMap(({ key, value, modRevision }) => {
+    return kvs.flatMap(({ key, value, modRevision, lease }) => {
       const short = this.#keys.short(key);
-      return short === null ? [] : { key: short, value: valueText(value), revision: modRevision };
+      return short === null
+        ? []
+        : { key: short, value: valueText(value), revision: modRevision, ...(lease === 0n ? {} : { leased: true }) };
     });
   }
 

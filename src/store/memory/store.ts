@@ -76,7 +76,8 @@ class MemoryStore implements Store {
     for (const write of writes) {
       const { key } = write;
       if (write.type === 'put') {
-        this.#entries.set(key, { entry: { key, value: write.value, revision }, lease: write.lease?.id ?? null });
+        const leased = write.lease ? ({ leased: true } as const) : {};
+        this.#entries.set(key, { entry: { key, value: write.value, revision, ...leased }, lease: write.lease?.id ?? null });
         events.push({ key, value: write.value, revision });
       } else if (this.#entries.delete(key)) events.push({ key, value: null, revision });
     }
