@@ -1,14 +1,13 @@
 /** List, then watch, for as long as it takes: the one feed of everything that others write. */
 import type { Logger } from '../base/clock.ts';
 import { CompactedError, type Listing, type Store, type StoreEvent } from '../contracts/store.ts';
-import { backoffMs, type Sleep } from './time.ts';
+import { backoffMs, type Patience, type Sleep } from './time.ts';
 
-export interface FollowDeps {
+export interface FollowDeps extends Patience {
   readonly store: Store;
   readonly prefix: string;
   readonly logger: Logger;
   readonly sleep: Sleep;
-  readonly random: () => number;
   /** Everything there is: at first, and after a time that cannot be made up for. */
   readonly onListing: (listing: Listing) => void;
   readonly onEvents: (events: readonly StoreEvent[]) => void;
@@ -17,7 +16,7 @@ export interface FollowDeps {
 
 /** Returns when the signal aborts. */
 export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<void> {
-  const { store, prefix, logger, sleep, random } = deps;
+  const { store, prefix, logger, sleep } = deps;
   let failures = 0;
   while (!signal.aborted) {
     try {
@@ -31,7 +30,7 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       failures++;
       if (error instanceof CompactedError) logger.info({ reason: error.message }, 'cluster: changes were missed, listing again');
       else deps.onFailure(error);
-      await sleep(backoffMs(failures, random()), signal);
+      await sleep(backoffMs(failures, deps), signal);
     }
   }
 }

@@ -140,10 +140,11 @@ export class Leasing {
     return steps.map(({ write }) => (write.type === 'put' && !readSubnet(write.value).reserved ? { ...write, lease } : write));
   }
 
+  /** What it has stays, for containers have addresses in it; one who has none, or has forgotten, takes what is reserved for it. */
   #mine(id: Id, space: SubnetSpace): ReturnType<State['own']>[number] | undefined {
     const mine = this.#deps.state.own(id).filter(({ subnet }) => inSpace(space, subnet));
     const wishes = this.#wishes.get(id) ?? [];
-    return mine.find(({ value }) => value.reserved) ?? mine.find(({ subnet }) => wishes.includes(subnet)) ?? mine[0];
+    return mine.find(({ subnet }) => wishes.includes(subnet)) ?? mine.find(({ value }) => value.reserved) ?? mine[0];
   }
 
   #pick(id: Id, space: SubnetSpace, { tried, tries }: Attempt): Prefix {

@@ -45,7 +45,7 @@ export function createParts(options: PartsOptions, hooks: PartsHooks): Parts {
   const leasing = new Leasing({ store, state, registration, node: node.name, ttlMs: subnetTtlMs, part, random, onLost });
   const flannel = new FlannelNetworks(
     {
-      ...{ node, logger, sleep, random, ttlMs: subnetTtlMs, part, holding, onFailure, onLost },
+      ...{ node, logger, sleep, random, ttlMs: subnetTtlMs, nodeTtlMs, part, holding, onFailure, onLost },
       openPrefix: openPrefix ?? null,
       nodeAt: (address) => state.nodeAt(address),
       onChange: hooks.onFlannelChange,

@@ -97,6 +97,7 @@ class StoreCluster implements Cluster {
         logger,
         sleep: this.#sleep,
         random: this.#random,
+        nodeTtlMs: this.#nodeTtlMs,
         onListing: (listing) => {
           this.#parts.state.reset(listing);
           this.#orphans = true;
@@ -187,6 +188,7 @@ class StoreCluster implements Cluster {
 
   /** Until the signal aborts: what is ours is as it should be. */
   async #maintain(signal: AbortSignal, begun: () => void): Promise<void> {
+    const patience = { nodeTtlMs: this.#nodeTtlMs, random: this.#random };
     let failures = 0;
     while (!signal.aborted) {
       let again = false;
@@ -204,7 +206,7 @@ class StoreCluster implements Cluster {
       }
       this.#publish();
       begun();
-      const pause = failures > 0 || again ? backoffMs(Math.max(1, failures), this.#random()) : this.#nodeTtlMs * PULSE_SHARE;
+      const pause = failures > 0 || again ? backoffMs(Math.max(1, failures), patience) : this.#nodeTtlMs * PULSE_SHARE;
       await this.#alarm.wait(this.#sleep, pause, signal);
     }
   }

@@ -6,13 +6,21 @@ export type Sleep = (ms: number, signal: AbortSignal) => Promise<void>;
 
 export const realSleep: Sleep = (ms, signal) => timer(ms, undefined, { signal }).catch(() => {});
 
-/** Between tries at a store that is away, in milliseconds: the first, and the longest. */
+/** Between the first tries at a store that is away, in milliseconds; twice as long each time. */
 const FIRST_MS = 100;
-const LONGEST_MS = 5_000;
+/** The longest, as a share of a node's time to live: for that time after an outage the others wait. */
+const LONGEST_SHARE = 1 / 6;
 
-/** @param failures in a row, from 1. @param random 0 to 1: 5,000 nodes do not come back in one moment. */
-export const backoffMs = (failures: number, random: number): number =>
-  Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + random / 2);
+/** When to try again. */
+export interface Patience {
+  readonly nodeTtlMs: number;
+  /** 0 to 1: 5,000 nodes do not come back in one moment. */
+  readonly random: () => number;
+}
+
+/** @param failures in a row, from 1. @returns milliseconds */
+export const backoffMs = (failures: number, { nodeTtlMs, random }: Patience): number =>
+  Math.min(nodeTtlMs * LONGEST_SHARE, FIRST_MS * 2 ** Math.min(failures - 1, 10)) * (0.5 + random() / 2);
 
 /** A sleep that can be cut short; a kick that comes while nobody sleeps is not lost. */
 export class Alarm {

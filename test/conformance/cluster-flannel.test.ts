@@ -155,6 +155,33 @@ check(
   },
 );
 
+check('a reservation is taken, and stays one', async ({ world, prefix, start }) => {
+  await server.put(`${prefix}/config`, CONFIG);
+  const key = 'subnets/10.244.33.0-24';
+  await server.put(`${prefix}/${key}`, '{"PublicIP":"192.0.2.1"}');
+  const a = await start(1, '0e:00:00:00:00:01');
+  await a.cluster.create(routed('pods', '10.244.0.0/16', { 'flannel-prefix': prefix }));
+  assert.equal(a.subnet(), '10.244.33.0/24');
+  const entry = async (): Promise<Kv | undefined> => (await raw(prefix)).find((one) => one.key === key);
+  const reserved = { key, value: lease('192.0.2.1', '0e:00:00:00:00:01'), lease: '0' };
+  assert.deepEqual(await entry(), reserved);
+  await a.stop();
+  await a.start({ openPrefix: open });
+  await until(world, () => a.subnet() === '10.244.33.0/24');
+  await a.cluster.leave();
+  assert.deepEqual(await entry(), reserved);
+  // And one that is made of a lease, as flannel's documentation says.
+  const b = await start(2, '0e:00:00:00:00:02');
+  await until(world, () => b.subnet() !== undefined);
+  const own = async (): Promise<Kv | undefined> => (await raw(prefix)).find(({ value }) => value.includes('192.0.2.2'));
+  const leased = await own();
+  assert.notEqual(leased?.lease, '0');
+  await server.put(`${prefix}/${leased?.key}`, leased?.value ?? '');
+  await world.pass(500);
+  await b.cluster.leave();
+  assert.deepEqual(await own(), { ...leased, lease: '0' });
+});
+
 check('what no flanneld writes makes no peer, and one line in the log each', async ({ world, prefix, start }) => {
   await server.put(`${prefix}/config`, CONFIG);
   const a = await start(1, '0e:00:00:00:00:01');

@@ -187,6 +187,29 @@ export function clusterConformance(suite: ClusterSuite): void {
     }
   });
 
+  check('a lease that runs out while others have only just come back is no death', async (world, start) => {
+    const [a, b] = (await start(2)) as [TestNode, TestNode];
+    await a.cluster.create(routed());
+    await converge(world, [a, b]);
+    a.events = [];
+    a.line.cut();
+    await world.pass(0.8 * world.ttlMs);
+    b.line.cut();
+    await world.pass(0.7 * world.ttlMs);
+    a.line.mend();
+    await until(world, () => a.cluster.status().store.reachable);
+    await until(world, async () => (await world.store.get('nodes/n2')) === null);
+    await world.pass(world.ttlMs / 10);
+    assert.equal(a.peers().length, 1);
+    b.line.mend();
+    await converge(world, [a, b]);
+    await world.pass(2 * world.ttlMs);
+    assert.deepEqual(
+      a.events.filter(({ type }) => type === 'peers'),
+      [],
+    );
+  });
+
   check('who is still gone when the others have had time to come back is dropped', async (world, start) => {
     const nodes = await start(3);
     await nodes[0]!.cluster.create(routed());
@@ -321,6 +344,13 @@ export function clusterConformance(suite: ClusterSuite): void {
     await b.cluster.leave();
     await until(world, () => a.peers().length === 0);
     assert.match((await world.store.get(key))?.value ?? '', /"node":"n2".*"reserved":true/);
+    // One that has a subnet keeps it, and the reservation waits.
+    const later = subnetKey(network.id, '10.244.78.0/24' as Prefix);
+    const before = a.subnet();
+    await world.store.commit([{ type: 'put', key: later, value: '{"node":"n1","reserved":true}' }]);
+    await world.pass(world.ttlMs);
+    assert.equal(a.subnet(), before);
+    assert.notEqual(await world.store.get(later), null);
   });
 
   check('an entry of ours that somebody removes or spoils is made again', async (world, start) => {
@@ -374,6 +404,7 @@ export function clusterConformance(suite: ClusterSuite): void {
     const racers = [new TestNode(world, 101), new TestNode(world, 102)];
     await Promise.all(racers.map((node) => node.start({ random: () => 0 })));
     const networks = Array.from({ length: 500 }, (_, i) => routed(`net${i}`, `10.${i >> 4}.${(i & 15) * 16}.0/20`));
+    const { revision } = await world.store.list('');
     for (const network of networks) await maker.cluster.create(network);
     await until(world, () =>
       racers.every((node) => node.cluster.networks().filter(({ network }) => network.pools.length > 0).length === 500),
@@ -397,6 +428,17 @@ export function clusterConformance(suite: ClusterSuite): void {
       ),
       new Set([...holders].map(([subnet, node]) => `${subnet} ${node}`)),
     );
+    // Nobody ever wrote over what another had.
+    const owners = new Map<string, string>();
+    const stop = new AbortController();
+    for await (const events of world.store.watch('subnets/', revision, stop.signal)) {
+      for (const { key, value } of events) {
+        const owner = (JSON.parse(value ?? '{}') as { node?: string }).node ?? '';
+        assert.ok((owners.get(key) ?? owner) === owner, `${key}: first ${owners.get(key)}'s, then ${owner}'s`);
+        owners.set(key, owner);
+      }
+      if (owners.size === entries.length) stop.abort();
+    }
     for (const node of racers) await node.stop();
   });
 }

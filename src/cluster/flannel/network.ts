@@ -13,11 +13,11 @@ import { Entries } from '../entries.ts';
 import { follow } from '../follow.ts';
 import { Members, type Reach } from '../members.ts';
 import { freeSubnets, inSpace } from '../spaces.ts';
-import type { Sleep } from '../time.ts';
+import type { Patience, Sleep } from '../time.ts';
 import { type FlannelConfig, readConfig } from './config.ts';
 import { type FlannelLease, leaseKey, leaseText, readLease, readLeaseKey } from './lease.ts';
 
-export interface FlannelDeps {
+export interface FlannelDeps extends Patience {
   readonly network: Network;
   readonly prefix: string;
   /** Below flannel's prefix. Closed with this. */
@@ -25,7 +25,6 @@ export interface FlannelDeps {
   readonly node: ClusterNode;
   readonly logger: Logger;
   readonly sleep: Sleep;
-  readonly random: () => number;
   readonly ttlMs: number;
   readonly part: (network: Network) => NodePart;
   /** The Moorline node at this address; null: whoever is there runs flanneld. */
@@ -61,7 +60,9 @@ export class FlannelNetwork {
   #following: Promise<void> = Promise.resolve();
   #config: FlannelConfig | null = null;
   #lease: Lease | null = null;
-  /** Of our entry, when we know that it is under the present lease. */
+  /** Our entry was made ours for ever, by an operator who put it without a lease: it stays under none. */
+  #reserved = false;
+  /** Of our entry, when we know that it is under the present lease, or reserved. */
   #sure: Revision | null = null;
   /** What this node had last. */
   #wish: readonly Prefix[] = [];
@@ -94,7 +95,7 @@ export class FlannelNetwork {
   }
 
   start(): void {
-    const { store, logger, sleep, random, onFailure } = this.#deps;
+    const { store, logger, sleep, random, nodeTtlMs, onFailure } = this.#deps;
     const told = (change: () => void): void => {
       change();
       this.#publish();
@@ -109,7 +110,7 @@ export class FlannelNetwork {
       else this.#complaints.add(this.#deps.prefix, errorData(error).message);
       this.#listed.resolve();
     };
-    const deps = { store, prefix: '', logger, sleep, random, onListing, onFailure: failed };
+    const deps = { store, prefix: '', logger, sleep, random, nodeTtlMs, onListing, onFailure: failed };
     this.#following = follow({ ...deps, onEvents: (events) => told(() => this.#entries.apply(events)) }, this.#stop.signal);
   }
 
@@ -148,12 +149,13 @@ export class FlannelNetwork {
     this.#checkConfig(this.#config);
     const tried = new Set<string>();
     for (let tries = 1; ; tries++) {
+      await this.#lookReserved();
       const plan = this.#plan(this.#config, { tried, tries });
       if (plan === null) return;
       const { key, value, expect } = plan;
-      const lease = await this.#leased();
+      const lease = this.#reserved ? {} : { lease: await this.#leased() };
       try {
-        const revision = await store.commit([{ type: 'put', key, value, expect, lease }]);
+        const revision = await store.commit([{ type: 'put', key, value, expect, ...lease }]);
         this.#sure = revision;
         this.#entries.wrote(key, value, revision);
         this.#publish();
@@ -177,6 +179,22 @@ export class FlannelNetwork {
     await this.#deps.store[Symbol.asyncDispose]();
   }
 
+  /** flannel's reservations: a lease that was written without etcd's. Looked for where the entry is not as we have written it. */
+  async #lookReserved(): Promise<void> {
+    const key = this.#mine()?.key;
+    if (key !== undefined && this.#entries.get(key)?.revision === this.#sure) return;
+    const entry = key === undefined ? null : await this.#deps.store.get(key);
+    this.#reserved = entry !== null && entry.leased !== true && this.#isOwn(entry.value);
+  }
+
+  #isOwn(text: string): boolean {
+    try {
+      return ownerOf(readLease(text)) === this.#self;
+    } catch {
+      return false;
+    }
+  }
+
   /** What is to be written; null: all is well. */
   #plan(
     config: FlannelConfig,
@@ -187,7 +205,7 @@ export class FlannelNetwork {
     if (!mine) return { key: leaseKey(this.#pick(config, attempt)), value, expect: 'absent' };
     const held = this.#entries.get(mine.key);
     const lost = this.#lease?.lost.aborted ?? true;
-    if (held?.text === value && held.revision === this.#sure && !lost) return null;
+    if (held?.text === value && held.revision === this.#sure && (this.#reserved || !lost)) return null;
     return { key: mine.key, value, expect: held?.revision ?? 'absent' };
   }
 
@@ -288,7 +306,8 @@ export class FlannelNetwork {
       subnets.length === spaces.length && subnets.every((subnet, i) => spaces[i] !== undefined && inSpace(spaces[i], subnet));
     const { prefix } = this.#deps;
     if (!fits) this.#complaints.add(`${prefix}/${key}`, 'it is no subnet that the config allows');
-    const sameBackend = value.backend === this.#config?.backend;
+    // Ours may be a reservation, which an operator has made with nothing but the address; and is written again anyway.
+    const sameBackend = value.backend === this.#config?.backend || ownerOf(value) === this.#self;
     if (!sameBackend)
       this.#complaints.add(`${prefix}/${key}`, `its backend is ${value.backend}, the network's ${this.#config?.backend}`);
     const part: NodePart = {
