@@ -25,7 +25,8 @@ export type Order =
   | { readonly do: 'up'; readonly network: Network; readonly underlay: Underlay }
   /** @returns what is not reached, in words */
   | { readonly do: 'peers'; readonly peers: readonly Peer[] }
-  | { readonly do: 'sandbox'; readonly endpoint: Endpoint; readonly place: string }
+  /** @param order.on default: the network of `up`; otherwise a bridge network, which is made */
+  | { readonly do: 'sandbox'; readonly endpoint: Endpoint; readonly place: string; readonly on?: Network }
   /** @returns what of the plans of host, network and peers is not found to be there as planned, in words: by the kernel layer, and by the engine's comparison */
   | { readonly do: 'again' }
   /** This host has another address: what the engine's comparison finds wrong is put right. @returns what that was */
@@ -136,8 +137,13 @@ async function obey(order: Order): Promise<unknown> {
     case 'peers':
       return setPeers(order.peers);
     case 'sandbox': {
-      const { endpoint, place } = order;
-      const plan = driver.planJoin(network ?? fail(), { endpoint, netns: place }, await facts());
+      const { endpoint, place, on } = order;
+      if (on !== undefined) await apply(bridge.planNetwork(on, await facts()));
+      const plan = (on === undefined ? driver : bridge).planJoin(
+        on ?? network ?? fail(),
+        { endpoint, netns: place },
+        await facts(),
+      );
       await apply([{ kind: 'netns', op: 'add', path: place }, ...plan.changes]);
       // What the engine adds to a join.
       for (const via of [plan.gateway4, plan.gateway6]) {

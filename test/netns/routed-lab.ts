@@ -4,8 +4,8 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { newId } from '../../src/base/ids.ts';
-import { parseIfAddress, parseIp, parsePrefix, type Prefix } from '../../src/base/ip.ts';
+import { type Id, newId } from '../../src/base/ids.ts';
+import { addressOf, parseIfAddress, parseIp, parsePrefix, type Prefix } from '../../src/base/ip.ts';
 import { macFromIpv4 } from '../../src/base/mac.ts';
 import type { TunnelStatus } from '../../src/contracts/tunnel.ts';
 import { hostVethName } from '../../src/model/names.ts';
@@ -175,6 +175,40 @@ function networkOn(n: Number, part: Partial<Network>): Network {
 
 const ID = newId();
 
+function endpointOf(networkId: Id, [ipv4 = '', ipv6 = '']: readonly string[]): Endpoint {
+  const id = newId();
+  const address = parseIfAddress(ipv4);
+  return {
+    id,
+    networkId,
+    sandboxId: id,
+    created: '2026-01-01T00:00:00.000Z',
+    interfaceName: 'eth0',
+    hostInterfaceName: hostVethName(id),
+    mac: macFromIpv4(addressOf(address)),
+    ipv4: address,
+    ipv6: parseIfAddress(ipv6),
+    requested: {},
+    aliases: [],
+    gatewayPriority: 0,
+    options: {},
+  };
+}
+
+/** A sandbox on a bridge network of one host alone. */
+export async function stranger({ n, tell }: Host): Promise<Place> {
+  const id = newId();
+  const { ranges: _, ...base } = networkOn(n, { id, driver: 'bridge', scope: 'local', options: {} });
+  const pools = base.pools.map((pool) => ({
+    ...pool,
+    subnet: parsePrefix(pool.family === 4 ? '172.31.0.0/24' : 'fd31::/64'),
+    gateway: parseIp(pool.family === 4 ? '172.31.0.1' : 'fd31::1'),
+  }));
+  const place = `/run/moor-h${n}/netns/x${n}`;
+  await tell({ do: 'sandbox', endpoint: endpointOf(id, ['172.31.0.7/24', 'fd31::7/64']), place, on: { ...base, pools } });
+  return place;
+}
+
 /** The network on these hosts, a sandbox with a server on each, everybody everybody's peer. @returns what is not reached, by host */
 export async function start(
   stack: AsyncDisposableStack,
@@ -186,22 +220,7 @@ export async function start(
     const underlay: Underlay = { node: `h${n}`, device: 'eth1', mtu: 1500, addresses };
     stack.defer(async () => void (await tell({ do: 'down' })));
     await tell({ do: 'up', network: networkOn(n, part), underlay });
-    const id = newId();
-    const endpoint: Endpoint = {
-      id,
-      networkId: ID,
-      sandboxId: id,
-      created: '2026-01-01T00:00:00.000Z',
-      interfaceName: 'eth0',
-      hostInterfaceName: hostVethName(id),
-      mac: macFromIpv4(parseIp(inner4(n))),
-      ipv4: parseIfAddress(`${inner4(n)}/24`),
-      ipv6: parseIfAddress(`${inner6(n)}/64`),
-      requested: {},
-      aliases: [],
-      gatewayPriority: 0,
-      options: {},
-    };
+    const endpoint = endpointOf(ID, [`${inner4(n)}/24`, `${inner6(n)}/64`]);
     await tell({ do: 'sandbox', endpoint, place: sandbox });
     stack.use(await serve(sandbox));
   }

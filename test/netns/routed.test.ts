@@ -16,6 +16,7 @@ import {
   setPeers,
   start,
   stateOf,
+  stranger,
   type World,
 } from './routed-lab.ts';
 
@@ -93,6 +94,17 @@ async function strangersStayOut({ n, sandbox }: Host, spoofed: string): Promise<
   }
 }
 
+/** Networks stay apart also where one of them is on another host, under whatever address. */
+async function networksStayApart(one: Host, two: Host): Promise<void> {
+  const other = await stranger(one);
+  assert.equal(await seenAs(other, ROUTER4), outer4(one.n));
+  assert.equal(await seenAs(other, ROUTER6), outer6(one.n));
+  for (const { n } of [one, two]) {
+    assert.ok(await silent(other, inner4(n)), `${n}, IPv4`);
+    assert.ok(await silent(other, inner6(n)), `${n}, IPv6`);
+  }
+}
+
 /** A subnet that no host has: an answer at once, instead of a packet for the default route. */
 const nobody = async ({ sandbox }: Host): Promise<void> => {
   for (const [family, address] of [
@@ -117,6 +129,7 @@ describe('host-gw', () => {
       await nobody(one);
       // With the segment's trust: an address of the peer's subnet is the peer's, one of nobody's is not.
       await strangersStayOut(one, '10.244.77.7');
+      await networksStayApart(one, two);
       assert.match(await route(one, 4, '10.244.2.0/24'), /^10\.244\.2\.0\/24 via 10\.9\.0\.2 dev eth1 .*src 10\.244\.1\.1/);
       await setPeers(one, []);
       assert.equal(await route(one, 4, '10.244.2.0/24'), '');
@@ -149,6 +162,7 @@ describe('vxlan', () => {
       await nobody(one);
       // Also with the address of a sandbox that is there, as it does not come out of the VTEP.
       await strangersStayOut(one, '10.244.2.99');
+      await networksStayApart(one, two);
       const fdb = (family: 4 | 6): Promise<string> =>
         at(one.place, 'bridge', 'fdb', 'show', 'dev', family === 4 ? 'moor-vx1' : 'moor6vx1');
       assert.match(await fdb(4), /dst 10\.9\.0\.2 self permanent/);
@@ -226,11 +240,6 @@ describe('vxlan', () => {
   test('internal: sandboxes of the network on all hosts, and nobody else', async () => {
     await withNetwork(2, { internal: true }, async (hosts) => {
       const [one, two] = pair(hosts);
-      for (const { n, sandbox } of hosts) {
-        // An internal network offers no default route; the way to the range is for the engine to give.
-        await at(sandbox, 'ip', 'route', 'add', '10.244.0.0/16', 'via', `10.244.${n}.1`);
-        await at(sandbox, 'ip', '-6', 'route', 'add', 'fd44::/48', 'via', `fd44:0:0:${n}::1`);
-      }
       await at(one.sandbox, 'ip', 'route', 'add', ROUTER4, 'via', '10.244.1.1');
       assert.equal(await seenAs(one.sandbox, inner4(2)), inner4(1));
       assert.equal(await seenAs(two.sandbox, inner6(1)), inner6(2));
@@ -247,6 +256,7 @@ test('udp: three hosts, one behind a router', async () => {
     assert.equal(await passes(one, two), 1472);
     await nobody(one);
     await strangersStayOut(one, '10.244.2.99');
+    await networksStayApart(one, two);
     assert.ok(((await one.tunnel())?.peers['h2']?.receivedPackets ?? 0) > 0);
     await setPeers(one, hosts.slice(2));
     assert.equal(await route(one, 4, '10.244.2.0/24'), '');

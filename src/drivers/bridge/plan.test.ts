@@ -85,11 +85,13 @@ describe('a network', () => {
   test('that spans hosts: who is in its range is in the network, also when it is internal', () => {
     const elements = (part: Parameters<typeof network>[0]): string[] =>
       text(planNetwork({ ...DUAL, ranges: [parsePrefix('192.168.0.0/16'), parsePrefix('fd00:7::/48')], ...part })).filter(
-        (what) => /members|leaving|entering/.test(what),
+        (what) => /members|spanned|leaving|entering/.test(what),
       );
     const members = [
       'nft add element inet moor members4 { "br-1a2b3c4d5e6f" . 192.168.0.0/16 }',
+      'nft add element inet moor spanned4 { 192.168.0.0/16 }',
       'nft add element inet moor members6 { "br-1a2b3c4d5e6f" . fd00:7::/48 }',
+      'nft add element inet moor spanned6 { fd00:7::/48 }',
     ];
     assert.deepEqual(elements({}), [
       'nft add element inet moor leaving { "br-1a2b3c4d5e6f" : goto leave }',

@@ -26,6 +26,8 @@ const rule = (comment: string, expr: string): NftRule => ({ expr, comment });
 
 /** Networks that span hosts, by bridge, and the range that they share. A handful at most, so that the price of interval sets does not matter. */
 const RANGE = { 4: 'members4', 6: 'members6' } as const;
+/** All those ranges. */
+const SPANNED = { 4: 'spanned4', 6: 'spanned6' } as const;
 
 /** Before `filter`: the mark must be set when chains of others look. Their drop is final whatever we say, and ours is too. */
 const FORWARD_PRIORITY = 'filter - 10';
@@ -44,6 +46,8 @@ export function baseTable(ref: NftTableRef): NftTable {
       { name: 'same', key: 'ifname . ifname' },
       { name: RANGE[4], key: 'ifname . ipv4_addr', flags: ['interval'] },
       { name: RANGE[6], key: 'ifname . ipv6_addr', flags: ['interval'] },
+      { name: SPANNED[4], key: 'ipv4_addr', flags: ['interval'] },
+      { name: SPANNED[6], key: 'ipv6_addr', flags: ['interval'] },
       ...PORT_SETS,
     ],
     chains: [
@@ -62,6 +66,9 @@ export function baseTable(ref: NftTableRef): NftTable {
         name: 'leave',
         rules: [
           rule('to another network of ours', 'oifname vmap @entering'),
+          // On another host: masqueraded it would come there with an address that is let in.
+          rule('ip: into a range of others', `ct state new ip daddr @${SPANNED[4]} iifname . ip daddr != @${RANGE[4]} drop`),
+          rule('ip6: into a range of others', `ct state new ip6 daddr @${SPANNED[6]} iifname . ip6 daddr != @${RANGE[6]} drop`),
           // A bridge that is not ours and not the uplink is another tool's network. Unmarked, so that its owner decides, who may count
           // on a host that does not forward.
           rule('not forwarded before us', 'meta oifkind "bridge" oifname != @uplink meta nfproto vmap @foreign'),
@@ -150,7 +157,7 @@ export interface NetworkElements {
   readonly ranges: readonly Prefix[];
 }
 
-/** Five elements, one for each family that is masqueraded, and one for each range: six for a usual network. */
+/** Five elements, one for each family that is masqueraded, and two for each range: six for a usual network. */
 export function networkElements(table: NftTableRef, network: NetworkElements): Change[] {
   const name = quoteIfname(network.bridge);
   const { internal, ranges } = network;
@@ -163,7 +170,10 @@ export function networkElements(table: NftTableRef, network: NetworkElements): C
     add(table, { set: 'same', key: `${name} . ${name}` }),
     add(table, { set: 'leaving', key: name, value: internal ? closed.leave : 'goto leave' }),
     add(table, { set: 'entering', key: name, value: internal ? closed.enter : 'goto enter' }),
-    ...ranges.map((range) => add(table, { set: RANGE[familyOf(range)], key: `${name} . ${range}` })),
+    ...ranges.flatMap((range) => [
+      add(table, { set: RANGE[familyOf(range)], key: `${name} . ${range}` }),
+      add(table, { set: SPANNED[familyOf(range)], key: range }),
+    ]),
     ...open(network.masquerade.map((family) => ({ set: 'masqueraded', key: `ipv${family} . ${name}` }))),
     ...open(network.direct.map(({ family, mode }) => ({ set: 'direct', key: `ipv${family} . ${name}`, value: `goto ${mode}` }))),
     ...open(network.trusted.map((device) => ({ set: 'trusted', key: `${quoteIfname(device)} . ${name}` }))),

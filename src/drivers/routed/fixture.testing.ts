@@ -8,6 +8,7 @@ import type { NetworkDriver } from '../../contracts/driver.ts';
 import type { HostFacts } from '../../contracts/kernel.ts';
 import type { Network, Pool } from '../../model/network.ts';
 import type { Peer, Underlay } from '../../model/node.ts';
+import type { Endpoint } from '../../model/sandbox.ts';
 import { createRoutedDriver } from './index.ts';
 
 export const id = (start: string): Id => start.padEnd(64, '0') as Id;
@@ -109,5 +110,22 @@ export function peer(part: Partial<Peer> = {}): Peer {
 }
 
 export const SUBNETS = { subnets: [parsePrefix('10.244.2.0/24'), parsePrefix('fd44:0:0:2::/64')] } as const;
+
+export const endpoint = (part: Partial<Endpoint>): Endpoint => ({
+  id: id('ab'),
+  networkId: id('1a2b3c4d5e6f'),
+  sandboxId: id('5a'),
+  created: '2026-01-01T00:00:00.000Z',
+  interfaceName: 'eth0',
+  hostInterfaceName: 'vethabcdef0',
+  mac: null,
+  ipv4: parseIfAddress('10.244.1.10/24'),
+  ipv6: parseIfAddress('fd44:0:0:1::a/64'),
+  requested: {},
+  aliases: [],
+  gatewayPriority: 0,
+  options: {},
+  ...part,
+});
 
 export const text = (changes: readonly Change[]): string[] => changes.map(line);

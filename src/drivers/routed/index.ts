@@ -1,7 +1,7 @@
 /** The `routed` driver: networks that span hosts, each with a subnet of its own out of one range, reached by one of several backends. */
 import type { NetworkDriver } from '../../contracts/driver.ts';
 import type { Network } from '../../model/network.ts';
-import { backendOf, checkNetwork, type Deps, localView, mtuOf, planNetwork, planPeer, siteOf } from './plan.ts';
+import { backendOf, checkNetwork, type Deps, localView, planJoin, planNetwork, planPeer, siteOf } from './plan.ts';
 
 const TYPE = 'routed';
 
@@ -23,7 +23,7 @@ export function createRoutedDriver(deps: Deps): NetworkDriver {
       );
     },
     planNetwork: (network, host) => planNetwork(deps, network, host),
-    planJoin: (network, join, host) => local.planJoin(localView(deps, network, mtuOf(siteOf(deps, network, host))), join, host),
+    planJoin: (network, join, host) => planJoin(deps, network, { join, host }),
     ...(planPorts === undefined ? {} : { planPorts: (network, publish, host) => planPorts(view(network), publish, host) }),
     planPeer: (network, peer, host) => planPeer(deps, network, { peer, host }),
     peerData: (network, host) => {

@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import { parseIp, parsePrefix } from '../../base/ip.ts';
 import { inversePlan, subsume } from '../../contracts/inverse.ts';
 import type { Peer } from '../../model/node.ts';
-import { ALIAS, driver, DUAL, host, id, network, peer, SUBNETS, text } from './fixture.testing.ts';
+import type { Endpoint } from '../../model/sandbox.ts';
+import { ALIAS, driver, DUAL, endpoint, host, id, network, peer, SUBNETS, text } from './fixture.testing.ts';
 
 const told = (options: string, ranges = '10.244.0.0/16'): string =>
   text([{ kind: 'file', path: '/local', value: `pods bridge local ${ranges} ${options}`, old: null }])[0] ?? '';
@@ -116,10 +117,22 @@ describe('the network', () => {
     });
   });
 
-  test('its endpoints and ports are the local driver’s', () => {
-    const { changes } = driver.planJoin(network(), { endpoint: {} as never, netns: '/n' }, host());
-    assert.match(text(changes)[0] ?? '', /pods bridge local .*"1450"/);
-    assert.match(text(driver.planPorts?.(network(), {} as never, host()) ?? [])[0] ?? '', /pods bridge local/);
+  test('its endpoints and ports are the local driver’s, with the way to the range', () => {
+    const join = (part: Partial<Endpoint>, value = network({}, DUAL)): string[] =>
+      text(driver.planJoin(value, { endpoint: endpoint(part), netns: '/n' }, host()).changes);
+    const ways = [
+      'nsenter --net=/n ip route add 10.244.0.0/16 via 10.244.1.1 dev eth0',
+      'nsenter --net=/n ip -6 route add fd44::/48 via fd44:0:0:1::1 dev eth0',
+    ];
+    const [told, ...routes] = join({});
+    assert.match(told ?? '', /pods bridge local .*"1430"/);
+    assert.deepEqual(routes, ways);
+    assert.deepEqual(join({ ipv6: null }).slice(1), ways.slice(0, 1));
+    assert.deepEqual(join({}, network({}, { ...DUAL, internal: true })).slice(1), ways);
+    assert.match(
+      text(driver.planPorts?.(network(), { endpoint: endpoint({}), ports: [] }, host()) ?? [])[0] ?? '',
+      /pods bridge local/,
+    );
     assert.equal(driver.interfacePrefix(network()), 'bridge');
   });
 });

@@ -1,7 +1,8 @@
 /** A network that spans hosts as this host has it: the bridge of the local driver, the backend's device, and the way to each peer. */
 import { invalid, MoorError } from '../../base/errors.ts';
+import { familyOf } from '../../base/ip.ts';
 import type { Change } from '../../contracts/change.ts';
-import type { NetworkDriver, PeerPlan } from '../../contracts/driver.ts';
+import type { JoinPlan, NetworkDriver, PeerPlan } from '../../contracts/driver.ts';
 import type { HostFacts } from '../../contracts/kernel.ts';
 import type { Instance } from '../../model/instance.ts';
 import { ownerAlias } from '../../model/names.ts';
@@ -57,7 +58,7 @@ export function localView({ local }: Deps, network: Network, mtu: number | null)
 const IPV4_MIN_MTU = 68;
 
 /** Of sandboxes, bytes. IPv6 needs its least in any case; larger packets of the tunnel then travel in fragments. */
-export const mtuOf = (site: Site): number =>
+const mtuOf = (site: Site): number =>
   Math.max(site.underlay.mtu - backendOf(site).overhead(site), site.network.ipv6 ? IPV6_MIN_MTU : IPV4_MIN_MTU);
 
 export function planNetwork(deps: Deps, network: Network, host: HostFacts): readonly Change[] {
@@ -70,6 +71,26 @@ export function planNetwork(deps: Deps, network: Network, host: HostFacts): read
       ? (network.ranges ?? []).map((range) => add({ type: 'unreachable', destination: range, metric: LAST }))
       : []),
   ];
+}
+
+/**
+ * One endpoint. Its sandbox is told the way to the range, which its default route need not be: that may lead through another network, and an internal
+ * one offers none.
+ */
+export function planJoin(
+  deps: Deps,
+  network: Network,
+  { join, host }: { readonly join: Parameters<NetworkDriver['planJoin']>[1]; readonly host: HostFacts },
+): JoinPlan {
+  const plan = deps.local.planJoin(localView(deps, network, mtuOf(siteOf(deps, network, host))), join, host);
+  const { endpoint, netns } = join;
+  const ways = (network.ranges ?? []).flatMap((destination): Change[] => {
+    const family = familyOf(destination);
+    const via = network.pools.find((pool) => pool.family === family)?.gateway ?? null;
+    if (via === null || (family === 4 ? endpoint.ipv4 : endpoint.ipv6) === null) return [];
+    return [{ kind: 'route', op: 'add', netns, route: { destination, via, device: endpoint.interfaceName } }];
+  });
+  return { ...plan, changes: [...plan.changes, ...ways] };
 }
 
 /** Behind every route to the range that somebody else may have. */
