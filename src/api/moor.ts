@@ -1,8 +1,8 @@
 /** Our own API under `/moor/`: what Docker's has no words for, and a dry run of every change. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { invalid, unsupported } from '../base/errors.ts';
+import { invalid, MoorError, unsupported } from '../base/errors.ts';
 import type { Change } from '../contracts/change.ts';
-import type { Engine, OperationOptions, Outcome } from '../contracts/engine.ts';
+import type { ClusterView, Engine, OperationOptions, Outcome } from '../contracts/engine.ts';
 import type { ExposureReport } from '../contracts/exposure.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
 import { parsePortSpec } from '../model/ports-parse.ts';
@@ -43,6 +43,7 @@ export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
     moor.setReplySerializer((payload) => toJson(payload));
 
     moor.get('/moor/status', async () => ({ ...(await engine.status()), ...daemon }));
+    moor.get('/moor/nodes', async () => nodeViews((await engine.status()).cluster));
     moor.post('/moor/reconcile', async () => ({ repaired: await engine.reconcile() }));
     moor.post('/moor/reset', async (request) => outcome(await engine.reset(options(request))));
 
@@ -131,11 +132,26 @@ function portSpecs(words: readonly string[]): PortSpec[] {
 const portViews = ({ id, name, ports = [] }: Sandbox): readonly unknown[] =>
   ports.map((port) => ({ sandbox: { id, name }, ...port }));
 
+/** @throws unavailable on a host that is in no cluster */
+function nodeViews(cluster: ClusterView | undefined): unknown {
+  if (cluster === undefined)
+    throw new MoorError(
+      'unavailable',
+      'Cannot list nodes: this host is in no cluster: start moord with --cluster-store etcd://HOST:2379, or with --peers FILE',
+    );
+  const { self, nodes, store } = cluster;
+  return nodes.map((node) => ({
+    ...node,
+    self: node.name === self.name,
+    state: store.reachable || node.name === self.name ? 'ready' : 'unknown',
+  }));
+}
+
 function networkView(engine: Engine, network: Network): unknown {
   const attachments = engine.networks
     .attachments(network.id)
     .map(({ endpoint, sandbox }) => ({ endpoint, sandbox: { id: sandbox.id, name: sandbox.name } }));
-  return { network, attachments };
+  return { network, attachments, ...(network.scope === 'global' ? { peers: engine.networks.peers(network.id) } : {}) };
 }
 
 /** What a process needs to enter a sandbox. `netns: null` is the host's own stack. */

@@ -1,6 +1,7 @@
 /** Networks in Docker's JSON, in the order of its fields: `docker network inspect` prints them as they come. */
 import type { Attachment } from '../contracts/engine.ts';
 import type { Network, Pool } from '../model/network.ts';
+import type { Peer } from '../model/node.ts';
 
 /** One element of `IPAM.Config`; what is not set is left out, as Go's omitempty does. */
 export interface IpamConfigShape {
@@ -42,10 +43,12 @@ export interface NetworkShape {
   readonly Containers: Readonly<Record<string, EndpointResource>>;
   readonly Options: Readonly<Record<string, string>>;
   readonly Labels: Readonly<Record<string, string>>;
+  /** Other hosts with a part of the network. Left out when there are none, as Go's omitempty does. */
+  readonly Peers?: readonly { readonly Name: string; readonly IP: string }[];
 }
 
-/** @param attachments none in lists, where Docker leaves `Containers` empty */
-export function networkShape(network: Network, attachments: readonly Attachment[]): NetworkShape {
+/** @param attachments none in lists, where Docker leaves `Containers` empty; likewise `peers` */
+export function networkShape(network: Network, attachments: readonly Attachment[], peers: readonly Peer[] = []): NetworkShape {
   return {
     Name: network.name,
     Id: network.id,
@@ -72,6 +75,7 @@ export function networkShape(network: Network, attachments: readonly Attachment[
     Containers: Object.fromEntries(attachments.map((attachment) => [attachment.sandbox.id, endpointResource(attachment)])),
     Options: network.options,
     Labels: network.labels,
+    ...(peers.length === 0 ? {} : { Peers: peers.map(({ node, address }) => ({ Name: node, IP: address })) }),
   };
 }
 

@@ -61,7 +61,7 @@ async function inspect({ engine }: DockerDeps, { query, parameter }: Call): Prom
   const scope = queryText(query, 'scope');
   const network = engine.networks.get(parameter('id'));
   if (scope !== '' && scope !== network.scope) throw notFound(`network ${parameter('id')} not found`);
-  return networkShape(network, engine.networks.attachments(network.id));
+  return networkShape(network, engine.networks.attachments(network.id), engine.networks.peers(network.id));
 }
 
 async function create({ engine, apiVersion }: DockerDeps, { request, reply }: Call): Promise<unknown> {

@@ -69,6 +69,17 @@ export async function until(what: string, condition: () => Promise<boolean>): Pr
   }
 }
 
+/** A routed network with 10.244.0.0/16. */
+export async function createNetwork({ daemon }: Host, name: string, backend: string): Promise<void> {
+  const answer = await daemon.request('POST', '/networks/create', {
+    Name: name,
+    Driver: 'routed',
+    Options: { backend },
+    IPAM: { Config: [{ Subnet: '10.244.0.0/16' }] },
+  });
+  assert.equal(answer.status, 201, answer.text);
+}
+
 interface Sandbox {
   readonly name: string;
   readonly netns: string;

@@ -7,6 +7,7 @@ import { reconcile, reset } from './host/repair.ts';
 import { status } from './host/status.ts';
 import { version } from './host/version.ts';
 import { network } from './network/network.ts';
+import { node } from './node/node.ts';
 import { ports } from './port/exposure.ts';
 import { port } from './port/port.ts';
 import { adopt } from './sandbox/adopt.ts';
@@ -27,6 +28,7 @@ export const COMMANDS: readonly CommandNode[] = [
   ports,
   adopt,
   status,
+  node,
   events,
   reconcile,
   reset,

@@ -44,9 +44,8 @@ interface Placed {
  * @throws invalid: `peers.yaml:7: ...`
  */
 export async function readPeers(text: string, name: string): Promise<readonly FilePeer[]> {
-  // 0.3 MB that a daemon without such a file need not have. A bundle hands CommonJS over as one value.
-  const module: typeof import('yaml') & { readonly default?: typeof import('yaml') } = await import('yaml');
-  const { isMap, isScalar, isSeq, LineCounter, parseDocument } = module.default ?? module;
+  // 0.3 MB that a daemon without such a file need not have. It is CommonJS: what it exports is one value, in a bundle as in Node.
+  const { isMap, isScalar, isSeq, LineCounter, parseDocument } = (await import('yaml')).default;
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, strict: true, uniqueKeys: true });
   const lineOf = (node: unknown): number => {

@@ -1,4 +1,4 @@
-import type { EngineStatus } from '../../../contracts/engine.ts';
+import type { ClusterView, EngineStatus } from '../../../contracts/engine.ts';
 import { defineCommand } from '../../command.ts';
 import type { Context } from '../../context.ts';
 import type { DockerNetwork } from '../../docker/network.ts';
@@ -25,7 +25,7 @@ export const status = defineCommand({
   arguments: [],
   options: {},
   examples: [
-    { command: 'moor status', what: 'address pools, kernel features, warnings, repairs' },
+    { command: 'moor status', what: 'address pools, the cluster, kernel features, warnings, repairs' },
     { command: 'moor status --json', what: 'all of it for a program' },
   ],
   run: async (context) => {
@@ -45,6 +45,49 @@ const sandboxes = (number: number): string => `${number} sandbox${number === 1 ?
 function namesLine({ clients, records, queries, forwarded, dropped }: Status['names']): string {
   const asked = `${queries} ${queries === 1 ? 'query' : 'queries'}, ${forwarded} passed on, ${dropped} dropped`;
   return `names of ${count(records, 'endpoint')} for ${sandboxes(clients)}: ${asked}`;
+}
+
+const amount = (bytes: number): string => (bytes < 10_000 ? `${bytes} B` : `${Math.round(bytes / 1000)} kB`);
+
+type Section = readonly [heading: string, body: string];
+
+/** The store, and who is reached in each network that spans hosts. */
+function clusterSections({ self, nodes, store, networks }: ClusterView): Section[] {
+  const state = store.error === '' ? 'reached' : printable(store.error);
+  const lines = [
+    `this host is ${self.name} (${self.addresses.join(', ')}), of ${count(nodes.length, 'host')}`,
+    `${store.url}: ${state}`,
+  ];
+  return [
+    ['Cluster', lines.map((line) => `${line}\n`).join('')],
+    ...networks.map(({ name, backend, subnets, mtu, peers, tunnel }): Section => {
+      const counted = tunnel !== undefined;
+      const rows = peers.map(({ node, address, subnets: behind, trouble, counts }) => [
+        node,
+        address,
+        behind.join(' '),
+        ...(counted
+          ? [
+              counts === undefined ? '' : `${counts.sentPackets} (${amount(counts.sentBytes)})`,
+              counts === undefined ? '' : `${counts.receivedPackets} (${amount(counts.receivedBytes)})`,
+              counts === undefined ? '' : String(counts.spoofed),
+            ]
+          : []),
+        printable(trouble) || 'reached',
+      ]);
+      const headings = ['PEER', 'ADDRESS', 'SUBNETS', ...(counted ? ['SENT', 'RECEIVED', 'SPOOFED'] : []), 'STATE'];
+      const drops = Object.entries(tunnel?.drops ?? {}).filter(([, number]) => number > 0);
+      const notes = [
+        ...(tunnel === undefined || tunnel.error === '' ? [] : [`tunnel: ${printable(tunnel.error)}`]),
+        ...(drops.length === 0 ? [] : [`dropped: ${drops.map(([reason, number]) => `${number} ${reason}`).join(', ')}`]),
+      ];
+      const what = [backend, `here ${subnets.join(' ')}`, ...(mtu === null ? [] : [`MTU ${mtu}`])].filter((word) => word !== '');
+      return [
+        `Network ${name} (${what.join(', ')})`,
+        renderTable([headings, ...rows]) + notes.map((line) => `${line}\n`).join(''),
+      ];
+    }),
+  ];
 }
 
 function render({ terminal: { out }, clock }: Context, answer: Status, names: ReadonlyMap<string, string>): string {
@@ -72,6 +115,7 @@ function render({ terminal: { out }, clock }: Context, answer: Status, names: Re
     ]);
     sections.push(['Address pools', renderTable([['SUBNET', 'NETWORK', 'USED', 'OF'], ...rows])]);
   }
+  if (answer.cluster !== undefined) sections.push(...clusterSections(answer.cluster));
   if (answer.features.length > 0) {
     const rows = answer.features.map(({ name, state, why }) => [name, state, printable(why)]);
     sections.push(['Kernel features', renderTable([['FEATURE', 'STATE', 'WHY'], ...rows])]);
