@@ -19,8 +19,8 @@ import { Alarm, backoffMs, realSleep, type Sleep } from './time.ts';
 const NODE_TTL_MS = 30_000;
 /** Share of a node's time to live after which it looks for its entry: an outage is known well before a lease runs out in it. */
 const PULSE_SHARE = 1 / 3;
-/** How long a start waits for the store before it goes on with what was kept, in milliseconds. */
-const START_MS = 5_000;
+/** How long a start waits for the store, in milliseconds: when there is something kept to go on with, and when not. */
+const START_MS = { kept: 1_000, nothing: 5_000 } as const;
 
 /** Resolves when the node is registered and knows the cluster, or when the store is away. */
 export async function createStoreCluster(options: StoreClusterOptions): Promise<Cluster> {
@@ -87,7 +87,7 @@ class StoreCluster implements Cluster {
   }
 
   async start(): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store, logger, kept } = this.#options;
     const { signal } = this.#stop;
     const first = Promise.withResolvers<void>();
     const feed = follow(
@@ -122,7 +122,10 @@ class StoreCluster implements Cluster {
     this.#run(feed);
     this.#run(this.#maintain(signal, first.resolve));
     const waited = new AbortController();
-    await Promise.race([first.promise, this.#sleep(START_MS, AbortSignal.any([signal, waited.signal]))]);
+    await Promise.race([
+      first.promise,
+      this.#sleep(kept === null ? START_MS.nothing : START_MS.kept, AbortSignal.any([signal, waited.signal])),
+    ]);
     waited.abort();
   }
 
