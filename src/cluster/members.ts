@@ -2,7 +2,7 @@
  * Who has which subnet of one network, kept so that a change costs what it changes: 5,000 nodes that all hear of each of 5,000 others
  * must not go through all of them each time.
  */
-import { familyOf, type IpAddress, type Prefix } from '../base/ip.ts';
+import { familyOf, type Prefix } from '../base/ip.ts';
 import type { NodePart, Peer } from '../model/node.ts';
 
 /** One entry of the store. */
@@ -16,7 +16,7 @@ export interface Claim {
 }
 
 /** How an owner is reached; null: not at all, it is away. */
-export type Reach = { readonly node: string; readonly address: IpAddress; readonly own: boolean } | null;
+export type Reach = (Pick<Peer, 'node' | 'address' | 'own'> & Partial<Pick<Peer, 'addresses'>>) | null;
 
 export interface MembersDeps {
   readonly self: string;

@@ -273,7 +273,8 @@ export class State {
       this.#complaints.add(owner, `its address ${address} is this node's own`);
       return null;
     }
-    return { node: owner, address, own: true };
+    // With IPv6 as well, some backends reach each family by its own.
+    return { node: owner, address, ...(node.addresses.length > 1 ? { addresses: node.addresses } : {}), own: true };
   }
 
   #isOwn(thing: Thing): boolean {

@@ -270,10 +270,11 @@ export class FlannelNetwork {
     const lease = this.#members.claimsOf(owner).map(({ key }) => this.#entries.get(key)?.thing)[0];
     if (lease?.type !== 'lease') return null;
     const families = new Set(node.addresses.map(familyOf));
-    const address = [lease.value.publicIp, lease.value.publicIpv6].find((one) => one !== null && families.has(familyOf(one)));
-    if (address === null || address === undefined) return null;
+    const addresses = [lease.value.publicIp, lease.value.publicIpv6].filter((one) => one !== null);
+    const address = addresses.find((one) => families.has(familyOf(one)));
+    if (address === undefined) return null;
     const name = nodeAt(address);
-    return { node: name ?? address, address, own: name !== null };
+    return { node: name ?? address, address, ...(addresses.length > 1 ? { addresses } : {}), own: name !== null };
   }
 
   #read(key: string, text: string): Thing | null {
