@@ -10,12 +10,14 @@ import type { Store } from '../../src/contracts/store.ts';
 import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
 import { createHostDriver } from '../../src/drivers/host/index.ts';
 import { createNullDriver } from '../../src/drivers/none/index.ts';
+import { createRoutedDriver } from '../../src/drivers/routed/index.ts';
 import { createEngine, type EngineConfig, type EngineDeps } from '../../src/engine/engine.ts';
 import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
 import { createFakeKernel, type FakeKernel } from '../../src/kernel/fake/fake.ts';
 import type { Instance } from '../../src/model/instance.ts';
 import type { ProcessRef } from '../../src/model/sandbox.ts';
 import { createMemoryStore } from '../../src/store/memory/store.ts';
+import { UNDERLAY } from '../support/fake-cluster.ts';
 import { createFakeResolver, type FakeResolver } from '../support/resolver.ts';
 
 export const INSTANCE: Instance = { id: '', dataRoot: '/data', execRoot: '/exec' };
@@ -91,6 +93,9 @@ export interface StartOptions {
   readonly lists?: boolean;
   readonly resolver?: FakeResolver;
   readonly watchResolvConf?: EngineDeps['watchResolvConf'];
+  /** The host is in this one. */
+  readonly cluster?: EngineDeps['cluster'];
+  readonly tunnels?: EngineDeps['tunnels'];
 }
 
 export const newWorld = (): World => ({
@@ -112,7 +117,10 @@ export async function start({
   lists = true,
   resolver = createFakeResolver(),
   watchResolvConf,
+  cluster,
+  tunnels,
 }: StartOptions = {}): Promise<Bench> {
+  const bridge = createBridgeDriver({ instance: INSTANCE });
   const ipam = createLocalIpam({ pools: [], hostId: 'test' });
   const logger = new MemoryLogger();
   const events: EngineEvent[] = [];
@@ -122,7 +130,9 @@ export async function start({
     kernel: between?.kernel?.(world.kernel) ?? world.kernel,
     store: between?.store?.(world.store) ?? world.store,
     ipam: [ipam],
-    drivers: [createBridgeDriver({ instance: INSTANCE }), createHostDriver(), createNullDriver()],
+    drivers: [bridge, createRoutedDriver({ instance: INSTANCE, local: bridge }), createHostDriver(), createNullDriver()],
+    ...(cluster === undefined ? {} : { cluster, underlay: async () => UNDERLAY }),
+    ...(tunnels === undefined ? {} : { tunnels }),
     processes: world.processes,
     clock: { now: now ?? (() => ++last) },
     logger,
