@@ -56,9 +56,12 @@ export async function applyPeers(
   const puts = [...has].flatMap(([key, value]): Write[] => (had.get(key) === value ? [] : [{ type: 'put', key, value }]));
   const deletes = [...had.keys()].flatMap((key): Write[] => (has.has(key) ? [] : [{ type: 'delete', key }]));
   if (puts.length + deletes.length === 0) return true;
+  // Only of those that have changed: one of ten thousand is one plan, not twenty thousand.
+  const without = (list: readonly Peer[], other: ReadonlyMap<string, string>): Peer[] =>
+    list.filter((peer) => other.get(keyOf(network.id, peer)) !== JSON.stringify(peer));
   const { gone, come } = difference(
-    peerChanges(ctx, network, { peers: before, facts }),
-    peerChanges(ctx, network, { peers, facts }),
+    peerChanges(ctx, network, { peers: without(before, has), facts }),
+    peerChanges(ctx, network, { peers: without(peers, had), facts }),
   );
   // Rows of what comes first, of what goes last: whatever is in the kernel after a crash, a row tells of it.
   await ctx.executor.commit(puts);
