@@ -59,10 +59,11 @@ class Lab {
   readonly state: State;
   holding = false;
 
-  constructor() {
+  constructor(addresses: readonly string[] = ['192.0.2.1']) {
     const log = (fields: LogFields): void => void this.lines.push(fields);
     const logger: Logger = { debug: () => {}, info: () => {}, warn: log, error: log };
-    this.state = new State({ self: node('n1', '192.0.2.1'), logger, holding: () => this.holding, elsewhere: () => false });
+    const self = { ...node('n1', '192.0.2.1'), addresses: addresses as readonly IpAddress[] };
+    this.state = new State({ self, logger, holding: () => this.holding, elsewhere: () => false });
     this.state.reset({
       entries: Object.entries(GOOD).map(([key, value], i) => ({ key, value, revision: i + 1 })),
       revision: 100,
@@ -131,6 +132,10 @@ test('a peer with our own address, or none of our family, is none', () => {
     assert.deepEqual(lab.peers(), [BOTH[1]]);
     assert.equal(lab.lines.length, 1);
   }
+  const both = new Lab(['192.0.2.1', '2001:db8::1']);
+  const taken = { ...node('n2', '192.0.2.2'), addresses: ['192.0.2.2', '2001:db8::1'] as IpAddress[] };
+  both.put(nodeKey('n2'), nodeText({ node: taken, generation: 2, life: 'b' }));
+  assert.deepEqual(both.peers(), [BOTH[1]]);
 });
 
 test('an older revision is passed over', () => {

@@ -269,8 +269,9 @@ export class State {
       this.#complaints.add(owner, `it has no address of a family that this node has (${self.addresses.join(', ')})`);
       return null;
     }
-    if (self.addresses.includes(address)) {
-      this.#complaints.add(owner, `its address ${address} is this node's own`);
+    const ours = node.addresses.find((one) => self.addresses.includes(one));
+    if (ours !== undefined) {
+      this.#complaints.add(owner, `its address ${ours} is this node's own`);
       return null;
     }
     // With IPv6 as well, some backends reach each family by its own.

@@ -273,6 +273,11 @@ export class FlannelNetwork {
     const addresses = [lease.value.publicIp, lease.value.publicIpv6].filter((one) => one !== null);
     const address = addresses.find((one) => families.has(familyOf(one)));
     if (address === undefined) return null;
+    const ours = addresses.find((one) => node.addresses.includes(one));
+    if (ours !== undefined) {
+      this.#complaints.add(owner, `its address ${ours} is this node's own`);
+      return null;
+    }
     const name = nodeAt(address);
     return { node: name ?? address, address, ...(addresses.length > 1 ? { addresses } : {}), own: name !== null };
   }
