@@ -194,3 +194,31 @@ test('help names every flag once', () => {
   for (const flag of FLAGS as readonly Flag[]) assert.equal(help.split(`--${flag.name} `).length > 1, true, flag.name);
   assert.match(help, /Examples:/);
 });
+
+test('the cluster', () => {
+  const { clusterStore, peersFile, clusterAdvertise, nodeName } = load([], {
+    'cluster-store': 'etcd://a,b:2380/moor',
+    'cluster-advertise': 'eth1',
+    'node-name': 'n1',
+  });
+  assert.deepEqual([clusterStore, peersFile, clusterAdvertise, nodeName], ['etcd://a,b:2380/moor', null, 'eth1', 'n1']);
+  assert.equal(load(['--peers', '/etc/moor/peers.yaml', '--cluster-advertise', 'fd00::1']).clusterAdvertise, 'fd00::1');
+  for (const [args, message] of [
+    [['--cluster-store', 'consul://a'], /^invalid cluster-store: invalid etcd URL: it is not etcd:/],
+    [['--cluster-store', 'etcd://a', '--peers', '/p'], /^invalid peers: there is a cluster-store as well/],
+    [['--peers', 'peers.yaml'], /^invalid peers "peers.yaml": it is an absolute path$/],
+    [['--node-name', 'n1'], /^invalid node-name: this host is in no cluster/],
+    [['--cluster-advertise', 'eth1'], /^invalid cluster-advertise: this host is in no cluster/],
+    [
+      ['--peers', '/p', '--cluster-advertise', 'eth1:8285'],
+      /^invalid cluster-advertise "eth1:8285": .* without a port: .* -o port=NUMBER$/,
+    ],
+    [['--peers', '/p', '--node-name', 'a b'], /^invalid node-name: /],
+  ] as const) {
+    assert.throws(
+      () => load(args),
+      (error: unknown) => error instanceof Error && message.test(error.message),
+      args.join(' '),
+    );
+  }
+});
