@@ -40,6 +40,10 @@ function parse(text: string): Peer | null {
 export const deletePeers = (ctx: Context, network: Id): Write[] =>
   (ctx.peers.get(network) ?? []).map((peer) => ({ type: 'delete', key: keyOf(network, peer) }));
 
+/** Networks with routes by way of a device that is not theirs: those that span hosts, on the underlay. */
+export const networksOver = (ctx: Context, device: string): readonly Id[] =>
+  ctx.peers.size > 0 && device === ctx.facts.known().underlay?.device ? [...ctx.peers.keys()] : [];
+
 /**
  * From the peers that the kernel has to those that there are. What is in both stays as it is.
  * @returns whether all of it worked; if not, the next comparison with the kernel finds what is missing.

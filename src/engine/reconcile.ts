@@ -14,6 +14,7 @@ import { followHostDns } from './host-dns.ts';
 import { everything, type Scope } from './desired.ts';
 import { failures } from './executor.ts';
 import { tellFollowers } from './follow.ts';
+import { networksOver } from './peers.ts';
 import { type PassOptions, repairPass, type Repaired, type Unrepaired } from './repair.ts';
 import { subject } from './subject.ts';
 import { orphans } from './sweep.ts';
@@ -95,10 +96,12 @@ export class Reconciler {
           if (sandbox !== undefined) this.#sandboxes.add(sandbox);
           break;
         }
-        const owner = registry.linkOwner(event.type === 'link' ? event.name : event.device);
+        const device = event.type === 'link' ? event.name : event.device;
+        const owner = registry.linkOwner(device);
         if (owner?.type === 'network') this.#networks.add(owner.id);
         else if (owner?.type === 'sandbox') this.#sandboxes.add(owner.id);
         else this.#distrust();
+        for (const network of networksOver(this.#ctx, device)) this.#networks.add(network);
         break;
       }
     }

@@ -12,6 +12,8 @@ import { GSO, IP4, IP6, PROTOCOL, pseudoSum, sealIp4, TCP, TCP_FLAG, UDP, VNET, 
 import type { PeerTable } from './peers.ts';
 import { SendQueue, sendQueueBytes } from './send-queue.ts';
 
+/** <asm-generic/errno.h>: what tun(4) answers once its device is gone, and poll(2) never waits again. */
+const EBADFD = 77;
 /** What is read before it is sent. */
 const BUFFER = 1 << 20;
 /** Longest that one read brings, with its virtio header, and padding. */
@@ -66,6 +68,7 @@ export class Outbound {
       const length = libc.readAt(tun.number, arena.base + start, READ - 6);
       if (length <= 0) {
         if (length < 0 && lastErrno() === constants.errno.EINTR) continue;
+        if (length < 0 && lastErrno() === EBADFD) throw new Error('its device was removed');
         break;
       }
       reads++;
