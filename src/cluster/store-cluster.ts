@@ -47,6 +47,8 @@ class StoreCluster implements Cluster {
   /** Everything there is was listed once in this life. */
   readonly #listed = Promise.withResolvers<void>();
   #synced = false;
+  /** The store has answered, or refused to, once. */
+  #begun = false;
   /** Networks without a subnet for this node, told once. */
   readonly #without = new Set<Id>();
   #orphans = false;
@@ -120,13 +122,20 @@ class StoreCluster implements Cluster {
     for (const network of this.#parts.state.networks())
       if (isFlannel(network)) await this.#parts.flannel.of(network).catch(() => {});
     this.#run(feed);
-    this.#run(this.#maintain(signal, first.resolve));
+    this.#run(
+      this.#maintain(signal, () => {
+        this.#begun = true;
+        first.resolve();
+      }),
+    );
     const waited = new AbortController();
     await Promise.race([
       first.promise,
       this.#sleep(kept === null ? START_MS.nothing : START_MS.kept, AbortSignal.any([signal, waited.signal])),
     ]);
     waited.abort();
+    // Who has not answered yet counts as away: what comes of it now is compared with patience.
+    if (!this.#begun && !signal.aborted) this.#reach.failed('no answer yet');
   }
 
   readonly status = (): ClusterStatus => {
