@@ -62,10 +62,8 @@ export async function openCluster({ config, version, store, kernel, drivers, log
     features: features.filter(({ state }) => state === 'yes').map((feature) => feature.name),
     started: new Date(systemClock.now()).toISOString(),
   };
-  const kept = (await store.get(CLUSTER_KEY))?.value ?? null;
-  const keep = async (value: string): Promise<void> => {
-    await store.commit([{ type: 'put', key: CLUSTER_KEY, value }]);
-  };
+  const { openKept } = await import('../../cluster/kept-store.ts');
+  const { kept, keep } = await openKept(store, CLUSTER_KEY);
   const facts = await kernel.facts();
   let inUse: (network: Id) => boolean = () => true;
   const part = (network: Network): NodePart => ({
@@ -81,9 +79,22 @@ export async function openCluster({ config, version, store, kernel, drivers, log
       import('../../cluster/store-cluster.ts'),
       import('../../store/etcd/store.ts'),
     ]);
-    const etcd = stack.use(await openEtcdStore({ ...parseEtcdUrl(clusterStore), clock: bootClock, logger }));
-    const url = withoutPassword(clusterStore);
-    cluster = stack.use(await createStoreCluster({ store: etcd, url, node, clock: systemClock, logger, part, kept, keep }));
+    const options = { ...parseEtcdUrl(clusterStore), clock: bootClock, logger };
+    const etcd = stack.use(await openEtcdStore(options));
+    cluster = stack.use(
+      await createStoreCluster({
+        store: etcd,
+        url: withoutPassword(clusterStore),
+        node,
+        clock: systemClock,
+        logger,
+        part,
+        kept,
+        keep,
+        // flannel's keys lie beside ours. The cluster closes what it opens.
+        openPrefix: (prefix) => openEtcdStore({ ...options, prefix }),
+      }),
+    );
   }
   const owned = stack.move();
   return {
