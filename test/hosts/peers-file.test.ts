@@ -46,14 +46,12 @@ test('hosts that know each other by a file', async (t) => {
   await allReach(hosts, sandboxes);
 
   // What cannot be is refused with what to do.
-  const outside = await h1.daemon.request('POST', '/networks/create', {
-    Name: 'other',
-    Driver: 'routed',
-    Options: { backend: 'host-gw' },
-    IPAM: { Config: [{ Subnet: '10.99.0.0/16' }] },
-  });
-  assert.equal(outside.status, 400, outside.text);
-  assert.match(outside.text, /peers\.yaml:2 gives h1 10\.244\.1\.0\/24/);
+  const create = ['network', 'create', '-d', 'routed', '-o', 'backend=host-gw'] as const;
+  const outside = await h1.daemon.moor(...create, '--subnet', '10.99.0.0/16', 'other');
+  assert.notEqual(outside.code, 0);
+  assert.match(outside.stderr, /peers\.yaml:2 gives h1 10\.244\.1\.0\/24/);
+  const tried = await h1.daemon.moor(...create, '--dry-run', '--subnet', '10.99.0.0/16', 'other');
+  assert.match(tried.stdout, /unreachable 10\.99\.0\.0\/16/, tried.stderr);
 });
 
 test('a host in no cluster refuses, and says what to do', async () => {

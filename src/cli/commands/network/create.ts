@@ -15,7 +15,11 @@ export const create = defineCommand({
   options: {
     attachable: flag('Enable manual container attachment'),
     auxAddress: list('NAME=IP', 'Address used by something else on this network: never given to a sandbox'),
-    driver: text('DRIVER', 'Driver to manage the network', { short: 'd', shownDefault: 'bridge', completion: ['bridge'] }),
+    driver: text('DRIVER', 'Driver to manage the network', {
+      short: 'd',
+      shownDefault: 'bridge',
+      completion: ['bridge', 'routed'],
+    }),
     gateway: strings('IP', 'IPv4 or IPv6 gateway for a subnet'),
     internal: flag('Restrict external access to the network'),
     ipRange: strings('CIDR', 'Allocate addresses from a sub-range'),
@@ -33,9 +37,17 @@ export const create = defineCommand({
         'com.docker.network.bridge.host_binding_ipv4=',
         'com.docker.network.driver.mtu=',
         'com.docker.network.container_iface_prefix=',
+        'backend=vxlan',
+        'backend=host-gw',
+        'backend=udp',
+        'backend=alloc',
+        'subnet-len=',
+        'vni=',
+        'port=',
+        'direct-routing=true',
       ],
     }),
-    scope: text('SCOPE', "Control the network's scope", { completion: ['local'] }),
+    scope: text('SCOPE', "Control the network's scope", { completion: ['local', 'global'] }),
     subnet: strings('CIDR', 'Subnet in CIDR format; 0.0.0.0/24 is any free one of that size'),
   },
   examples: [
@@ -51,6 +63,10 @@ export const create = defineCommand({
     {
       command: 'moor network create --internal --dry-run quiet',
       what: 'what an internal network would change, in ip and nft words',
+    },
+    {
+      command: 'moor network create -d routed --subnet 10.244.0.0/16 -o backend=vxlan pods',
+      what: 'a network over all hosts of the cluster',
     },
   ],
   run: async (context, [name = ''], options) => {
