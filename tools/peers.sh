@@ -19,6 +19,8 @@ packages="$packages docker-compose python3-docker python3-attr python3-cached-pr
   python3-texttable python3-urllib3 python3-websocket python3-yaml"
 # The cluster store. Installed, it would be started as a service of the machine.
 packages="$packages etcd-server"
+# A tunnel that the one of ours is measured beside.
+packages="$packages socat libwrap0"
 # Firewalls, beside which published ports are tested (test/support/firewalls.ts), with what a bare Debian lacks of theirs.
 packages="$packages ufw firewalld python3-firewall python3-nftables python3-gi gir1.2-glib-2.0 libgirepository-1.0-1 python3-dbus
   python3-cap-ng dbus-daemon libdbus-1-3 libglib2.0-0 libcap-ng0 libapparmor1"

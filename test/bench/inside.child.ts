@@ -9,6 +9,7 @@ import { cli } from './parts/cli.ts';
 import { containers } from './parts/containers.ts';
 import { dns } from './parts/dns.ts';
 import { flush } from './parts/flush.ts';
+import { hosts } from './parts/hosts.ts';
 import { memory } from './parts/memory.ts';
 import { manyNetworks, networks } from './parts/networks.ts';
 import { ports } from './parts/ports.ts';
@@ -31,6 +32,7 @@ const RUN: Readonly<Record<PartName, Part>> = {
   ports,
   published,
   flush,
+  hosts,
   cli,
 };
 

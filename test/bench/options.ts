@@ -15,6 +15,7 @@ export const PARTS = [
   'ports',
   'published',
   'flush',
+  'hosts',
   'cli',
 ] as const;
 export type Part = (typeof PARTS)[number];

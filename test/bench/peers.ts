@@ -14,6 +14,7 @@ export const PROGRAMS = {
   runc: `${PEERS}/usr/sbin/runc`,
   cniBridge: `${PEERS}/usr/lib/cni/bridge`,
   netavark: `${PEERS}/usr/lib/podman/netavark`,
+  socat: `${PEERS}/usr/bin/socat`,
 } as const;
 
 export const CNI_PATH = `${PEERS}/usr/lib/cni`;
@@ -41,6 +42,7 @@ export function peerVersions(): Readonly<Record<string, string>> {
     runc: ask(PROGRAMS.runc, '--version'),
     'CNI plugins': cniVersion(),
     netavark: ask(PROGRAMS.netavark, '--version'),
+    socat: /version (\d\S*)/.exec(execFileSync(PROGRAMS.socat, ['-V'], { env: PEER_ENV, encoding: 'utf8' }))?.[1] ?? 'of Debian',
   };
 }
 

@@ -1,7 +1,9 @@
 /** A report as an aligned table. */
-import { CONTESTANTS, isMet, type Report, type Row, type Summary, TITLES } from './result.ts';
+import { CONTESTANTS, isMet, REFERENCES, type Report, type Row, type Summary, TITLES } from './result.ts';
 
 const PEERS = CONTESTANTS.filter((contestant) => contestant !== 'moorline');
+const takesPart = (rows: readonly Row[], who: keyof Row['values']): boolean =>
+  rows.some(({ values }) => values[who] !== undefined);
 
 /** Three significant digits: more would be noise. */
 export function show(value: number): string {
@@ -29,10 +31,12 @@ export function metText(row: Row): string {
 
 /** The table's lines: median (min-max) of each contestant, and how many times ours a peer takes. */
 export function table(rows: readonly Row[]): string[] {
-  const head = ['', 'unit', TITLES.moorline, ...PEERS.map((peer) => TITLES[peer]), 'budget', 'met'];
+  const references = REFERENCES.filter((who) => takesPart(rows, who));
+  const others = [...PEERS.filter((who) => references.length === 0 || takesPart(rows, who)), ...references];
+  const head = ['', 'unit', TITLES.moorline, ...others.map((peer) => TITLES[peer]), 'budget', 'met'];
   const cells = rows.map((row) => {
     const ours = row.values.moorline;
-    const peers = PEERS.map((peer) => {
+    const peers = others.map((peer) => {
       const value = row.values[peer];
       return value === undefined ? '' : `${spread(value)} ${ratio(value, ours)}`.trimEnd();
     });
