@@ -166,7 +166,7 @@ export class Outbound {
           length: header - transport,
           start: pseudoSum(view, head, { version, protocol, length }),
         });
-        writeSum(view, field, sum16(view, at + header + from, { length: chunk, start }), udp);
+        view.setUint16(field, finished(sum16(view, at + header + from, { length: chunk, start }), udp));
       }
       this.#queue.datagram(peer, header + chunk);
       this.#queue.part(head, header);
@@ -198,11 +198,11 @@ function complete(
   const udp = offset === UDP.checksum;
   // What a peer completes: plain TCP and UDP (`Inbound`).
   if (own && (udp || offset === TCP.checksum) && start === (version === 4 ? (view.getUint8(at) & 15) * 4 : IP6.size)) return;
-  writeSum(view, at + start + offset, sum16(view, at + start, { length: size - start, start: 0 }), udp);
+  view.setUint16(at + start + offset, finished(sum16(view, at + start, { length: size - start, start: 0 }), udp));
 }
 
-/** UDP says 0xffff for 0, which would mean none (RFC 768). */
-function writeSum(view: DataView, field: number, sum: number, udp: boolean): void {
+/** What the field says. UDP says 0xffff for 0, which would mean none (RFC 768). */
+function finished(sum: number, udp: boolean): number {
   const value = ~fold(sum) & 0xffff;
-  view.setUint16(field, value === 0 && udp ? 0xffff : value);
+  return value === 0 && udp ? 0xffff : value;
 }
