@@ -19,7 +19,7 @@ const PARALLEL = { unit: 2, kernel: 1 } as const;
  * Files whose time goes by waiting for leases to end and servers to come back: they run beside the others, one at a time as well. Together
  * they are five minutes of a run.
  */
-const WAITS = /^test\/conformance\/(cluster|store)/;
+const WAITS = /^test\/(hosts\/|conformance\/(cluster|store))/;
 
 /** In CI only, on machines that other work shares: a kernel test that fails once and then passes is named, and does not stop a landing. */
 const SECOND_TRY = process.env['CI'] === 'true';
