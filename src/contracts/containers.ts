@@ -2,9 +2,8 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Id } from '../base/ids.ts';
 import type { Container, ContainerConfig, HostConfig, Image, MountPoint, Volume } from '../model/container.ts';
-import type { PortSpec } from '../model/ports.ts';
 import type { EndpointSpec, ProcessRef } from '../model/sandbox.ts';
-import type { OperationOptions, Outcome, PublishedPorts } from './engine.ts';
+import type { SandboxOperations } from './engine.ts';
 
 /** One line of progress, in the shape of Docker's JSON messages. */
 export interface Progress {
@@ -268,16 +267,8 @@ export interface Containers extends AsyncDisposable {
   readonly connect: (network: string, reference: string, endpoint: EndpointSpec) => Promise<void>;
   readonly disconnect: (network: string, reference: string, options: { readonly force: boolean }) => Promise<void>;
   /** More published ports: at once for one that runs, and at every later start. As the engine's for sandboxes. */
-  readonly publish: (
-    reference: string,
-    specs: readonly PortSpec[],
-    options?: OperationOptions,
-  ) => Promise<Outcome<PublishedPorts>>;
-  readonly unpublish: (
-    reference: string,
-    specs: readonly PortSpec[],
-    options?: OperationOptions,
-  ) => Promise<Outcome<PublishedPorts>>;
+  readonly publish: SandboxOperations['publish'];
+  readonly unpublish: SandboxOperations['unpublish'];
   /** The mounted root of a container, for archive calls; call `done` after. */
   readonly root: (reference: string) => Promise<{ readonly root: string; readonly done: () => Promise<void> }>;
   readonly volumes: {

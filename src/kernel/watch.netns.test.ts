@@ -19,6 +19,10 @@ after(() => rmSync(root, { recursive: true, force: true }));
 
 const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 const nft = (...args: readonly string[]): string => execFileSync('nft', args, { encoding: 'utf8' });
+
+// Run by `node --test` alone it would leave its bridge on the machine itself.
+if (ip('-br', 'link').trim().split('\n').length !== 1)
+  throw new Error('not in a fresh network namespace: run this by tools/test.ts');
 const TABLE = { family: 'inet', name: 'moortest' } as const;
 const BRIDGE: Change = {
   kind: 'link',

@@ -25,6 +25,9 @@ const inside = (netns: string, ...command: readonly string[]): [string, string[]
 const host = (i: number, ...args: readonly string[]): string => (i === 1 ? ip(...args) : ip('-n', 't2', ...args));
 
 before(() => {
+  // Run by `node --test` alone it would work on the machine's own interfaces and sysctls.
+  const links = ip('-br', 'link').trim().split('\n');
+  if (links.length !== 1) throw new Error('not in a fresh network namespace: run this by tools/test.ts');
   for (const name of NAMES) {
     ip('netns', 'add', name);
     ip('-n', name, 'link', 'set', 'lo', 'up');
