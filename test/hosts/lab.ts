@@ -46,6 +46,8 @@ export async function createHosts(count: number, args: (n: number) => readonly s
     const daemon = stack.use(await startDaemon({ start: false, args: ['--node-name', `h${n}`, ...args(n)] }));
     const peer = ['peer', 'name', 'eth1', 'netns', String(daemon.holder)];
     await here('ip', 'link', 'add', `h${n}`, 'master', 'lan0', 'up', 'type', 'veth', ...peer);
+    // A namespace dies some time after its last process, and its end of the pair with it: the next world would find the name taken.
+    stack.defer(async () => void (await run('ip', ['link', 'del', `h${n}`])));
     for (const words of [
       ['address', 'add', `${outer(n)}/24`, 'dev', 'eth1'],
       ['link', 'set', 'eth1', 'up'],
