@@ -1,7 +1,7 @@
 /** What a kind of network is: functions from stored data and host facts to changes. No driver touches the kernel. */
 import type { IpAddress } from '../base/ip.ts';
 import type { Network, Scope } from '../model/network.ts';
-import type { NodePart, Peer } from '../model/node.ts';
+import type { NodePart, Peer, RemoteEndpoint } from '../model/node.ts';
 import type { PortBinding } from '../model/ports.ts';
 import type { Endpoint } from '../model/sandbox.ts';
 import type { Change, Netns } from './change.ts';
@@ -78,6 +78,11 @@ export interface NetworkDriver {
    * changed. Removal is the inverse. Never throws for what a peer says of itself. Optional: networks of this kind have no peers.
    */
   readonly planPeer?: (network: Network, peer: Peer, host: HostFacts) => PeerPlan;
+  /**
+   * One endpoint on another host: neighbours and forwarding entries ahead of traffic. After `planNetwork`; removal is the inverse. Never
+   * throws for what a host says of itself. Optional: hosts need to know of each other's endpoints only by name.
+   */
+  readonly planRemote?: (network: Network, endpoint: RemoteEndpoint, host: HostFacts) => readonly Change[];
   /** What this host tells the others of its part. Same network and underlay, same answer, also after a restart. Goes with `planPeer`. */
   readonly peerData?: (network: Network, host: HostFacts) => Omit<NodePart, 'inUse'>;
   /**

@@ -1,4 +1,5 @@
 /** Hosts of a cluster, and their parts of networks that span hosts. Plain data. */
+import type { Id } from '../base/ids.ts';
 import type { IfAddress, IpAddress, Prefix } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 
@@ -54,4 +55,24 @@ export interface Peer {
   readonly port?: number;
   /** It runs Moorline; otherwise it is a flanneld. */
   readonly own: boolean;
+}
+
+/** What a host tells the others of an endpoint of its own on a network that spans hosts. */
+export interface LocalEndpoint {
+  readonly id: Id;
+  /** Of the container or sandbox, for people. */
+  readonly sandbox: string;
+  readonly sandboxId: Id;
+  readonly mac: Mac | null;
+  /** One of a family at most. */
+  readonly addresses: readonly IpAddress[];
+  /** What the name service answers for it, as `NameRecord.names`. */
+  readonly names: readonly string[];
+}
+
+/** The same, of another host. */
+export interface RemoteEndpoint extends LocalEndpoint {
+  readonly node: string;
+  /** Where that host is reached on the underlay: its VTEPs, one of a family at most. */
+  readonly hosts: readonly IpAddress[];
 }
