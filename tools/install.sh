@@ -17,6 +17,8 @@ bind9-dnsutils dig, the tests' second opinion on names
 dnsmasq-base a DNS server that a container of the tests runs
 dnsperf measures the name service, for the benchmark
 iputils-ping ping, for the demo and the tests
+ethtool offloads of network devices, for the tests and the benchmark
+iperf3 throughput, for the demo of three hosts and the benchmark
 procps ps and pgrep, for the tests
 conmon watches a container and keeps its log while the daemon is away
 runc starts containers

@@ -19,8 +19,9 @@ packages="$packages docker-compose python3-docker python3-attr python3-cached-pr
   python3-texttable python3-urllib3 python3-websocket python3-yaml"
 # The cluster store. Installed, it would be started as a service of the machine.
 packages="$packages etcd-server"
-# A tunnel that the one of ours is measured beside.
-packages="$packages socat libwrap0"
+# Tunnels that the one of ours is measured beside (test/bench/tunnels.ts), and what WireGuard's is configured with. Installed, tinc and
+# Nebula would be services of the machine.
+packages="$packages socat libwrap0 tinc liblzo2-2 nebula wireguard-go wireguard-tools"
 # Firewalls, beside which published ports are tested (test/support/firewalls.ts), with what a bare Debian lacks of theirs.
 packages="$packages ufw firewalld python3-firewall python3-nftables python3-gi gir1.2-glib-2.0 libgirepository-1.0-1 python3-dbus
   python3-cap-ng dbus-daemon libdbus-1-3 libglib2.0-0 libcap-ng0 libapparmor1"
@@ -54,7 +55,8 @@ mv "$fresh/ufw.share" "$fresh/usr/share/ufw"
 
 export LD_LIBRARY_PATH="$fresh/usr/lib/x86_64-linux-gnu:$fresh/lib/x86_64-linux-gnu"
 for program in usr/bin/docker usr/sbin/dockerd usr/bin/containerd usr/sbin/runc usr/sbin/docker-proxy usr/lib/podman/netavark usr/lib/podman/aardvark-dns usr/bin/etcd \
-  usr/sbin/ufw usr/sbin/firewalld usr/bin/firewall-cmd usr/bin/dbus-daemon; do
+  usr/bin/socat usr/sbin/tincd usr/bin/nebula usr/bin/nebula-cert usr/bin/wireguard-go usr/bin/wg usr/sbin/ufw usr/sbin/firewalld \
+  usr/bin/firewall-cmd usr/bin/dbus-daemon; do
   [ -x "$fresh/$program" ] || { echo "peers: $program is not in the packages" >&2; exit 1; }
 done
 "$fresh/usr/bin/docker" --version
@@ -62,6 +64,10 @@ done
 "$fresh/usr/sbin/runc" --version | head -n 1
 "$fresh/usr/lib/podman/netavark" --version
 "$fresh/usr/bin/etcd" --version | head -n 1
+"$fresh/usr/sbin/tincd" --version | head -n 1
+echo "Nebula $("$fresh/usr/bin/nebula" -version)"
+"$fresh/usr/bin/wireguard-go" --version | head -n 1
+"$fresh/usr/bin/wg" --version
 [ -x "$fresh/usr/lib/cni/bridge" ]
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$fresh/usr/lib/python3/dist-packages:$fresh/usr/lib/python3.11" \
   /usr/bin/python3 "$fresh/usr/bin/docker-compose" --version
