@@ -4,7 +4,7 @@ import type { Rpc } from './api.ts';
 import type { Auth } from './auth.ts';
 import { isPassing, isTokenStale, isUndone, storeFault } from './faults.ts';
 import { GRPC, RpcError } from './grpc.ts';
-import { pause } from './pause.ts';
+import { pause } from '../pause.ts';
 import type { CallHeaders, Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
 

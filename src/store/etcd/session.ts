@@ -6,21 +6,10 @@ import { type ClientHttp2Session, connect } from 'node:http2';
 import { isIP, connect as tcp, type Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
 import type { SteadyClock } from '../../base/clock.ts';
+import { type Endpoint, endpointName } from '../address.ts';
+import type { TlsText } from '../tls.ts';
 import { Call, describe, type Listener } from './call.ts';
 import { GRPC, RpcError } from './grpc.ts';
-
-export interface Endpoint {
-  /** Name or address; IPv6 without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
-
-/** PEM texts. `ca` alone checks the server; `cert` and `key` show who we are. */
-export interface TlsText {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-}
 
 export interface SessionOptions {
   readonly tls: TlsText | null;
@@ -47,8 +36,6 @@ const REQUEST = {
 
 /** Bytes on the way before the other side has to say that it has read them. The default of 64 KiB makes long listings slow. */
 const WINDOW_BYTES = 1 << 20;
-
-export const endpointName = ({ host, port }: Endpoint): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
 export class Session {
   readonly name: string;

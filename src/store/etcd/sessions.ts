@@ -1,8 +1,10 @@
 /** Which of several servers we talk to: one connection at a time, the next server when it is of no use any more. */
 import type { Logger, SteadyClock } from '../../base/clock.ts';
+import { type Endpoint, endpointName } from '../address.ts';
+import { pause, settled } from '../pause.ts';
+import type { TlsText } from '../tls.ts';
 import { GRPC, RpcError } from './grpc.ts';
-import { type Endpoint, endpointName, Session, type TlsText } from './session.ts';
-import { pause, settled } from './pause.ts';
+import { Session } from './session.ts';
 
 /** For TCP, TLS and the server's first words. Two lost packets in a row (1 s, then 2 s more: RFC 6298) are too many. */
 const CONNECT_MS = 1_500;

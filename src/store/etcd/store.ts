@@ -5,6 +5,9 @@
 import type { Logger, SteadyClock } from '../../base/clock.ts';
 import { invalid, MoorError } from '../../base/errors.ts';
 import type { Entry, Lease, Listing, Revision, Store, StoreEvent, Write } from '../../contracts/store.ts';
+import type { Endpoint } from '../address.ts';
+import { HeldLease } from '../held-lease.ts';
+import { readTls, type TlsFiles } from '../tls.ts';
 import { checkKey, checkPrefix, checkWrites } from '../writes.ts';
 import { LEASE_GRANT, RANGE, type RangeResult, TXN } from './api.ts';
 import { Auth, type Credentials } from './auth.ts';
@@ -12,10 +15,8 @@ import { Client } from './client.ts';
 import { refusal, transaction } from './commit.ts';
 import { isCompacted, isLeaseMissing } from './faults.ts';
 import { Keys, valueText } from './keys.ts';
-import { HeldLease, leaseName } from './lease.ts';
-import type { Endpoint } from './session.ts';
+import { leaseName, leaseNumber, leaseWire } from './lease.ts';
 import { Sessions } from './sessions.ts';
-import { readTls, type TlsFiles } from './tls.ts';
 import { watch, type WatchDeps } from './watch.ts';
 
 export interface EtcdStoreOptions {
@@ -46,7 +47,7 @@ const LIST_TRIES = 3;
  */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   if (options.endpoints.length === 0) throw invalid('invalid etcd store: no endpoint');
-  await readTls(options.tls);
+  await readTls('etcd', options.tls);
   return new EtcdStore(options);
 }
 
@@ -63,7 +64,7 @@ class EtcdStore implements Store {
   #closed: Promise<void> | null = null;
 
   constructor({ endpoints, tls, auth, prefix, logger, clock, timeoutMs = TIMEOUT_MS, random = Math.random }: EtcdStoreOptions) {
-    this.#sessions = new Sessions({ endpoints, tls: () => readTls(tls), clock, logger, random });
+    this.#sessions = new Sessions({ endpoints, tls: () => readTls('etcd', tls), clock, logger, random });
     this.#client = new Client({ sessions: this.#sessions, auth: new Auth(auth ?? null, logger), clock, timeoutMs, random });
     this.#keys = new Keys(prefix, logger);
     this.#clock = clock;
@@ -118,8 +119,9 @@ class EtcdStore implements Store {
       // Under id 0 entries would stay for ever; two leases of one id would be taken for one.
       if (id === 0n || ttl <= 0 || this.#leases.has(leaseName(id)))
         throw new MoorError('internal', 'cannot take a lease: etcd gave none');
-      const grant = { id, ttlMs: ttl * 1000, askedAt };
-      const lease = new HeldLease(grant, { client: this.#client, clock: this.#clock, logger: this.#logger });
+      const grant = { id: leaseName(id), ttlMs: ttl * 1000, askedAt };
+      const wire = leaseWire(this.#client, id);
+      const lease = new HeldLease(grant, { store: 'etcd', wire, clock: this.#clock, logger: this.#logger });
       this.#leases.set(lease.id, lease);
       lease.lost.addEventListener('abort', () => this.#leases.delete(lease.id), { once: true });
       return lease;
@@ -169,7 +171,7 @@ class EtcdStore implements Store {
     if (write.type === 'delete' || !write.lease) return 0n;
     const lease = this.#leases.get(write.lease.id);
     if (!lease || lease.lost.aborted) throw new MoorError('unavailable', `cannot write ${write.key}: its lease is lost`);
-    return lease.number;
+    return leaseNumber(lease.id);
   }
 
   /** The server does not know a lease that we believed to hold: somebody has taken it away. etcd does not say which. */

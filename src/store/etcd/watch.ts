@@ -12,7 +12,7 @@ import { isPassing, isTokenStale, storeFault } from './faults.ts';
 import { GRPC, RpcError } from './grpc.ts';
 import { type Incoming, openIncoming } from './incoming.ts';
 import type { Keys } from './keys.ts';
-import { pause } from './pause.ts';
+import { pause } from '../pause.ts';
 import { startPulse } from './pulse.ts';
 import type { CallHeaders, Session } from './session.ts';
 
