@@ -31,11 +31,11 @@ export class Entries<T> {
     this.#deps = deps;
   }
 
-  /** Everything there is. What this process has written since the listing was made stays. */
-  reset({ entries, revision }: Listing): void {
+  /** Everything there is below the prefix. What this process has written since the listing was made stays. */
+  reset({ entries, revision }: Listing, prefix = ''): void {
     const present = new Set(entries.map(({ key }) => key));
     for (const [key, { local, revision: at }] of this.#held) {
-      if (!present.has(key) && !(local && at > revision)) this.#drop(key);
+      if (key.startsWith(prefix) && !present.has(key) && !(local && at > revision)) this.#drop(key);
     }
     for (const { key, value, revision: at } of entries) {
       const held = this.#held.get(key);

@@ -11,12 +11,14 @@ export interface Kept {
   readonly entries: readonly Entry[];
   /** Likewise, of layouts under prefixes of their own. */
   readonly elsewhere: Readonly<Record<string, readonly Entry[]>>;
+  /** Endpoints on networks that this node takes part in, likewise. */
+  readonly endpoints: readonly Entry[];
 }
 
-export const NOTHING_KEPT: Kept = { generation: 0, entries: [], elsewhere: {} };
+export const NOTHING_KEPT: Kept = { generation: 0, entries: [], elsewhere: {}, endpoints: [] };
 
-export function keptText({ generation, entries, elsewhere }: Kept): string {
-  return JSON.stringify({ version: 1, generation, entries, elsewhere });
+export function keptText({ generation, entries, elsewhere, endpoints }: Kept): string {
+  return JSON.stringify({ version: 1, generation, entries, elsewhere, endpoints });
 }
 
 /** What cannot be read counts as nothing, with a line in the log: the store has it all, later. */
@@ -34,6 +36,8 @@ export function readKept(text: string | null, logger: Logger): Kept {
           listOf(list, prefix, entryOf),
         ]),
       ),
+      // Of a version that knew none: none.
+      endpoints: listOf(fields['endpoints'] ?? [], 'endpoints', entryOf),
     };
   } catch (error) {
     logger.warn({ reason: errorData(error).message }, 'cluster: what was kept of it cannot be read and is passed over');

@@ -5,14 +5,27 @@
  *     networks/<id>                           what all nodes know of a network
  *     names/<name of a network>               its id: a name is taken once
  *     subnets/<id of a network>/10.244.1.0-24 whose subnet it is, under that node's lease of a day; one entry for each family
+ *     endpoints/<id of a network>/<id>        an endpoint, under its node's lease of seconds; followed by nodes that take part in the network
+ *     addresses/<id of a network>/<address>   who has the address, under its node's lease of a day; followed by nobody
  */
 import { type Id, isId } from '../base/ids.ts';
-import { addressOf, lengthOf, parsePrefix, type Prefix } from '../base/ip.ts';
+import { addressOf, type IpAddress, lengthOf, parsePrefix, type Prefix } from '../base/ip.ts';
+
+/**
+ * Folders that every node follows, each with a watch of its own. In the order in which they are listed: a subnet whose network is not in the
+ * later listing of networks is that of a network that is no more.
+ */
+export const FOLDERS = ['subnets/', 'nodes/', 'names/', 'networks/'] as const;
 
 export const nodeKey = (name: string): string => `nodes/${name}`;
 export const networkKey = (id: Id): string => `networks/${id}`;
 export const nameKey = (name: string): string => `names/${name}`;
 export const subnetKey = (network: Id, subnet: Prefix): string => `subnets/${network}/${subnetWord(subnet)}`;
+
+export const endpointsFolder = (network: Id): string => `endpoints/${network}/`;
+export const endpointKey = (network: Id, id: Id): string => `${endpointsFolder(network)}${id}`;
+export const addressesFolder = (network: Id): string => `addresses/${network}/`;
+export const addressKey = (network: Id, address: IpAddress): string => `${addressesFolder(network)}${address}`;
 
 /** `10.244.1.0-24`, as flannel writes it. */
 export const subnetWord = (subnet: Prefix): string => `${addressOf(subnet)}-${lengthOf(subnet)}`;

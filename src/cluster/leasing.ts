@@ -71,7 +71,7 @@ export class Leasing {
     for (let tries = 1; ; tries++) {
       const steps = this.#plan(network, this.#deps.state.spaces(network.id), { tried, tries });
       if (steps.length === 0) return;
-      const writes = this.#leasedWrites(steps, await this.#leased());
+      const writes = this.#leasedWrites(steps, await this.leased());
       try {
         this.committed(writes, await this.#deps.store.commit(writes));
         return;
@@ -86,7 +86,7 @@ export class Leasing {
 
   /** Those of a network that is new. */
   async first(network: Network, spaces: readonly SubnetSpace[]): Promise<readonly Write[]> {
-    const lease = await this.#leased();
+    const lease = await this.leased();
     return this.#leasedWrites(this.#plan(network, spaces, { tried: new Set(), tries: 1 }), lease);
   }
 
@@ -159,7 +159,8 @@ export class Leasing {
     throw exhausted(`cannot lease a subnet of ${space.range}: every /${space.length} from ${from} is taken`);
   }
 
-  async #leased(): Promise<Lease> {
+  /** The node's lease of a day, which other things of it may be under as well. */
+  async leased(): Promise<Lease> {
     if (this.#lease && !this.#lease.lost.aborted) return this.#lease;
     const lease = await this.#deps.store.lease(this.#deps.ttlMs);
     this.#lease = lease;

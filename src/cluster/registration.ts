@@ -50,6 +50,11 @@ export class Registration {
     return this.#superseded;
   }
 
+  /** Under which this node is registered; null: it is not, at the moment. */
+  get lease(): Lease | null {
+    return this.#revision === null || this.#superseded || (this.#lease?.lost.aborted ?? true) ? null : this.#lease;
+  }
+
   /**
    * Once, or again where the entry is gone.
    * @throws forbidden when superseded; what the store throws
@@ -104,6 +109,8 @@ export class Registration {
         { node: node.name, reason: what },
         'cluster: another process is this node now; this one writes nothing any more',
       );
+      // What is under it still is not the other's.
+      void this.leave().catch(() => {});
       throw this.#superseded;
     }
   }

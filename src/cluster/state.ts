@@ -25,6 +25,8 @@ export interface StateDeps {
 /** Collected until somebody takes it. */
 export interface Changes {
   nodes: boolean;
+  /** Those that have come, gone or changed. */
+  readonly names: Set<string>;
   /** Addresses on the underlay behind which another node is now, or none. */
   readonly addresses: Set<IpAddress>;
   /** Of this node's own entries. */
@@ -50,6 +52,7 @@ interface Known {
 const noChanges = (): Changes => ({
   nodes: false,
   own: false,
+  names: new Set(),
   addresses: new Set(),
   networks: new Set(),
   removed: new Set(),
@@ -86,8 +89,8 @@ export class State {
     return changes;
   }
 
-  reset(listing: Listing): void {
-    this.#entries.reset(listing);
+  reset(listing: Listing, prefix = ''): void {
+    this.#entries.reset(listing, prefix);
   }
 
   apply(events: readonly StoreEvent[]): void {
@@ -220,6 +223,7 @@ export class State {
 
   #nodeBecame(name: string, value: NodeValue | null): void {
     this.#changes.nodes = true;
+    this.#changes.names.add(name);
     for (const address of this.#nodes.get(name)?.node.addresses ?? []) {
       if (this.#byAddress.get(address) === name) this.#byAddress.delete(address);
       this.#changes.addresses.add(address);

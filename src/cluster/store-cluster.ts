@@ -1,15 +1,17 @@
 /**
- * The cluster over a store. One watch brings what others write; one loop keeps what is this node's own as it has to be. Traffic depends
- * on neither: while the store is away, everything stays as it was known last.
+ * The cluster over a store. Watches bring what others write; one loop keeps what is this node's own as it has to be, another one its
+ * endpoints and addresses, which are in a hurry. Traffic depends on none: while the store is away, everything stays as it was known last.
  */
 import { type ErrorKind, errorData, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
-import type { Cluster, ClusterEvent, ClusterNetwork, ClusterStatus } from '../contracts/cluster.ts';
+import type { Cluster, ClusterAddresses, ClusterEvent, ClusterNetwork, ClusterStatus } from '../contracts/cluster.ts';
 import type { Network } from '../model/network.ts';
+import type { LocalEndpoint } from '../model/node.ts';
 import { isFlannel } from './flannel/networks.ts';
 import { follow } from './follow.ts';
 import { Keeper } from './keeper.ts';
 import { keptText, readKept } from './kept.ts';
+import { FOLDERS } from './keys.ts';
 import { poolOf } from './leasing.ts';
 import type { StoreClusterOptions } from './options.ts';
 import { createParts, type Parts } from './parts.ts';
@@ -43,15 +45,22 @@ class StoreCluster implements Cluster {
   readonly #listeners = new Set<(event: ClusterEvent) => void>();
   readonly #stop = new AbortController();
   readonly #alarm = new Alarm();
+  readonly #hurry = new Alarm();
   readonly #running = new Set<Promise<void>>();
   /** Everything there is was listed once in this life. */
   readonly #listed = Promise.withResolvers<void>();
-  #synced = false;
+  readonly #unlisted = new Set<string>(FOLDERS);
   /** The store has answered, or refused to, once. */
   #begun = false;
   /** Networks without a subnet for this node, told once. */
   readonly #without = new Set<Id>();
   #orphans = false;
+  /** This node's endpoints and addresses were told, all of them. */
+  #complete = false;
+  /** Addresses of an earlier life may be left. */
+  #earlier = true;
+  /** Lease and generation under which endpoints were told last. */
+  #told = '';
 
   constructor(options: StoreClusterOptions) {
     const { url, logger, kept, keep, nodeTtlMs = NODE_TTL_MS, sleep = realSleep, random = Math.random } = options;
@@ -66,11 +75,13 @@ class StoreCluster implements Cluster {
       settleMs: nodeTtlMs,
       onChange: (reachable) => {
         this.#emit({ type: 'store', reachable });
+        this.#earlier = true;
         if (reachable) this.#alarm.kick();
       },
       onSettled: () => {
         this.#parts.state.release();
         this.#parts.flannel.release();
+        this.#parts.participation.release();
         this.#publish();
       },
     });
@@ -83,45 +94,27 @@ class StoreCluster implements Cluster {
         holding: () => this.#reach.holding,
         onLost: () => this.#lost(),
         onFailure: (error) => this.#failed(error),
+        onEndpoints: (network) => {
+          this.#emit({ type: 'endpoints', network });
+          this.#keeper.later();
+        },
+        onDirty: () => this.#hurry.kick(),
+        reachable: () => this.#reach.reachable,
+        assertActive: (action) => this.#assertActive(action),
         onFlannelChange: (network, type) => this.#flannelChanged(network, type),
       },
     );
   }
 
   async start(): Promise<void> {
-    const { store, logger, kept } = this.#options;
+    const { kept } = this.#options;
     const { signal } = this.#stop;
     const first = Promise.withResolvers<void>();
-    const feed = follow(
-      {
-        store,
-        prefix: '',
-        logger,
-        sleep: this.#sleep,
-        random: this.#random,
-        nodeTtlMs: this.#nodeTtlMs,
-        onListing: (listing) => {
-          this.#parts.state.reset(listing);
-          this.#orphans = true;
-          this.#synced = true;
-          this.#answered();
-          this.#publish();
-          this.#listed.resolve();
-        },
-        onEvents: (events) => {
-          this.#parts.state.apply(events);
-          this.#publish();
-        },
-        onFailure: (error) => {
-          this.#failed(error);
-          this.#listed.resolve();
-        },
-      },
-      signal,
-    );
+    const feeds = FOLDERS.map((folder) => this.#follow(folder, signal));
     for (const network of this.#parts.state.networks())
       if (isFlannel(network)) await this.#parts.flannel.of(network).catch(() => {});
-    this.#run(feed);
+    for (const feed of feeds) this.#run(feed);
+    this.#run(this.#tend(signal));
     this.#run(
       this.#maintain(signal, () => {
         this.#begun = true;
@@ -136,6 +129,41 @@ class StoreCluster implements Cluster {
     waited.abort();
     // Who has not answered yet counts as away: what comes of it now is compared with patience.
     if (!this.#begun && !signal.aborted) this.#reach.failed('no answer yet');
+  }
+
+  #follow(folder: string, signal: AbortSignal): Promise<void> {
+    const { store, logger } = this.#options;
+    return follow(
+      {
+        store,
+        prefix: folder,
+        logger,
+        sleep: this.#sleep,
+        random: this.#random,
+        nodeTtlMs: this.#nodeTtlMs,
+        onListing: (listing) => {
+          this.#parts.state.reset(listing, folder);
+          this.#orphans = true;
+          this.#unlisted.delete(folder);
+          this.#answered();
+          this.#publish();
+          if (this.#synced) this.#listed.resolve();
+        },
+        onEvents: (events) => {
+          this.#parts.state.apply(events);
+          this.#publish();
+        },
+        onFailure: (error) => {
+          this.#failed(error);
+          this.#listed.resolve();
+        },
+      },
+      signal,
+    );
+  }
+
+  get #synced(): boolean {
+    return this.#unlisted.size === 0;
   }
 
   readonly status = (): ClusterStatus => {
@@ -172,6 +200,20 @@ class StoreCluster implements Cluster {
 
   readonly refresh = (_network: Id): void => this.#alarm.kick();
 
+  readonly tell = (network: Id, endpoint: LocalEndpoint): void => this.#parts.participation.tell(network, endpoint);
+
+  readonly untell = (network: Id, endpoint: Id): void => this.#parts.participation.untell(network, endpoint);
+
+  get addresses(): ClusterAddresses {
+    return this.#parts.addresses;
+  }
+
+  readonly complete = (): void => {
+    this.#complete = true;
+    this.#parts.participation.complete();
+    this.#hurry.kick();
+  };
+
   readonly leave = async (): Promise<void> => {
     await this.#end();
     await Promise.all([this.#parts.registration.leave(), this.#parts.leasing.leave(), this.#parts.flannel.leave()]);
@@ -188,6 +230,7 @@ class StoreCluster implements Cluster {
     // Whoever waits for it need not any more.
     this.#listed.resolve();
     this.#reach.close();
+    await this.#parts.participation.close();
     await Promise.all(this.#running);
     await this.#keeper.close();
   }
@@ -206,6 +249,7 @@ class StoreCluster implements Cluster {
       let again = false;
       try {
         await this.#parts.registration.ensure();
+        this.#retell();
         // Entries that this life cannot know of are not its own to make again.
         await this.#listed.promise;
         if (this.#synced && !signal.aborted) again = await this.#ensureNetworks();
@@ -220,6 +264,41 @@ class StoreCluster implements Cluster {
       begun();
       const pause = failures > 0 || again ? backoffMs(Math.max(1, failures), patience) : this.#nodeTtlMs * PULSE_SHARE;
       await this.#alarm.wait(this.#sleep, pause, signal);
+    }
+  }
+
+  /** Under another lease, or in another generation, everything is told again. */
+  #retell(): void {
+    const { lease, generation } = this.#parts.registration;
+    const now = `${lease?.id} ${generation}`;
+    if (now === this.#told) return;
+    this.#told = now;
+    this.#parts.telling.again();
+  }
+
+  /** Until the signal aborts: this node's endpoints and addresses are in the store. */
+  async #tend(signal: AbortSignal): Promise<void> {
+    const { telling, addresses } = this.#parts;
+    const patience = { nodeTtlMs: this.#nodeTtlMs, random: this.#random };
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        if (this.#synced && !this.#parts.registration.superseded) {
+          await telling.flush();
+          await addresses.flush();
+          if (this.#earlier && this.#complete) {
+            this.#earlier = false;
+            await addresses.dropEarlier();
+          }
+        }
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) break;
+        failures++;
+        this.#failed(error);
+      }
+      const pause = failures > 0 ? backoffMs(failures, patience) : this.#nodeTtlMs * PULSE_SHARE;
+      await this.#hurry.wait(this.#sleep, pause, signal);
     }
   }
 
@@ -257,8 +336,9 @@ class StoreCluster implements Cluster {
 
   #network(network: Network): ClusterNetwork {
     const flannel = this.#parts.flannel.get(network.id);
+    const endpoints = this.#parts.participation.endpoints(network.id);
     const pools = (flannel ?? this.#parts.leasing).subnets(network.id).map(poolOf);
-    return { network: { ...network, pools }, peers: flannel?.peers() ?? this.#parts.state.peers(network.id) };
+    return { network: { ...network, pools }, peers: flannel?.peers() ?? this.#parts.state.peers(network.id), endpoints };
   }
 
   #assertActive(action: string): void {
@@ -288,12 +368,16 @@ class StoreCluster implements Cluster {
       generation: this.#parts.registration.generation,
       entries: this.#parts.state.entries(),
       elsewhere: this.#parts.flannel.entries(),
+      endpoints: this.#parts.participation.entries(),
     });
   }
 
   /** Tells what has changed. */
   #publish(): void {
-    const { nodes, own, addresses, networks, removed, peers } = this.#parts.state.take();
+    const { nodes, names, own, addresses, networks, removed, peers } = this.#parts.state.take();
+    if (names.size > 0) this.#parts.participation.nodesChanged(names);
+    if (networks.size > 0 || removed.size > 0) this.#parts.telling.again();
+    for (const network of removed) this.#parts.addresses.removed(network);
     for (const network of removed) if (this.#parts.flannel.get(network)) this.#run(this.#parts.flannel.drop(network));
     if (addresses.size > 0) this.#parts.flannel.nodesChanged(addresses);
     if (removed.size > 0) this.#orphans = true;

@@ -26,7 +26,7 @@ export interface SubnetValue {
 }
 
 /** The end of the year 9999: a generation that is no moment would shut a node out for ever. */
-const GENERATION_MAX = 253_402_300_799_999;
+export const GENERATION_MAX = 253_402_300_799_999;
 const MTU_MAX = 65_535;
 const PORT_MAX = 65_535;
 

@@ -9,6 +9,8 @@ import { realSleep } from '../../src/cluster/time.ts';
 import { openEtcdStore } from '../../src/store/etcd/store.ts';
 import { EtcdServer, NO_ETCD } from '../support/etcd.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
+import type { ClusterSuite } from './cluster-check.ts';
+import { endpointConformance } from './cluster-endpoints.ts';
 import { clusterConformance } from './cluster.ts';
 
 const PORT = 23_810;
@@ -24,7 +26,7 @@ let ports = PORT + 10;
 const open = (port: number, prefix: string): Promise<Store> =>
   openEtcdStore({ endpoints: [{ host: '127.0.0.1', port }], prefix, logger: silentLogger, clock: bootClock });
 
-clusterConformance({
+const suite: ClusterSuite = {
   name: 'etcd',
   skip: NO_ETCD,
   open: async () => {
@@ -56,4 +58,7 @@ clusterConformance({
       [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),
     };
   },
-});
+};
+
+clusterConformance(suite);
+endpointConformance(suite);

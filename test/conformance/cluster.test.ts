@@ -2,9 +2,11 @@
 /** Clusters on the store in memory, in virtual time. */
 import { createMemoryStore } from '../../src/store/memory/store.ts';
 import { Line, VirtualTime } from '../support/virtual-cluster.ts';
+import type { ClusterSuite } from './cluster-check.ts';
+import { endpointConformance } from './cluster-endpoints.ts';
 import { clusterConformance } from './cluster.ts';
 
-clusterConformance({
+const suite: ClusterSuite = {
   name: 'memory',
   open: async () => {
     const store = createMemoryStore({ history: 10_000 });
@@ -26,4 +28,7 @@ clusterConformance({
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     };
   },
-});
+};
+
+clusterConformance(suite);
+endpointConformance(suite);

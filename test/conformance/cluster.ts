@@ -1,51 +1,13 @@
 /** What a cluster over a store does, whatever the store. Runs on the store in memory in virtual time, and on a real etcd. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import type { ErrorKind } from '../../src/base/errors.ts';
 import { MoorError } from '../../src/base/errors.ts';
 import { subnetKey } from '../../src/cluster/keys.ts';
 import type { Prefix } from '../../src/base/ip.ts';
-import { type ClusterWorld, converge, routed, TestNode, until } from './cluster-world.ts';
-
-export interface ClusterSuite {
-  readonly name: string;
-  readonly skip?: string | false;
-  readonly open: () => Promise<ClusterWorld>;
-}
-
-const isKind =
-  (kind: ErrorKind, text: RegExp) =>
-  (error: unknown): boolean => {
-    assert.ok(error instanceof MoorError, String(error));
-    assert.equal(error.kind, kind, error.message);
-    assert.match(error.message, text);
-    return true;
-  };
+import { checker, type ClusterSuite, isKind } from './cluster-check.ts';
+import { converge, routed, TestNode, until } from './cluster-world.ts';
 
 export function clusterConformance(suite: ClusterSuite): void {
-  const check = (
-    title: string,
-    body: (world: ClusterWorld, start: (count: number) => Promise<TestNode[]>) => Promise<void>,
-  ): void =>
-    void test(`cluster on ${suite.name}: ${title}`, { skip: suite.skip ?? false }, async () => {
-      await using world = await suite.open();
-      const all: TestNode[] = [];
-      const start = async (count: number): Promise<TestNode[]> => {
-        const nodes = Array.from({ length: count }, (_, i) => new TestNode(world, all.length + i + 1));
-        all.push(...nodes);
-        for (const node of nodes) await node.start();
-        return nodes;
-      };
-      try {
-        await body(world, start);
-      } finally {
-        for (const node of all) {
-          node.line.mend();
-          await node.cluster[Symbol.asyncDispose]();
-          await node.line.kill();
-        }
-      }
-    });
+  const check = checker(suite);
 
   check('a network that one node makes appears on all, with a subnet for each', async (world, start) => {
     const [a, b, c] = (await start(3)) as [TestNode, TestNode, TestNode];

@@ -1,11 +1,11 @@
 /** A cluster that a test is: it says which networks there are and who the peers are, and notes what it is asked. */
-import { conflict, type MoorError } from '../../src/base/errors.ts';
+import { conflict, type MoorError, unsupported } from '../../src/base/errors.ts';
 import { newId, type Id } from '../../src/base/ids.ts';
 import { parseIfAddress, parseIp, parsePrefix } from '../../src/base/ip.ts';
-import type { Cluster, ClusterEvent, ClusterNetwork } from '../../src/contracts/cluster.ts';
+import type { AddressClaim, Cluster, ClusterEvent, ClusterNetwork } from '../../src/contracts/cluster.ts';
 import type { Tunnels, TunnelSpec } from '../../src/contracts/tunnel.ts';
 import type { Network, Pool } from '../../src/model/network.ts';
-import type { ClusterNode, Peer, Underlay } from '../../src/model/node.ts';
+import type { ClusterNode, LocalEndpoint, Peer, RemoteEndpoint, Underlay } from '../../src/model/node.ts';
 
 const SELF: ClusterNode = { name: 'n1', addresses: [parseIp('192.0.2.1')], mtu: 1500, version: '', features: [], started: '' };
 
@@ -78,16 +78,43 @@ export class FakeCluster implements Cluster {
     this.drop(id);
   };
   readonly refresh = (): void => void this.asked.push('refresh');
+  /** By network and id. */
+  readonly told = new Map<Id, Map<Id, LocalEndpoint>>();
+  readonly tell = (network: Id, endpoint: LocalEndpoint): void => {
+    const own = this.told.get(network) ?? new Map<Id, LocalEndpoint>();
+    this.told.set(network, own.set(endpoint.id, endpoint));
+  };
+  readonly untell = (network: Id, endpoint: Id): void => void this.told.get(network)?.delete(endpoint);
+  readonly held = new Map<string, string>();
+  readonly addresses: Cluster['addresses'] = {
+    claim: async (_, { address, owner, subnet }: AddressClaim) => {
+      if (address === undefined) throw unsupported(`the fake cluster gives no address of ${subnet} by itself`);
+      if ((this.held.get(address) ?? owner) !== owner) throw conflict('Address already in use');
+      this.held.set(address, owner);
+      return address;
+    },
+    hold: (_, address, { owner }) => void this.held.set(address, owner),
+    release: async (_, address) => void this.held.delete(address),
+  };
+  readonly complete = (): void => void this.asked.push('complete');
   readonly leave = async (): Promise<void> => void this.asked.push('leave');
   async [Symbol.asyncDispose](): Promise<void> {}
 
   /** A network, or its peers, as the store has them from now on. */
   put(network: Network, peers: readonly Peer[], pools: readonly Pool[] = [POOL]): ClusterNetwork {
-    const made = { network: { ...network, pools }, peers };
+    const endpoints = this.known.get(network.id)?.endpoints ?? new Map<Id, RemoteEndpoint>();
+    const made = { network: { ...network, pools }, peers, endpoints };
     const type = this.known.has(network.id) ? 'peers' : 'network';
     this.known.set(network.id, made);
     this.#emit({ type, network: network.id });
     return made;
+  }
+
+  /** Endpoints of others, as the store has them from now on. */
+  putEndpoints(id: Id, endpoints: readonly RemoteEndpoint[]): void {
+    const known = this.known.get(id);
+    if (known) this.known.set(id, { ...known, endpoints: new Map(endpoints.map((one) => [one.id, one])) });
+    this.#emit({ type: 'endpoints', network: id });
   }
 
   drop(id: Id): void {
@@ -107,7 +134,10 @@ export class FakeTunnels implements Tunnels {
     if (spec === null) this.wanted.delete(network);
     else this.wanted.set(network, spec);
   };
-  readonly status: Tunnels['status'] = () => null;
+  readonly keep: Tunnels['keep'] = async (networks) => {
+    for (const network of this.wanted.keys()) if (!networks.has(network)) this.wanted.delete(network);
+  };
+  readonly status: Tunnels['status'] = async () => null;
   async [Symbol.asyncDispose](): Promise<void> {
     this.wanted.clear();
   }

@@ -2,12 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Logger } from '../../base/clock.ts';
-import { conflict, errorData, invalid, MoorError, notFound } from '../../base/errors.ts';
+import { conflict, errorData, invalid, MoorError, notFound, unsupported } from '../../base/errors.ts';
 import { type Id, isId } from '../../base/ids.ts';
 import { lengthOf, type Prefix, addressOf, prefixContains } from '../../base/ip.ts';
-import type { Cluster, ClusterEvent, ClusterNetwork, ClusterStatus } from '../../contracts/cluster.ts';
+import type { Cluster, ClusterAddresses, ClusterEvent, ClusterNetwork, ClusterStatus } from '../../contracts/cluster.ts';
 import type { Network } from '../../model/network.ts';
-import type { ClusterNode, Peer } from '../../model/node.ts';
+import type { ClusterNode, Peer, RemoteEndpoint } from '../../model/node.ts';
 import { fieldsOf, listOf, parseFields, textOf } from '../fields.ts';
 import { poolOf } from '../leasing.ts';
 import { realSleep, type Sleep } from '../time.ts';
@@ -46,6 +46,9 @@ function ownOf(peers: readonly FilePeer[], { file, node }: FileClusterOptions): 
   const names = peers.map(({ name }) => name).join(', ');
   throw invalid(`${basename(file)}: no entry is named ${node.name}, as this node is (there are: ${names || 'none'})`);
 }
+
+const NONE: ReadonlyMap<Id, RemoteEndpoint> = new Map();
+const NEEDS_STORE = 'that takes a store that all hosts share: start moord with --cluster-store instead of --peers';
 
 class FileCluster implements Cluster {
   readonly #options: FileClusterOptions;
@@ -120,6 +123,18 @@ class FileCluster implements Cluster {
   /** What the others have to know of this node stands in their files. */
   readonly refresh = (): void => {};
 
+  /** A file tells of hosts, not of what they have at the moment: names do not leave a host, and nobody is asked for addresses. */
+  readonly tell = (): void => {};
+  readonly untell = (): void => {};
+  readonly complete = (): void => {};
+  readonly addresses: ClusterAddresses = {
+    claim: async (_, { subnet }) => {
+      throw unsupported(`cannot claim an address of ${subnet}: ${NEEDS_STORE}`);
+    },
+    hold: () => {},
+    release: async () => {},
+  };
+
   readonly leave = (): Promise<void> => this[Symbol.asyncDispose]();
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -138,7 +153,7 @@ class FileCluster implements Cluster {
       .flatMap((peer) => peerOf(peer, { self: node, ranges }) ?? [])
       .sort((a, b) => (a.node < b.node ? -1 : 1));
     const pools = within(own?.subnets ?? [], ranges).map(poolOf);
-    const made: ClusterNetwork = { network: { ...network, pools }, peers };
+    const made: ClusterNetwork = { network: { ...network, pools }, peers, endpoints: NONE };
     this.#known.set(network.id, made);
     return made;
   }

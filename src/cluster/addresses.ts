@@ -1,0 +1,269 @@
+/**
+ * Addresses of networks that are one segment on all nodes: each an entry that only one node can make, under its lease of a day, so that a
+ * node that is cut off keeps what its containers have. A claim is one compare-and-swap; nobody follows what the others claim.
+ */
+import { conflict, errorData, exhausted, MoorError } from '../base/errors.ts';
+import type { Id } from '../base/ids.ts';
+import { familyOf, type IpAddress, type Prefix, parseIp } from '../base/ip.ts';
+import type { AddressClaim, ClusterAddresses } from '../contracts/cluster.ts';
+import type { Lease, Revision, Store, Write } from '../contracts/store.ts';
+import { type AddressValue, addressText, isRole, readAddress } from './address-values.ts';
+import { candidates } from './candidates.ts';
+import { addressesFolder, addressKey } from './keys.ts';
+
+export interface AddressesDeps {
+  readonly store: Store;
+  readonly node: string;
+  /** Of a day. */
+  readonly lease: () => Promise<Lease>;
+  /** Whether an endpoint of another node is known to have it. */
+  readonly known: (network: Id, address: IpAddress) => boolean;
+  readonly exists: (network: Id) => boolean;
+  readonly reachable: () => boolean;
+  /** 0 to 1. */
+  readonly random: () => number;
+  /** @throws unavailable, forbidden */
+  readonly assertActive: (action: string) => void;
+  readonly complain: (key: string, why: string) => void;
+  /** There is something to write. */
+  readonly onDirty: () => void;
+}
+
+interface Mine {
+  readonly network: Id;
+  readonly subnet: Prefix;
+  readonly address: IpAddress;
+  readonly owner: string;
+  /** Of the entry, and the lease that it is under; null: it is not certain that there is one. */
+  readonly sure: { readonly revision: Revision; readonly lease: string } | null;
+}
+
+/** Tries at addresses that others were faster to take. */
+const TRIES = 50;
+/** Free addresses of which one is taken by chance, once others were faster; more at each further try. */
+const SPREAD = 16;
+
+export class Addresses implements ClusterAddresses {
+  readonly #deps: AddressesDeps;
+  readonly #mine = new Map<string, Mine>();
+  /** Keys of `#mine`, by network, subnet and owner. */
+  readonly #byOwner = new Map<string, string>();
+  /** Keys to be given back. */
+  readonly #giving = new Set<string>();
+  /** Taken by others, as they were listed or met, by network. */
+  readonly #taken = new Map<Id, Set<IpAddress>>();
+  /** Given last, by network and range: the search goes on behind it, so that what was released is not the next one given. */
+  readonly #last = new Map<string, IpAddress>();
+
+  constructor(deps: AddressesDeps) {
+    this.#deps = deps;
+  }
+
+  readonly claim = async (network: Id, wish: AddressClaim): Promise<IpAddress> => {
+    const held = this.#mine.get(this.#byOwner.get(ownerKey(network, wish)) ?? '');
+    if (held && (wish.address === undefined || wish.address === held.address)) return held.address;
+    this.#deps.assertActive(`claim an address of ${wish.subnet}`);
+    if (wish.address !== undefined) {
+      if (await this.#take(network, wish, wish.address)) return wish.address;
+      throw conflict('Address already in use');
+    }
+    const before = this.#taken.get(network);
+    let taken = before ?? (await this.#list(network));
+    let listed = before === undefined;
+    const isTaken = (address: IpAddress): boolean =>
+      taken.has(address) || this.#deps.known(network, address) || this.#mine.has(addressKey(network, address));
+    const from = `${network} ${wish.range ?? wish.subnet}`;
+    for (let tries = 0; tries < TRIES; tries++) {
+      const list = candidates(wish, { isTaken, last: this.#last.get(from), count: tries === 0 ? 1 : SPREAD * tries });
+      const address = list[Math.floor(this.#deps.random() * list.length)];
+      if (address !== undefined && (await this.#take(network, wish, address))) {
+        this.#last.set(from, address);
+        return address;
+      }
+      if (address === undefined && listed)
+        throw exhausted(`no available IPv${familyOf(wish.subnet)} addresses on this network's address pools: ${from.slice(65)}`);
+      // Others have been here since it was listed; and what they have given back meanwhile is free again.
+      if (address === undefined || tries === 1) {
+        taken = await this.#list(network);
+        listed = true;
+      }
+    }
+    throw conflict(`cannot claim an address of ${wish.subnet}: others were faster ${TRIES} times`);
+  };
+
+  readonly hold = (network: Id, address: IpAddress, { subnet, owner }: Pick<AddressClaim, 'subnet' | 'owner'>): void => {
+    const key = addressKey(network, address);
+    this.#giving.delete(key);
+    if (this.#mine.get(key)?.owner === owner) return;
+    this.#set(key, { network, subnet, address, owner, sure: null });
+    this.#deps.onDirty();
+  };
+
+  readonly release = async (network: Id, address: IpAddress): Promise<void> => {
+    const key = addressKey(network, address);
+    if (!this.#mine.has(key)) return;
+    this.#forget(key);
+    this.#giving.add(key);
+    this.#deps.onDirty();
+    // Whoever asks for it on another node as soon as this is done gets it.
+    if (this.#deps.reachable()) await this.#giveBack(key).catch(() => {});
+  };
+
+  get pending(): boolean {
+    return this.#giving.size > 0 || this.#mine.values().some(({ sure }) => sure === null);
+  }
+
+  /** The lease is another one: everything is put under it. */
+  again(): void {
+    for (const [key, mine] of this.#mine) this.#mine.set(key, { ...mine, sure: null });
+    if (this.#mine.size > 0) this.#deps.onDirty();
+  }
+
+  /** What this node has, and has not any more, in the store. @throws what the store throws: to be tried again */
+  async flush(): Promise<void> {
+    for (const key of [...this.#giving]) await this.#giveBack(key);
+    for (const [key, mine] of [...this.#mine]) {
+      if (mine.sure !== null || !this.#deps.exists(mine.network)) continue;
+      if (!(await this.#put(key, mine))) this.#lost(key, mine);
+    }
+  }
+
+  /** Entries in this node's name that it does not hold: of an earlier life. */
+  async dropEarlier(): Promise<void> {
+    for (const { key, value, revision } of (await this.#deps.store.list('addresses/')).entries) {
+      const found = readable(value);
+      if (found?.node !== this.#deps.node || isRole(found.owner) || this.#mine.has(key)) continue;
+      await this.#unlessConflict(() => this.#deps.store.commit([{ type: 'delete', key, expect: revision }]));
+    }
+  }
+
+  /** Of a network that is no more. */
+  removed(network: Id): void {
+    this.#taken.delete(network);
+    for (const [key, mine] of this.#mine) {
+      if (mine.network !== network) continue;
+      this.#forget(key);
+      this.#giving.add(key);
+    }
+    if (this.#giving.size > 0) this.#deps.onDirty();
+  }
+
+  /** @returns whether it is this node's now. */
+  async #take(network: Id, wish: AddressClaim, address: IpAddress): Promise<boolean> {
+    const key = addressKey(network, address);
+    if (this.#mine.has(key)) return false;
+    const mine: Mine = { network, subnet: wish.subnet, address, owner: wish.owner, sure: null };
+    // From now on: of two that ask at the same time, the second sees it.
+    this.#set(key, mine);
+    try {
+      if (await this.#put(key, mine)) return true;
+    } catch (error) {
+      // It may have been done or not: what was done is undone.
+      this.#forget(key);
+      this.#giving.add(key);
+      this.#deps.onDirty();
+      throw error;
+    }
+    this.#forget(key);
+    this.#taken.get(network)?.add(address);
+    return false;
+  }
+
+  /** @returns whether the entry is ours now; false: it is another's. */
+  async #put(key: string, mine: Mine): Promise<boolean> {
+    const { store, node } = this.#deps;
+    const lease = isRole(mine.owner) ? null : await this.#deps.lease();
+    const value = addressText({ node, owner: mine.owner });
+    let expect: Revision | 'absent' = 'absent';
+    for (let tries = 1; ; tries++) {
+      const write: Write = { type: 'put', key, value, expect, ...(lease ? { lease } : {}) };
+      try {
+        this.#sure(key, await store.commit([write]), lease);
+        return true;
+      } catch (error) {
+        if (!(error instanceof MoorError && error.kind === 'conflict') || tries === TRIES) throw error;
+      }
+      const entry = await store.get(key);
+      if (entry === null) {
+        expect = 'absent';
+        continue;
+      }
+      const found = readable(entry.value);
+      // A role is nobody's in particular: whoever asks for it first makes the entry, and it stays.
+      if (found && isRole(mine.owner) && found.owner === mine.owner) {
+        this.#sure(key, entry.revision, null);
+        return true;
+      }
+      // In our name, but not ours: left behind by an earlier life, or a claim whose answer was lost. What cannot be read is somebody's.
+      if (found?.node !== node || isRole(found.owner) || isRole(mine.owner)) return false;
+      expect = entry.revision;
+    }
+  }
+
+  async #giveBack(key: string): Promise<void> {
+    const { store, node } = this.#deps;
+    const entry = await store.get(key);
+    const found = entry && readable(entry.value);
+    if (entry !== null && found?.node === node && !isRole(found.owner) && !this.#mine.has(key))
+      await this.#unlessConflict(() => store.commit([{ type: 'delete', key, expect: entry.revision }]));
+    this.#giving.delete(key);
+  }
+
+  async #unlessConflict(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof MoorError && error.kind === 'conflict')) throw error;
+    }
+  }
+
+  #sure(key: string, revision: Revision, lease: Lease | null): void {
+    const mine = this.#mine.get(key);
+    if (mine) this.#mine.set(key, { ...mine, sure: { revision, lease: lease?.id ?? '' } });
+  }
+
+  #lost(key: string, mine: Mine): void {
+    // Asked for again with each pulse: whoever has it may go.
+    this.#deps.complain(key, `it is another node's now, and ${mine.owner}'s here: that one must be connected anew`);
+  }
+
+  async #list(network: Id): Promise<Set<IpAddress>> {
+    const folder = addressesFolder(network);
+    const { entries } = await this.#deps.store.list(folder);
+    const taken = this.#taken.get(network) ?? new Set<IpAddress>();
+    taken.clear();
+    this.#taken.set(network, taken);
+    for (const { key } of entries) {
+      try {
+        taken.add(parseIp(key.slice(folder.length)));
+      } catch (error) {
+        this.#deps.complain(key, errorData(error).message);
+      }
+    }
+    return taken;
+  }
+
+  #set(key: string, mine: Mine): void {
+    this.#mine.set(key, mine);
+    this.#byOwner.set(ownerKey(mine.network, mine), key);
+  }
+
+  #forget(key: string): void {
+    const mine = this.#mine.get(key);
+    if (!mine) return;
+    this.#mine.delete(key);
+    const owner = ownerKey(mine.network, mine);
+    if (this.#byOwner.get(owner) === key) this.#byOwner.delete(owner);
+  }
+}
+
+const ownerKey = (network: Id, { subnet, owner }: Pick<AddressClaim, 'subnet' | 'owner'>): string =>
+  `${network} ${subnet} ${owner}`;
+
+function readable(text: string): AddressValue | null {
+  try {
+    return readAddress(text);
+  } catch {
+    return null;
+  }
+}
