@@ -9,7 +9,8 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { run, startDaemon, type TestDaemon } from '../test/support/daemon.ts';
 import { draw } from './demo/drawing.ts';
-import { difference, linksOf, type ListedSandbox, processesOf, sandboxOf, traces } from './demo/look.ts';
+import { pictureOf, processesOf, traces } from './demo/look.ts';
+import { compare, perform } from './demo/proof.ts';
 import { createStage, DemoError, heading, say, type Stage } from './demo/stage.ts';
 
 /** RFC 5737: addresses for documentation. The world knows no others. */
@@ -34,11 +35,6 @@ async function main(): Promise<void> {
   );
 }
 
-function compare(where: string, before: string, after: string): void {
-  const left = difference(before, after);
-  if (left.length > 0) throw new DemoError(`${where} is not as before:\n${left.join('\n')}`);
-}
-
 async function play(daemon: TestDaemon): Promise<void> {
   const stage = createStage(daemon);
   heading('A host of its own, with a cable to the outside world');
@@ -47,7 +43,7 @@ async function play(daemon: TestDaemon): Promise<void> {
   const processes = await processesOf(daemon.inside);
 
   heading('The daemon');
-  console.log('$ moor daemon &');
+  stage.background(['moor', 'daemon']);
   await daemon.start();
   await stage.moor(['network', 'ls']);
 
@@ -136,23 +132,8 @@ async function connectWorld(daemon: TestDaemon, stage: Stage): Promise<AsyncDisp
 }
 
 async function drawHost(daemon: TestDaemon): Promise<void> {
-  const listed = JSON.parse((await daemon.moor('ls', '--json')).stdout) as readonly ListedSandbox[];
-  const sandboxes = await Promise.all(listed.map((sandbox) => sandboxOf(daemon.inside, sandbox)));
-  const networks = (await daemon.moor('network', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Name}}')).stdout.trim().split('\n');
-  const names = networks
-    .map((line) => line.split(' ', 2))
-    .map(([id = '', name = '']) => [name === 'bridge' ? 'moor0' : `br-${id.slice(0, 12)}`, name] as const);
-  const set = (await daemon.inside('nft', 'list', 'set', 'inet', 'moor', 'masqueraded')).stdout;
-  const host = (await linksOf(daemon.inside)).map((link) =>
-    link.name === 'uplink' ? { ...link, leadsTo: `the outside world: eth0  ${WORLD_ADDRESS}/24` } : link,
-  );
-  const masqueraded = new Set([...set.matchAll(/"([^"]+)"/g)].map(([, name = '']) => name));
-  for (const line of draw({ host, sandboxes, networks: new Map(names), masqueraded })) console.log(`  ${line}`);
+  const leadsTo = new Map([['uplink', `the outside world: eth0  ${WORLD_ADDRESS}/24`]]);
+  for (const line of draw(await pictureOf(daemon, { leadsTo }))) console.log(`  ${line}`);
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(error instanceof DemoError ? `demo: ${error.message}` : error);
-  process.exitCode = 1;
-}
+await perform('demo', main);

@@ -161,7 +161,7 @@ function childOf(pid: number): number {
 export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaemon> {
   await using cleanup = new AsyncDisposableStack();
   // Short: the path of a UNIX socket is at most 107 bytes (unix(7)).
-  const directory = mkdtempSync('/tmp/moord-');
+  const directory = mkdtempSync(`${process.env['MOOR_TEST_FOLDER'] ?? '/tmp'}/moord-`);
   cleanup.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }));
   const { outer, init, pid: holder } = await startHolder(options.initNetns);
   cleanup.defer(async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { draw } from './drawing.ts';
+import { draw, drawSegment } from './drawing.ts';
 
 it('draws bridges, ports and what is behind them', () => {
   const lines = draw({
@@ -34,5 +34,24 @@ it('draws bridges, ports and what is behind them', () => {
     '│  └─ veth2 ═══ [ two: eth0  10.0.0.3/24 ]',
     '└─ br-2  network b',
     '   └─ veth3',
+  ]);
+});
+
+it('draws hosts on one wire', () => {
+  const host = (n: number) => ({
+    title: `h${n}`,
+    host: [{ name: 'eth1', addresses: [`10.9.0.${n}/24`], master: '' }],
+    sandboxes: [],
+    networks: new Map(),
+    masqueraded: new Set<string>(),
+  });
+  assert.deepEqual(drawSegment('10.9.0.0/24', [host(1), host(2)]), [
+    '══╦══ 10.9.0.0/24',
+    '  ║',
+    '  ╠══ h1',
+    '  ║   └─ eth1  10.9.0.1/24',
+    '  ║',
+    '  ╚══ h2',
+    '      └─ eth1  10.9.0.2/24',
   ]);
 });

@@ -17,6 +17,8 @@ export interface DrawnSandbox {
 }
 
 export interface Picture {
+  /** What stands at the root; "host" by default. */
+  readonly title?: string;
   readonly host: readonly DrawnLink[];
   readonly sandboxes: readonly DrawnSandbox[];
   /** Names of networks by their bridge. */
@@ -31,7 +33,7 @@ interface Branch {
 }
 
 /** @returns lines of a tree: the host, its uplink and bridges, and behind each port the sandbox it leads to */
-export function draw({ host, sandboxes, networks, masqueraded }: Picture): readonly string[] {
+export function draw({ title = 'host', host, sandboxes, networks, masqueraded }: Picture): readonly string[] {
   const behind = new Map(
     sandboxes.flatMap(({ name, links }) => links.map(({ link, hostEnd }) => [hostEnd, { name, link }] as const)),
   );
@@ -58,7 +60,19 @@ export function draw({ host, sandboxes, networks, masqueraded }: Picture): reado
         children: host.filter(({ master }) => master === link.name).map(port),
       };
     });
-  return ['host', ...branches(roots)];
+  return [title, ...branches(roots)];
+}
+
+/** @returns lines of several hosts that hang on one wire, the wire from the top to the last of them */
+export function drawSegment(wire: string, hosts: readonly Picture[]): readonly string[] {
+  return [
+    `══╦══ ${wire}`,
+    ...hosts.flatMap((host, i) => {
+      const last = i === hosts.length - 1;
+      const [title = '', ...tree] = draw(host);
+      return ['  ║', `  ${last ? '╚' : '╠'}══ ${title}`, ...tree.map((line) => `  ${last ? ' ' : '║'}   ${line}`)];
+    }),
+  ];
 }
 
 function branches(nodes: readonly Branch[], indent = ''): readonly string[] {

@@ -1,6 +1,6 @@
 /** Looks at the private host with `ip` and `nft`, and at the whole machine for what might be left. */
-import type { RunResult } from '../../test/support/daemon.ts';
-import type { DrawnLink, DrawnSandbox } from './drawing.ts';
+import type { RunResult, TestDaemon } from '../../test/support/daemon.ts';
+import type { DrawnLink, DrawnSandbox, Picture } from './drawing.ts';
 
 /** Runs a command somewhere. */
 export type Runner = (command: string, ...args: readonly string[]) => Promise<RunResult>;
@@ -14,7 +14,7 @@ interface IpLink {
 }
 
 /** Links with their addresses, without what the kernel gave them itself (link-local). */
-export async function linksOf(run: Runner, prefix: readonly string[] = []): Promise<readonly DrawnLink[]> {
+async function linksOf(run: Runner, prefix: readonly string[] = []): Promise<readonly DrawnLink[]> {
   const { stdout } = await run('env', ...prefix, 'ip', '-j', 'address', 'show');
   return (JSON.parse(stdout) as readonly IpLink[]).map(({ ifname, address, master, addr_info: addresses = [] }) => ({
     name: ifname,
@@ -25,18 +25,45 @@ export async function linksOf(run: Runner, prefix: readonly string[] = []): Prom
 }
 
 /** What `moor ls --json` says of a sandbox, as far as it is drawn. */
-export interface ListedSandbox {
+interface ListedSandbox {
   readonly name: string;
   readonly netns: { readonly type: string; readonly path?: string };
   readonly endpoints: readonly { readonly interfaceName: string; readonly hostInterfaceName: string }[];
 }
 
-export async function sandboxOf(run: Runner, { name, netns, endpoints }: ListedSandbox): Promise<DrawnSandbox> {
+async function sandboxOf(run: Runner, { name, netns, endpoints }: ListedSandbox): Promise<DrawnSandbox> {
   const links = await linksOf(run, ['nsenter', `--net=${netns.path ?? ''}`]);
   const hostEnds = new Map(endpoints.map(({ interfaceName, hostInterfaceName }) => [interfaceName, hostInterfaceName]));
   return {
     name,
     links: links.flatMap((link) => (hostEnds.has(link.name) ? [{ link, hostEnd: hostEnds.get(link.name) ?? '' }] : [])),
+  };
+}
+
+interface Known {
+  readonly title?: string;
+  /** What is at the other end of links that lead out of the host, by their names. */
+  readonly leadsTo: ReadonlyMap<string, string>;
+}
+
+/** A private host, with its networks and sandboxes. */
+export async function pictureOf({ moor, inside }: TestDaemon, { title = 'host', leadsTo }: Known): Promise<Picture> {
+  const listed = JSON.parse((await moor('ls', '--json')).stdout) as readonly ListedSandbox[];
+  const networks = (await moor('network', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Name}}')).stdout.trim().split('\n');
+  const names = networks
+    .map((line) => line.split(' ', 2))
+    .map(([id = '', name = '']) => [name === 'bridge' ? 'moor0' : `br-${id.slice(0, 12)}`, name] as const);
+  const set = (await inside('nft', 'list', 'set', 'inet', 'moor', 'masqueraded')).stdout;
+  const host = (await linksOf(inside)).map((link) => {
+    const there = leadsTo.get(link.name);
+    return there === undefined ? link : { ...link, leadsTo: there };
+  });
+  return {
+    title,
+    host,
+    sandboxes: await Promise.all(listed.map((sandbox) => sandboxOf(inside, sandbox))),
+    networks: new Map(names),
+    masqueraded: new Set([...set.matchAll(/"([^"]+)"/g)].map(([, name = '']) => name)),
   };
 }
 
