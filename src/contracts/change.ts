@@ -79,6 +79,8 @@ export interface Route {
   readonly scope?: 'global' | 'link' | 'host';
   /** default 254 (main) */
   readonly table?: number;
+  /** Of the way there, bytes (RTAX_MTU), where it is less than the device's: larger packets are answered with "too big". */
+  readonly mtu?: number;
 }
 
 export interface RoutingRule {
@@ -154,6 +156,14 @@ export type Change =
   | { readonly kind: 'fdb'; readonly op: Op; readonly netns: Netns; readonly entry: FdbEntry }
   /** `key` with slashes, relative to /proc/sys: `net/ipv4/ip_forward`. `old: null`: unknown, then it is left as it is on undo. */
   | { readonly kind: 'sysctl'; readonly netns: Netns; readonly key: string; readonly value: string; readonly old: string | null }
+  /** Whether the device has checksums filled in below it (ethtool's tx-checksumming). `old: null`: it is left as it is on undo. */
+  | {
+      readonly kind: 'offload';
+      readonly netns: Netns;
+      readonly device: string;
+      readonly checksums: boolean;
+      readonly old: boolean | null;
+    }
   /**
    * Adding a table that is there completes it in place: missing sets and chains are made, the rules of its chains are put anew, its
    * elements stay. That counts as `already`: undoing it would take everybody's elements along. `netns` absent: the host's; a table

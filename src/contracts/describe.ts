@@ -45,6 +45,8 @@ export function describe(change: Change): string {
       return inside(change.netns, [fdb(change.op, change.entry)]);
     case 'sysctl':
       return inside(change.netns, [`sysctl -w ${sysctl(change.key, change.value)}`]);
+    case 'offload':
+      return inside(change.netns, [`ethtool -K ${change.device} tx ${change.checksums ? 'on' : 'off'}`]);
     case 'nft-table': {
       const { family, name, sets, chains } = change.table;
       const where = change.netns ?? HOST;
@@ -173,6 +175,7 @@ function route(value: Route): string {
     value.scope === undefined ? '' : `scope ${value.scope}`,
     // ip(8) puts a local route into the table `local` when none is named.
     value.table !== undefined ? `table ${value.table}` : value.type === 'local' ? 'table main' : '',
+    value.mtu === undefined ? '' : `mtu ${value.mtu}`,
     value.onlink ? 'onlink' : '',
   );
 }

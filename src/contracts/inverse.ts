@@ -21,6 +21,8 @@ export function inverse(change: Change): Change | null {
       return Object.keys(change.old).length === 0 ? null : { ...change, value: change.old, old: change.value };
     case 'sysctl':
       return change.old === null ? null : { ...change, value: change.old, old: change.value };
+    case 'offload':
+      return change.old === null ? null : { ...change, checksums: change.old, old: change.checksums };
     case 'file':
       return { ...change, value: change.old, old: change.value };
     case 'conntrack':
@@ -93,6 +95,8 @@ export function subsume(changes: readonly Change[]): Change[] {
         return change.op === 'add' || !gone(change.netns, change.entry.device);
       case 'sysctl':
         return !gone(change.netns, sysctlDevice(change.key));
+      case 'offload':
+        return !gone(change.netns, change.device);
       case 'nft-element':
         return change.op === 'add' || !tables.has(`${change.table.family} ${change.table.name}`);
       case 'nft-table':

@@ -22,6 +22,8 @@ export function subject(change: Change): string {
       return `forwarding entry ${change.entry.mac} on ${change.entry.device}`;
     case 'sysctl':
       return `sysctl ${change.key}`;
+    case 'offload':
+      return `checksum offload of ${change.device}`;
     case 'nft-table':
       return `table ${change.table.family} ${change.table.name}`;
     case 'nft-element':

@@ -8,6 +8,7 @@ import { deleteLink, getLink } from '../netlink/link.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NftChange } from '../nft/transaction.ts';
 import { hasCode } from '../sys/errors.ts';
+import { sendsChecksums, setSendsChecksums } from '../sys/ethtool.ts';
 import { isNetns, netnsIdentity, pinNetns, unpinNetns, withNetns } from '../sys/netns.ts';
 import { createTun } from '../sys/tun.ts';
 import { Batch, type BatchContext } from './batch.ts';
@@ -121,6 +122,16 @@ class List {
           this.flush() &&
           this.#inSpace(at, change, (space) => applySysctl(change, space.netns === HOST ? null : space.namespace.netns))
         );
+      case 'offload':
+        return (
+          this.flush() &&
+          this.#inSpace(at, change, (space) => {
+            const { fd } = space.route;
+            if (sendsChecksums(fd, change.device) === change.checksums) return ALREADY;
+            setSendsChecksums(fd, change.device, change.checksums);
+            return CHANGED;
+          })
+        );
       case 'link':
         if (change.op === 'add' && (change.link.kind.type === 'tun' || change.link.kind.type === 'tap')) {
           return this.flush() && this.#inSpace(at, change, (space) => addTun(change, change.link, space));
@@ -204,6 +215,7 @@ class List {
     }
   }
 }
+
 
 /** Not made by rtnetlink but through /dev/net/tun, by a thread that is in the namespace. */
 function addTun(change: Change, link: Link, space: Space): Applied {

@@ -5,11 +5,11 @@ import { deleteLinks } from '../netlink/delete-links.ts';
 import { deleteLink } from '../netlink/link.ts';
 import type { Request } from '../netlink/request.ts';
 import { hasCode } from '../sys/errors.ts';
-import { sameRouteKey } from './compare.ts';
 import { Dumps } from './dumps.ts';
 import { already, whatExists } from './existing.ts';
 import { ALREADY, CHANGED, failed, isRemoval } from './failure.ts';
-import { type RouteChange, besideRequest, requestsOf } from './requests.ts';
+import { type RouteChange, besideRequest, replaceRequest, requestsOf } from './requests.ts';
+import { comesBeside, comesInstead } from './succession.ts';
 import type { Space, Spaces } from './spaces.ts';
 
 interface Unit {
@@ -17,6 +17,8 @@ interface Unit {
   readonly at: number;
   readonly change: RouteChange;
   readonly requests: readonly Request[];
+  /** Position of the removal that its message carries out as well: the kernel puts the one in the place of the other. */
+  readonly instead?: number;
 }
 
 export interface BatchContext {
@@ -67,7 +69,9 @@ export class Batch {
       }
       this.#touched.add(device);
       const last = this.#units.at(-1);
-      if (last !== undefined && follows(change, last.change)) {
+      if (last !== undefined && comesInstead(change, last.change)) {
+        this.#units.splice(-1, 1, { at, change, requests: [replaceRequest(change, this.space)], instead: last.at });
+      } else if (last !== undefined && comesBeside(change, last.change)) {
         // First the new one, so that at no time there is none.
         this.#units.splice(-1, 0, { at, change, requests: [besideRequest(change, this.space)] });
       } else {
@@ -122,6 +126,7 @@ export class Batch {
         shifted = true;
       } else {
         const result = outcome === 'repeat' ? failed(unit.change, error) : outcome;
+        if (unit.instead !== undefined && result.state !== 'failed') results[unit.instead] = result;
         // Without `keepGoing` only the first failure counts: later ones may well be its consequences.
         if (result.state !== 'failed' || keepGoing || !broken) results[unit.at] = result;
         broken ||= result.state === 'failed';
@@ -163,13 +168,6 @@ export class Batch {
 
 const isLinkRemoval = (change: RouteChange): change is RouteChange & { readonly kind: 'link' } =>
   change.kind === 'link' && change.op === 'remove';
-
-/** Is it a route that comes in the place of one that goes right before it? */
-function follows(change: RouteChange, last: RouteChange): change is Extract<RouteChange, { kind: 'route' }> {
-  if (change.kind !== 'route' || change.op !== 'add' || last.kind !== 'route' || last.op !== 'remove') return false;
-  const [a, b] = [change.route, last.route];
-  return sameRouteKey(a, b) && (a.via !== b.via || a.device !== b.device);
-}
 
 /** Whose message replaces what is there without a word. */
 const silent = (change: RouteChange): change is Extract<RouteChange, { kind: 'link-set' | 'neighbour' | 'fdb' }> =>

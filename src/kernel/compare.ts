@@ -37,6 +37,7 @@ export function routeDifference(wanted: Route, actual: Route): string | null {
   for (const name of ['type', 'via', 'device', 'onlink'] as const) {
     if (a[name] !== b[name]) return differs(name, b[name], a[name]);
   }
+  if ((a.mtu ?? 0) !== (b.mtu ?? 0)) return differs('mtu', b.mtu, a.mtu);
   // The kernel may fill in a preferred source of its own.
   if (a.source !== undefined && a.source !== b.source) return differs('source', b.source, a.source);
   return null;

@@ -28,7 +28,7 @@ export const linkState = (info: LinkInfo, space: Space): LinkState => ({
 
 /** A route in the contract's form, without what is the default. */
 export function routeState(info: RouteInfo, nameOf: (index: number) => string): Route {
-  const { type, destination, via, device, source, metric, onlink, scope, table } = info;
+  const { type, destination, via, device, source, metric, onlink, scope, table, mtu } = info;
   return normalRoute({
     destination,
     table,
@@ -39,6 +39,7 @@ export function routeState(info: RouteInfo, nameOf: (index: number) => string): 
     ...(metric === undefined ? {} : { metric }),
     ...(onlink === undefined ? {} : { onlink }),
     ...(scope === undefined ? {} : { scope }),
+    ...(mtu === undefined ? {} : { mtu }),
   });
 }
 

@@ -2,12 +2,12 @@
 import { MoorError } from '../base/errors.ts';
 import type { Change, Link, LinkAttributes } from '../contracts/change.ts';
 import { addAddress, deleteAddress } from '../netlink/address.ts';
-import { addFdb, deleteFdb } from '../netlink/fdb.ts';
+import { addFdb, deleteFdb, replaceFdb } from '../netlink/fdb.ts';
 import { addLink, deleteLink, setBridgePort, setLink } from '../netlink/link.ts';
 import type { NewLinkKind } from '../netlink/link-spec.ts';
 import { deleteNeighbour, setNeighbour } from '../netlink/neighbour.ts';
 import type { Request } from '../netlink/request.ts';
-import { type RouteSpec, addRoute, appendRoute, deleteRoute } from '../netlink/route.ts';
+import { type RouteSpec, addRoute, appendRoute, deleteRoute, replaceRoute } from '../netlink/route.ts';
 import { addRule, deleteRule } from '../netlink/rule.ts';
 import type { Space, Spaces } from './spaces.ts';
 
@@ -23,6 +23,22 @@ function routeSpec({ route: { device, ...route } }: Of<'route'>, space: Space): 
 /** A route that is to be added while the one that it follows is still there. @throws as `requestsOf` */
 export const besideRequest = (change: Of<'route'>, space: Space): Request =>
   appendRoute(routeSpec(change, space), change.route.device);
+
+/** The message that puts a change in the place of what goes, in one step. @throws as `requestsOf` */
+export function replaceRequest(change: Of<'route' | 'neighbour' | 'fdb'>, space: Space): Request {
+  switch (change.kind) {
+    case 'route':
+      return replaceRoute(routeSpec(change, space), change.route.device);
+    case 'neighbour': {
+      const { device, ...entry } = change.neighbour;
+      return setNeighbour({ index: need(space, device), ...entry }, device);
+    }
+    case 'fdb': {
+      const { device, ...entry } = change.entry;
+      return replaceFdb({ index: need(space, device), on: fdbTable(entry), ...entry }, device);
+    }
+  }
+}
 
 /**
  * The messages of one change, to be sent in this order. A link to be made gets its index here, so that later messages of the

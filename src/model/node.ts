@@ -27,6 +27,20 @@ export interface Underlay {
   readonly mtu: number;
   /** Those of `ClusterNode.addresses`, with the lengths that they have on the device. */
   readonly addresses: readonly IfAddress[];
+  /** Addresses of other hosts, and what the way there takes, bytes, where that is less than `mtu`. */
+  readonly paths?: Readonly<Record<IpAddress, number>>;
+  /** UDP inside of VXLAN arrives with wrong checksums when they are left to a device. */
+  readonly brokenChecksums?: boolean;
+}
+
+/** What packets of the underlay's size found out about the way to another host. */
+export interface PathReport {
+  /** `ok`: they come back. `small`: only smaller ones do. `silent`: none do: the host is away, or does not answer ICMP echo. */
+  readonly state: 'ok' | 'small' | 'silent';
+  /** Size that was tried, bytes. */
+  readonly asked: number;
+  /** The largest that came back, bytes, also from before the other end fell silent; null: none ever did. */
+  readonly mtu: number | null;
 }
 
 /** What a host tells the others of its part of a routed network, besides its subnets. */

@@ -8,7 +8,7 @@ import { change, type Query, query, type Received, type Request } from './reques
 
 const { RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH } = rtnetlinkH;
 const { NUD_NOARP, NUD_PERMANENT, NTF_SELF, NTF_MASTER } = neighbourH;
-const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_APPEND } = netlinkH;
+const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_APPEND, NLM_F_REPLACE } = netlinkH;
 
 export interface FdbSpec {
   /** Of the link. */
@@ -28,6 +28,14 @@ export const addFdb = (entry: FdbSpec, device?: string): Request =>
     codec: neighbourMessage,
     // What iproute2 calls static on a bridge, permanent on the device itself.
     value: body(entry, NUD_NOARP | (entry.on === 'self' ? NUD_PERMANENT : 0)),
+  });
+
+/** Of a VXLAN device: sends the frames of an address elsewhere from now on. Not for the all-zero address. */
+export const replaceFdb = (entry: FdbSpec, device?: string): Request =>
+  change(`bridge fdb replace ${describe(entry, device)}`, RTM_NEWNEIGH, {
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    codec: neighbourMessage,
+    value: body(entry, NUD_NOARP | NUD_PERMANENT),
   });
 
 /** An entry that is not there: ENOENT. */

@@ -67,6 +67,7 @@ export const socketH = {
 /** <netinet/in.h> */
 export const inH = { IPPROTO_TCP: 6, IPPROTO_UDP: 17, IPPROTO_IPV6: 41, IPPROTO_SCTP: 132, IPV6_V6ONLY: 26 } as const;
 
+
 /** <sys/resource.h> */
 export const resourceH = { RLIMIT_NOFILE: 7 } as const;
 
@@ -81,13 +82,30 @@ export const netlinkSocketH = {
 } as const;
 
 /** <linux/sockios.h> */
-export const sockiosH = { SIOCGIFNAME: 0x8910 } as const;
+export const sockiosH = { SIOCGIFNAME: 0x8910, SIOCETHTOOL: 0x8946 } as const;
+
+/** <linux/ethtool.h> */
+export const ethtoolH = { ETHTOOL_GTXCSUM: 0x16, ETHTOOL_STXCSUM: 0x17 } as const;
 
 /** <poll.h> */
 export const pollH = { POLLIN: 1 } as const;
 
 /** <netinet/in.h> */
 export const inetH = { IPPROTO_IP: 0, IP_FREEBIND: 15 } as const;
+
+/** <linux/in.h>, <linux/in6.h>, <linux/icmp.h>, <linux/icmpv6.h>, <sys/socket.h> */
+export const probeH = {
+  IPPROTO_ICMP: 1,
+  IPPROTO_ICMPV6: 58,
+  SOL_RAW: 255,
+  ICMP_FILTER: 1,
+  ICMPV6_FILTER: 1,
+  IP_MTU_DISCOVER: 10,
+  IP_PMTUDISC_PROBE: 3,
+  IPV6_MTU_DISCOVER: 23,
+  IPV6_PMTUDISC_PROBE: 3,
+  IPV6_DONTFRAG: 62,
+} as const;
 
 /** <sys/epoll.h> */
 export const epollH = {

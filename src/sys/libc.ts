@@ -75,6 +75,9 @@ export const libc = {
   getsockopt: library.func('int getsockopt(int fd, int level, int name, void *value, void *size)') as (
     ...args: [fd: number, level: number, name: number, value: Uint8Array, size: Uint32Array]
   ) => number,
+  getsockname: library.func('int getsockname(int fd, void *address, void *size)') as (
+    ...args: [fd: number, address: Uint8Array, size: Uint32Array]
+  ) => number,
   getrlimit: library.func('int getrlimit(int resource, void *limit)') as (resource: number, limit: Uint8Array) => number,
   setrlimit: library.func('int setrlimit(int resource, const void *limit)') as (resource: number, limit: Uint8Array) => number,
   accept4: library.func('int accept4(int fd, int64_t address, int64_t length, int flags)') as (
@@ -108,6 +111,9 @@ export const libc = {
   eventfd: library.func('int eventfd(uint32_t initial, int flags)') as (initial: number, flags: number) => number,
   syscall: library.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t']) as (
     ...args: [number: number, a: number, b: number, c: number, d: number]
+  ) => number,
+  syscall5: library.func('syscall', 'int64_t', ['int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t']) as (
+    ...args: [number: number, a: number, b: number, c: number, d: number, e: number]
   ) => number,
   madvise: library.func('int madvise(int64_t start, size_t size, int advice)') as (
     start: Address,

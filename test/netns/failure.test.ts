@@ -50,6 +50,7 @@ function refused(change: Change): Change {
       // IFNAMSIZ - 1, <linux/if.h>, is 15.
       return { ...change, rule: { ...change.rule, iif: 'sixteen-letters-' } };
     case 'nft-rule':
+    case 'offload':
     case 'neighbour':
     case 'fdb':
     case 'conntrack':

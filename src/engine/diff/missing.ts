@@ -67,6 +67,8 @@ function missingOne(change: Change, actual: Actual, unseen: boolean): Repair<Cha
       return missingForeignRule(change, actual);
     case 'sysctl':
       return missingSysctl(change, actual, unseen);
+    case 'offload':
+      return unseen ? [{ change, why: 'it was changed' }] : [];
     case 'file':
       return unseen && change.inPlace !== true ? [{ change, why: 'it was changed' }] : [];
     case 'conntrack':
@@ -87,6 +89,7 @@ function deviceOf(change: Change): string | null {
     case 'link-set':
       return deviceKey(change.netns, change.name);
     case 'address':
+    case 'offload':
       return deviceKey(change.netns, change.device);
     case 'route':
       return change.route.device === undefined ? null : deviceKey(change.netns, change.route.device);

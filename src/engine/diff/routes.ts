@@ -48,13 +48,16 @@ function matches(have: Route, want: Route): boolean {
     have.via === want.via &&
     (want.device === undefined || have.device === want.device) &&
     (want.source === undefined || have.source === want.source) &&
-    (want.scope === undefined || have.scope === undefined || have.scope === want.scope)
+    (want.scope === undefined || have.scope === undefined || have.scope === want.scope) &&
+    // A route that says none is not to have one: the path has become wider.
+    (have.mtu ?? 0) === (want.mtu ?? 0)
   );
 }
 
 function where(route: Route): string {
   const via = route.via === undefined ? '' : ` via ${route.via}`;
-  return `${via === '' ? 'nowhere' : via.slice(1)}${route.device === undefined ? '' : ` on ${route.device}`}`;
+  const mtu = route.mtu === undefined ? '' : ` with MTU ${route.mtu}`;
+  return `${via === '' ? 'nowhere' : via.slice(1)}${route.device === undefined ? '' : ` on ${route.device}`}${mtu}`;
 }
 
 export function missingRule(change: Of<'rule'>, actual: Actual): Repair<Change>[] {

@@ -46,7 +46,7 @@ export function applyOne(memory: Memory, change: Exclude<Change, NftMember | { k
   }
 }
 
-type InNetns = Extract<Change, { kind: 'link' | 'link-set' | 'address' | 'route' | 'rule' | 'neighbour' | 'fdb' | 'sysctl' }>;
+type InNetns = Extract<Change, { kind: 'link' | 'link-set' | 'address' | 'route' | 'rule' | 'neighbour' | 'fdb' | 'sysctl' | 'offload' | 'announce' }>;
 
 function inNetns(space: FakeNetns, change: InNetns, spaces: FakeSpaces): Applied {
   switch (change.kind) {
@@ -109,6 +109,13 @@ function inNetns(space: FakeNetns, change: InNetns, spaces: FakeSpaces): Applied
     case 'fdb':
       if (change.op === 'add') space.link(change.entry.device);
       return listed(space.fdb, change.op, change.entry);
+    case 'offload': {
+      const { state } = space.link(change.device);
+      if (!space.unsummed.has(state.name) === change.checksums) return ALREADY;
+      if (change.checksums) space.unsummed.delete(state.name);
+      else space.unsummed.add(state.name);
+      return CHANGED;
+    }
     case 'sysctl': {
       const device = /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//.exec(change.key)?.[1];
       const known = device === undefined || device === 'all' || device === 'default' || space.links.has(device);

@@ -46,6 +46,8 @@ export class FakeNetns {
   neighbours: Neighbour[] = [];
   fdb: FdbEntry[] = [];
   readonly sysctls = new Map<string, string>();
+  /** Devices whose checksum offload is off. */
+  readonly unsummed = new Set<string>();
   /** nftables; those of the host are beside all namespaces, for they take part in transactions. */
   readonly tables = new Map<string, FakeTable>();
   readonly #identity = `fake:${nextIdentity++}`;
