@@ -35,21 +35,29 @@ export interface TunnelStatus {
   readonly drops: Readonly<Record<string, number>>;
 }
 
+/** Disposing lets go of it: it carries packets on, for who opens it next. */
 export interface Tunnel extends AsyncDisposable {
   /** Replaces the peers. @returns when packets go by the new ones. Counters of a peer (by name) go on. @throws exhausted when there are too many */
   readonly setPeers: (peers: readonly TunnelPeer[]) => Promise<void>;
-  readonly status: () => TunnelStatus;
-  /** Resolves when it carries nothing any more, also because its thread failed. */
+  /** @throws unavailable, or timeout, when what carries the packets does not answer */
+  readonly status: () => Promise<TunnelStatus>;
+  /** Resolves when it was let go, or carries nothing any more, also because it has failed. */
   readonly ended: Promise<void>;
+  /** Nothing is carried, and nothing left, from then on. */
+  readonly end: () => Promise<void>;
 }
 
-/** The tunnels of a host, each open as long as its network wants one. Disposing closes all. */
+/**
+ * The tunnels of a host. Each is open as long as its network wants one, whether a daemon is there or not. Disposing lets go of all; only `keep` may follow.
+ */
 export interface Tunnels extends AsyncDisposable {
   /**
-   * Opens, changes or closes the tunnel of a network. One that cannot be opened, or fails, is opened again from time to time.
+   * Opens, changes or ends the tunnel of a network. One that cannot be opened, or fails, is opened again from time to time.
    * @param spec null: none. @returns when it is so, or when it failed for now
    */
   readonly want: (network: Id, spec: TunnelSpec | null) => Promise<void>;
-  /** null: there is none, or it is not open; `error` says why. */
-  readonly status: (network: Id) => { readonly tunnel: TunnelStatus | null; readonly error: string } | null;
+  /** Ends what is there, of earlier lives of the daemon too, for any other network than these. */
+  readonly keep: (networks: ReadonlySet<Id>) => Promise<void>;
+  /** null: none is wanted. `tunnel` is null when it is not open; `error` says why. */
+  readonly status: (network: Id) => Promise<{ readonly tunnel: TunnelStatus | null; readonly error: string } | null>;
 }

@@ -71,7 +71,7 @@ export interface EngineDeps {
   readonly cluster?: Cluster;
   /** Where this host meets the others of its cluster, as it is now. Goes with `cluster`. */
   readonly underlay?: () => Promise<Underlay>;
-  /** User-space tunnels of networks. Closed with the engine. */
+  /** User-space tunnels of networks. They outlive the engine, which lets go of them when it is closed. */
   readonly tunnels?: Tunnels;
   readonly processes: Processes;
   /** Names in sandboxes. The caller's to close, after the engine. */

@@ -183,6 +183,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       return await alone(async () => {
         const outcome = await resetAll(ctx, options);
         if (options.dryRun !== true) {
+          await deps.tunnels?.keep(new Set());
           await leave(deps);
           closed = 'everything of this daemon was removed: start it again';
           supervisor.stop();

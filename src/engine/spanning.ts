@@ -56,7 +56,8 @@ export class Spanning {
 
   /** From now on the cluster is followed. @returns when everything that is known was looked at once */
   async start(): Promise<void> {
-    const { cluster, events, registry } = this.#ctx;
+    const { cluster, events, registry, tunnels } = this.#ctx;
+    await tunnels?.keep(new Set(registry.networks.keys()));
     if (cluster === undefined) return;
     this.#started = performance.now();
     this.#unsubscribe.push(cluster.subscribe(this.#onCluster), events.subscribe(this.#onEngine));
@@ -66,7 +67,7 @@ export class Spanning {
     await this.#running;
   }
 
-  /** Nothing is followed any more; tunnels end. Not under the world lock. */
+  /** Nothing is followed any more; tunnels go on by themselves. Not under the world lock. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const end of this.#unsubscribe.splice(0)) end();
@@ -271,13 +272,13 @@ export class Spanning {
     if (ctx.cluster === undefined) return undefined;
     const facts = await ctx.facts.get();
     const networks = [...ctx.registry.networks.values()].filter((network) => spans(ctx, network));
-    return { ...ctx.cluster.status(), networks: networks.map((network) => this.#view(network, facts)) };
+    return { ...ctx.cluster.status(), networks: await Promise.all(networks.map((network) => this.#view(network, facts))) };
   }
 
-  #view(network: Network, facts: HostFacts): SpanningView {
+  async #view(network: Network, facts: HostFacts): Promise<SpanningView> {
     const ctx = this.#ctx;
     const { planNetwork, planPeer } = driverOf(ctx, network.driver);
-    const carried = ctx.tunnels?.status(network.id) ?? null;
+    const carried = (await ctx.tunnels?.status(network.id)) ?? null;
     const mtus = planNetwork(network, facts).flatMap((change) =>
       change.kind === 'link' && change.op === 'add' && change.link.mtu !== undefined ? [change.link.mtu] : [],
     );

@@ -62,6 +62,8 @@ export const socketH = {
   MSG_TRUNC: 0x20,
   MSG_DONTWAIT: 0x40,
   MSG_NOSIGNAL: 0x4000,
+  MSG_CMSG_CLOEXEC: 0x40000000,
+  SCM_RIGHTS: 1,
 } as const;
 
 /** <netinet/in.h> */
@@ -145,4 +147,5 @@ export const ifTunH = {
   TUNSETPERSIST: 0x400454cb,
   TUNSETOWNER: 0x400454cc,
   TUNSETOFFLOAD: 0x400454d0,
+  TUNGETIFF: 0x800454d2,
 } as const;

@@ -33,21 +33,29 @@ export function pollReadable(fds: readonly Fd[], timeout: number): readonly numb
 /** The same for a fixed list that is waited on again and again: nothing is allocated. */
 export class Waiting {
   readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #count: number;
 
   constructor(fds: readonly Fd[]) {
     this.#bytes = new Uint8Array(fds.length * POLLFD);
     this.#count = fds.length;
-    const view = new DataView(this.#bytes.buffer);
+    this.#view = new DataView(this.#bytes.buffer);
     for (const [i, fd] of fds.entries()) {
-      view.setInt32(i * POLLFD, fd.number, true);
-      view.setInt16(i * POLLFD + 4, pollH.POLLIN, true);
+      this.#view.setInt32(i * POLLFD, fd.number, true);
+      this.#view.setInt16(i * POLLFD + 4, pollH.POLLIN, true);
     }
   }
 
-  /** @param timeout milliseconds, -1 for ever */
+  /** @param timeout milliseconds, -1 for ever, 0 to look only */
   wait(timeout: number): void {
-    if (libc.poll(this.#bytes, this.#count, timeout) < 0 && errnoName(lastErrno()) !== 'EINTR') check(-1, 'poll');
+    if (libc.poll(this.#bytes, this.#count, timeout) >= 0) return;
+    if (errnoName(lastErrno()) !== 'EINTR') check(-1, 'poll');
+    for (let i = 0; i < this.#count; i++) this.#view.setInt16(i * POLLFD + 6, 0, true);
+  }
+
+  /** Whether the last `wait` found this one, by its place in the list, readable, hung up or in error. */
+  fired(i: number): boolean {
+    return this.#view.getInt16(i * POLLFD + 6, true) !== 0;
   }
 }
 

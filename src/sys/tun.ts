@@ -63,3 +63,10 @@ export function attachTun(name: string, flags: number, operation: string): Fd {
     throw error;
   }
 }
+
+/** Which device a descriptor belongs to. @returns null when that was removed: such a descriptor never gets another one */
+export function tunName(fd: Fd): string | null {
+  const request = new Uint8Array(IFREQ);
+  if (libc.ioctl(fd.number, ifTunH.TUNGETIFF, request) < 0) return null;
+  return Buffer.from(request.buffer, 0, request.indexOf(0)).toString();
+}

@@ -38,7 +38,7 @@ test('a network made on one host is on all, for each backend; nobody misses a da
       await allReach(hosts, sandboxes);
       const killed = await overKill.finish();
       t.diagnostic(`${backend}: kill -9 and start again: ${killed.lost} of ${killed.sent} packets lost`);
-      if (backend !== 'udp') assert.equal(killed.lost, 0);
+      assert.equal(killed.lost, 0);
 
       const overSilence = await pinging(h1, s1, s2);
       await store.freeze();

@@ -85,8 +85,10 @@ async function setPeers(list: readonly Peer[]): Promise<string> {
     peers.set(peer.node, plan.changes);
   }
   const spec = driver.tunnelOf?.(network, list, host) ?? null;
-  if (spec !== null && tunnel === null) tunnel = await openUdpTunnel({ ...spec, logger: silentLogger });
-  else if (spec !== null) await tunnel?.setPeers(spec.peers);
+  if (spec !== null && tunnel === null) {
+    const directory = `${instance.execRoot}/tunnel`;
+    tunnel = await openUdpTunnel({ ...spec, directory, logger: silentLogger });
+  } else if (spec !== null) await tunnel?.setPeers(spec.peers);
   return plans.map(({ plan }) => plan.trouble).join('');
 }
 
@@ -164,13 +166,14 @@ async function obey(order: Order): Promise<unknown> {
       return tunnel?.status() ?? null;
     case 'down':
       await setPeers([]);
-      await tunnel?.[Symbol.asyncDispose]();
+      await tunnel?.end();
       tunnel = null;
       await remove(undo);
       undo = [];
       made = [];
       return null;
     case 'end':
+      await tunnel?.end();
       await kernel[Symbol.asyncDispose]();
       return null;
   }

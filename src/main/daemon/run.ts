@@ -31,7 +31,7 @@ import { checkSockets, listen } from './listen.ts';
 import { takePidfile } from './pidfile.ts';
 import { processes } from './processes.ts';
 import { systemFacts } from './system.ts';
-import { createTunnels } from './tunnels.ts';
+import { createTunnels, udpTunnels } from './tunnels.ts';
 import { watchFiles } from './watch-files.ts';
 
 /** Of the host: resolv.conf(5), and what systemd-resolved(8) asks itself, which sandboxes get where it is only named as a stub. */
@@ -76,7 +76,8 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       store,
       ipam: [createLocalIpam({ pools: config.addressPools ?? [] })],
       drivers,
-      ...(link === null ? {} : { cluster: link.cluster, underlay: link.underlay, tunnels: createTunnels(logger) }),
+      ...(link === null ? {} : { cluster: link.cluster, underlay: link.underlay }),
+      tunnels: createTunnels(logger, udpTunnels(config.execRoot, logger)),
       processes,
       resolver,
       watchResolvConf: (changed) => watchFiles(RESOLV_CONF, changed, logger),

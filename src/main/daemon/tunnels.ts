@@ -1,9 +1,10 @@
-/** User-space tunnels of networks: opened when one is wanted, given its peers, opened again when its thread has failed. Loaded late. */
+/** User-space tunnels of networks: opened when one is wanted, or found as an earlier daemon left it, given its peers, opened again when it has failed. Loaded late. */
+import { existsSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../base/clock.ts';
 import { errorData } from '../../base/errors.ts';
-import type { Id } from '../../base/ids.ts';
-import type { Tunnel, Tunnels, TunnelSpec } from '../../contracts/tunnel.ts';
+import { type Id, isId } from '../../base/ids.ts';
+import type { Tunnel, Tunnels, TunnelSpec, TunnelStatus } from '../../contracts/tunnel.ts';
 
 /** Milliseconds until a tunnel that failed is opened again; twice as long each time. */
 const AGAIN_MS = 100;
@@ -11,42 +12,66 @@ const AGAIN_MOST_MS = 30_000;
 /** Milliseconds after which a tunnel that ran counts as one that works. */
 const STEADY_MS = 10_000;
 
-type Open = (spec: TunnelSpec) => Promise<Tunnel>;
+/** How tunnels are made. */
+export interface Means {
+  readonly open: (network: Id, spec: TunnelSpec) => Promise<Tunnel>;
+  /** Networks with a tunnel that an earlier daemon has left. */
+  readonly left: () => readonly Id[];
+  /** Ends such a one, if it is there. */
+  readonly end: (network: Id) => Promise<void>;
+}
 
-/** @param open for tests; default: the `udp` tunnel */
-export function createTunnels(logger: Logger, open: Open = openUdp(logger)): Tunnels {
+export function createTunnels(logger: Logger, means: Means): Tunnels {
   const runs = new Map<Id, Run>();
+  const end = async (network: Id): Promise<void> => {
+    const run = runs.get(network);
+    runs.delete(network);
+    if (run === undefined) await means.end(network);
+    else await run.end();
+  };
   return {
     async want(network, spec) {
       const run = runs.get(network);
-      if (spec === null) {
-        runs.delete(network);
-        await run?.close();
-      } else if (run === undefined) {
-        const fresh = new Run(spec, open, logger);
+      if (spec === null) await end(network);
+      else if (run === undefined) {
+        const fresh = new Run(spec, (wanted) => means.open(network, wanted), logger);
         runs.set(network, fresh);
         await fresh.want(spec);
       } else await run.want(spec);
     },
-    status: (network) => runs.get(network)?.status() ?? null,
+    async keep(networks) {
+      const there = new Set([...runs.keys(), ...means.left()]);
+      await Promise.all([...there].filter((network) => !networks.has(network)).map(end));
+    },
+    status: async (network) => (await runs.get(network)?.status()) ?? null,
     async [Symbol.asyncDispose]() {
-      await Promise.all([...runs.values()].map((run) => run.close()));
+      await Promise.all([...runs.values()].map((run) => run.letGo()));
       runs.clear();
     },
   };
 }
 
-/** What only a host with such a network needs in memory. */
-const openUdp =
-  (logger: Logger): Open =>
-  async (spec) => {
-    const { openUdpTunnel } = await import('../../tunnel/udp/tunnel.ts');
-    return openUdpTunnel({ ...spec, logger });
+/** The `udp` tunnel: a process for each network, with a folder for each. What only a host with such a network needs in memory is loaded late. */
+export function udpTunnels(execRoot: string, logger: Logger): Means {
+  const root = `${execRoot}/tunnels`;
+  const directory = (network: Id): string => `${root}/${network}`;
+  return {
+    async open(network, spec) {
+      const { openUdpTunnel } = await import('../../tunnel/udp/tunnel.ts');
+      return await openUdpTunnel({ ...spec, directory: directory(network), logger });
+    },
+    left: () => (existsSync(root) ? readdirSync(root).filter(isId) : []),
+    async end(network) {
+      if (!existsSync(directory(network))) return;
+      const { endLeftTunnel } = await import('../../tunnel/udp/launch.ts');
+      await endLeftTunnel(directory(network));
+    },
   };
+}
 
 /** The tunnel of one network. */
 class Run {
-  readonly #open: Open;
+  readonly #open: (spec: TunnelSpec) => Promise<Tunnel>;
   readonly #logger: Logger;
   readonly #stop = new AbortController();
   #spec: TunnelSpec;
@@ -57,7 +82,7 @@ class Run {
   /** One step after the other. */
   #work: Promise<void> = Promise.resolve();
 
-  constructor(spec: TunnelSpec, open: Open, logger: Logger) {
+  constructor(spec: TunnelSpec, open: (spec: TunnelSpec) => Promise<Tunnel>, logger: Logger) {
     this.#spec = spec;
     this.#open = open;
     this.#logger = logger;
@@ -68,14 +93,26 @@ class Run {
     return this.#step();
   }
 
-  status(): { readonly tunnel: ReturnType<Tunnel['status']> | null; readonly error: string } {
-    return { tunnel: this.#tunnel?.status() ?? null, error: this.#error };
+  async status(): Promise<{ readonly tunnel: TunnelStatus | null; readonly error: string }> {
+    try {
+      return { tunnel: (await this.#tunnel?.status()) ?? null, error: this.#error };
+    } catch (error) {
+      return { tunnel: null, error: errorData(error).message };
+    }
   }
 
-  async close(): Promise<void> {
+  async end(): Promise<void> {
     this.#stop.abort();
     await this.#work;
     await this.#end();
+  }
+
+  async letGo(): Promise<void> {
+    this.#stop.abort();
+    await this.#work;
+    const tunnel = this.#tunnel;
+    this.#tunnel = null;
+    await tunnel?.[Symbol.asyncDispose]();
   }
 
   #step(): Promise<void> {
@@ -109,8 +146,8 @@ class Run {
     void tunnel.ended.then(() => {
       if (this.#tunnel !== tunnel) return;
       if (performance.now() - began > STEADY_MS) this.#failures = 0;
-      this.#error = 'its thread has ended';
-      this.#logger.error({ device: spec.device }, `tunnel ${spec.device}: its thread has ended, it is opened again`);
+      this.#error = 'it has ended';
+      this.#logger.error({ device: spec.device }, `tunnel ${spec.device}: it has ended, it is opened again`);
       this.#work = this.#work.then(() => this.#end());
       this.#again();
     });
@@ -127,7 +164,7 @@ class Run {
   async #end(): Promise<void> {
     const tunnel = this.#tunnel;
     this.#tunnel = null;
-    await tunnel?.[Symbol.asyncDispose]();
+    await tunnel?.end();
   }
 }
 

@@ -1,4 +1,4 @@
-/** What the tunnel counts, in memory that the main thread reads while the tunnel runs. Numbers are exact up to 2^53. */
+/** What the tunnel counts. Numbers are exact up to 2^53. */
 import type { PeerCounts } from '../../contracts/tunnel.ts';
 import { DROPS, type Drop } from './inner.ts';
 
@@ -6,13 +6,11 @@ import { DROPS, type Drop } from './inner.ts';
 const FIELDS = 5;
 
 export class Counters {
-  readonly buffer: SharedArrayBuffer;
   readonly #values: Float64Array;
 
-  /** @param from a buffer of that many peers, or their number */
-  constructor(from: SharedArrayBuffer | number) {
-    this.buffer = typeof from === 'number' ? new SharedArrayBuffer((DROPS.length + from * FIELDS) * 8) : from;
-    this.#values = new Float64Array(this.buffer);
+  /** @param peers most of them */
+  constructor(peers: number) {
+    this.#values = new Float64Array(DROPS.length + peers * FIELDS);
   }
 
   #add(index: number, count: number): void {

@@ -1,153 +1,208 @@
 /**
- * flannel's `udp` backend, made fast: inner IP packets as they are in UDP datagrams, through a TUN device. The data path runs on a thread of its own;
- * here its device, its socket and its peers are looked after.
+ * flannel's `udp` backend, made fast: inner IP packets as they are in UDP datagrams, through a TUN device. A process of its own carries them, so that
+ * nobody misses a daemon; here it is started, found again, given its peers, and replaced by another one without a gap: device and socket
+ * are open in both, and what arrives meanwhile waits in them.
  */
-import { SHARE_ENV, Worker } from 'node:worker_threads';
+import { rmSync } from 'node:fs';
 import type { Logger } from '../../base/clock.ts';
 import { exhausted, invalid, MoorError } from '../../base/errors.ts';
-import { familyOf, type IpAddress } from '../../base/ip.ts';
-import type { PeerCounts, Tunnel, TunnelPeer } from '../../contracts/tunnel.ts';
-import { openEvent, signalEvent } from '../../sys/poll.ts';
+import { familyOf } from '../../base/ip.ts';
+import type { Tunnel, TunnelPeer, TunnelSpec, TunnelStatus } from '../../contracts/tunnel.ts';
+import type { Fd } from '../../sys/fd.ts';
+import { tunName } from '../../sys/tun.ts';
 import { openTunQueue } from '../../sys/tun-queue.ts';
 import { openTunnelSocket } from '../../sys/tunnel-socket.ts';
-import { Counters } from './counters.ts';
-import type { FromTunnel, ToTunnel, TunnelWorkerData } from './protocol.ts';
+import { buildOf, type Carried, endLeftTunnel, kill, lastWords, launch, PROGRAM, reach } from './launch.ts';
+import { Link } from './link.ts';
+import { PROTOCOL } from './protocol.ts';
+import { CAPACITY } from './slots.ts';
 
-/** A slot costs 32 bytes of address and 40 of counters. */
-const PEERS = 16_384;
+/** Milliseconds. A process that ends sooner is not started again at once, but left to the caller. */
+const STEADY = 1_000;
 
-/** Megabytes. The thread allocates nothing while it runs; tables of peers are what it holds. */
-const HEAP = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 2 };
-
-export interface UdpTunnelOptions {
-  /** The TUN device, in the calling thread's namespace; made when it is not there, and gone with the tunnel then. */
-  readonly device: string;
-  /** Where datagrams leave from and arrive; `0.0.0.0` and `::` for any. Peers must be of this family. */
-  readonly local: { readonly address: IpAddress; readonly port: number };
-  readonly peers: readonly TunnelPeer[];
+export interface UdpTunnelOptions extends TunnelSpec {
+  /** Folder of this tunnel alone, made and removed here: its control socket, its pid, its last words. */
+  readonly directory: string;
   readonly logger: Logger;
-  readonly worker?: URL;
+  /** Of the process. */
+  readonly program?: URL;
 }
 
-/** @throws conflict when the device or the port is taken; unsupported without /dev/net/tun */
+/**
+ * Goes on with the process that is there, or starts one. The device is the calling thread's namespace's; it is made when it is not there, and gone with the
+ * tunnel then. `local` may be `0.0.0.0` or `::` for any address.
+ * @throws conflict when the device or the port is taken; unsupported without /dev/net/tun; exhausted and invalid as `setPeers`
+ */
 export async function openUdpTunnel(options: UdpTunnelOptions): Promise<Tunnel> {
-  const { device, local, logger } = options;
-  const family = familyOf(local.address);
-  const slots: (TunnelPeer | null)[] = [];
-  const names = new Map<string, number>();
-  const counters = new Counters(PEERS);
+  const { directory, program = PROGRAM } = options;
+  checkPeers(options);
+  const left = reach(directory);
+  // Before the first wait: the calling thread may be in the device's namespace for the moment only.
+  const running = left === null ? begin(directory, openCarried(options), program) : takeOver(options, left);
+  const { link, carried } = await running;
+  const tunnel = new UdpTunnel(options, link, carried);
+  try {
+    await tunnel.setPeers(options.peers);
+    return tunnel;
+  } catch (error) {
+    await tunnel.end();
+    throw error;
+  }
+}
 
-  const assign = (peers: readonly TunnelPeer[]): void => {
-    if (peers.length > PEERS) throw exhausted(`a tunnel has at most ${PEERS} peers, not ${peers.length}`);
-    for (const { name, endpoint } of peers) {
-      if (familyOf(endpoint.address) !== family)
-        throw invalid(`peer ${name} at ${endpoint.address} cannot be reached from ${local.address}: both must be IPv4, or IPv6`);
-    }
-    const wanted = new Set(peers.map(({ name }) => name));
-    for (const [name, slot] of [...names]) {
-      if (wanted.has(name)) continue;
-      names.delete(name);
-      slots[slot] = null;
-    }
-    let free = 0;
-    for (const peer of peers) {
-      let slot = names.get(peer.name);
-      if (slot === undefined) {
-        while (free < slots.length && slots[free] !== null) free++;
-        slot = free;
-        counters.clear(slot);
-        names.set(peer.name, slot);
-      }
-      slots[slot] = peer;
-    }
-  };
-  assign(options.peers);
+interface Running {
+  readonly link: Link;
+  readonly carried: Carried;
+}
 
-  using undo = new DisposableStack();
+function openCarried({ device, local }: TunnelSpec): Carried {
   const queue = openTunQueue(device);
-  undo.use(queue.fd);
-  const socket = undo.use(openTunnelSocket(local));
-  const event = undo.use(openEvent());
-  const flag = new Int32Array(new SharedArrayBuffer(4));
-  const workerData: TunnelWorkerData = {
-    tun: queue.fd.number,
-    udp: socket.number,
-    event: event.number,
-    flag: flag.buffer,
-    v6: family === 6,
-    udpSegments: queue.udpSegments,
-    counters: counters.buffer,
-    capacity: PEERS,
-    peers: slots,
-  };
-  const worker = new Worker(options.worker ?? new URL('./worker.ts', import.meta.url), {
-    workerData,
-    name: 'moor-tunnel',
-    env: SHARE_ENV,
-    execArgv: [],
-    resourceLimits: HEAP,
-  });
-  const ready = Promise.withResolvers<void>();
-  const ended = Promise.withResolvers<void>();
-  const waiting = new Map<number, PromiseWithResolvers<void>>();
-  let serial = 0;
-  let over: MoorError | null = null;
-  const post = (message: ToTunnel): void => {
-    worker.postMessage(message);
-    Atomics.store(flag, 0, 1);
-    signalEvent(event);
-  };
-  const finish = (error: MoorError): void => {
-    over ??= error;
-    ready.reject(over);
-    for (const { reject } of waiting.values()) reject(over);
-    waiting.clear();
-  };
-  // The thread sleeps in a system call: a process that ends would wait for it for ever.
-  const halt = (): void => post({ type: 'stop' });
-  process.on('exit', halt);
-  worker.on('message', (message: FromTunnel) => {
-    if (message.type === 'ready') ready.resolve();
-    else {
-      waiting.get(message.serial)?.resolve();
-      waiting.delete(message.serial);
-    }
-  });
-  worker.on('error', (error) => {
-    logger.error({ err: error }, `The tunnel thread of ${device} failed`);
-    finish(
-      new MoorError(
-        'internal',
-        `The tunnel thread of ${device} failed: ${error instanceof Error ? error.message : String(error)}`,
-      ),
-    );
-  });
-  worker.on('exit', () => {
-    process.off('exit', halt);
-    finish(new MoorError('cancelled', `The tunnel thread of ${device} has ended`));
-    ended.resolve();
-  });
-  await ready.promise;
-  const open = undo.move();
+  try {
+    return { device, local, tun: queue.fd, udp: openTunnelSocket(local), udpSegments: queue.udpSegments };
+  } catch (error) {
+    queue.fd.close();
+    throw error;
+  }
+}
 
-  return {
-    async setPeers(peers) {
-      if (over !== null) throw over;
-      assign(peers);
-      const took = Promise.withResolvers<void>();
-      waiting.set(++serial, took);
-      post({ type: 'peers', peers: slots, serial });
-      await took.promise;
-    },
-    status: () => ({
-      peers: Object.fromEntries([...names].map(([name, slot]): [string, PeerCounts] => [name, counters.peer(slot)])),
-      drops: counters.drops(),
-    }),
-    ended: ended.promise,
-    async [Symbol.asyncDispose]() {
-      if (over === null) post({ type: 'stop' });
-      await ended.promise;
-      open.dispose();
-    },
-  };
+function closeCarried({ tun, udp }: Pick<Carried, 'tun' | 'udp'>): void {
+  tun.close();
+  udp.close();
+}
+
+async function begin(directory: string, carried: Carried, program: URL): Promise<Running> {
+  try {
+    const link = await launch(directory, carried, program);
+    // What it has handed over is what it was given.
+    closeCarried(link);
+    return { link, carried };
+  } catch (error) {
+    closeCarried(carried);
+    throw error;
+  }
+}
+
+/** The process of an earlier daemon: it goes on, or hands over to one of today's program, or gives way to one at another place. */
+async function takeOver(options: UdpTunnelOptions, left: Fd): Promise<Running> {
+  const { device, local, directory, logger, program = PROGRAM } = options;
+  let link: Link;
+  try {
+    link = await Link.meet(left);
+  } catch (error) {
+    logger.warn({ device, err: error }, `tunnel ${device}: the process of an earlier daemon does not answer: it is replaced`);
+    await kill(directory);
+    return await begin(directory, openCarried(options), program);
+  }
+  const { hello, tun, udp } = link;
+  const carried: Carried = { device, local, tun, udp, udpSegments: hello.udpSegments };
+  const here = hello.device === device && hello.local.address === local.address && hello.local.port === local.port;
+  if (!here || tunName(tun) !== device) {
+    closeCarried(carried);
+    await link.stop();
+    return await begin(directory, openCarried(options), program);
+  }
+  if (hello.protocol === PROTOCOL && hello.build === buildOf(program)) return { link, carried };
+  logger.info({ device, pid: hello.pid }, `tunnel ${device}: a process of another version hands over`);
+  const next = await begin(directory, carried, program);
+  // Both carry packets from here on, until the old one has gone.
+  await next.link.setPeers(options.peers);
+  await link.stop();
+  return next;
+}
+
+function checkPeers({ local, peers }: Pick<TunnelSpec, 'local' | 'peers'>): void {
+  if (peers.length > CAPACITY) throw exhausted(`a tunnel has at most ${CAPACITY} peers, not ${peers.length}`);
+  for (const { name, endpoint } of peers) {
+    if (familyOf(endpoint.address) !== familyOf(local.address))
+      throw invalid(`peer ${name} at ${endpoint.address} cannot be reached from ${local.address}: both must be IPv4, or IPv6`);
+  }
+}
+
+class UdpTunnel implements Tunnel {
+  readonly ended: Promise<void>;
+  readonly #options: UdpTunnelOptions;
+  readonly #carried: Carried;
+  readonly #over = Promise.withResolvers<void>();
+  #link: Link;
+  #peers: readonly TunnelPeer[] = [];
+  /** Set while a process is started in the place of one that ended. */
+  #revival: Promise<void> = Promise.resolve();
+  #state: 'open' | 'let go' | 'ended' = 'open';
+
+  constructor(options: UdpTunnelOptions, link: Link, carried: Carried) {
+    this.#options = options;
+    this.#link = link;
+    this.#carried = carried;
+    this.ended = this.#over.promise;
+    this.#watch(link);
+  }
+
+  async setPeers(peers: readonly TunnelPeer[]): Promise<void> {
+    checkPeers({ local: this.#options.local, peers });
+    this.#peers = peers;
+    await this.#revival;
+    if (this.#state !== 'open') throw new MoorError('cancelled', `The tunnel of ${this.#options.device} has ended`);
+    await this.#link.setPeers(peers);
+  }
+
+  async status(): Promise<TunnelStatus> {
+    await this.#revival;
+    return await this.#link.status();
+  }
+
+  async end(): Promise<void> {
+    const { directory } = this.#options;
+    await this.#finish('ended');
+    await endLeftTunnel(directory);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#finish('let go');
+  }
+
+  async #finish(state: 'let go' | 'ended'): Promise<void> {
+    if (this.#state !== 'open') return;
+    this.#state = state;
+    await this.#revival;
+    if (state === 'ended') await this.#link.stop();
+    else this.#link.letGo();
+    closeCarried(this.#carried);
+    this.#over.resolve();
+  }
+
+  #watch(link: Link): void {
+    const born = performance.now();
+    void link.ended.then(() => {
+      if (this.#state !== 'open' || this.#link !== link) return;
+      this.#revival = this.#revive(performance.now() - born);
+    });
+  }
+
+  /** Device and socket are still open here: what has come since waits in them. @param age of the process that has ended, milliseconds */
+  async #revive(age: number): Promise<void> {
+    const { device, directory, logger, program = PROGRAM } = this.#options;
+    const reason = lastWords(directory) || 'killed';
+    try {
+      await this.#link.stop();
+      if (tunName(this.#carried.tun) !== device) throw new MoorError('not-found', 'its device was removed');
+      if (age < STEADY) throw new MoorError('unavailable', reason);
+      logger.warn(
+        { device, pid: this.#link.hello.pid, reason },
+        `tunnel ${device}: its process has ended (${reason}): started again`,
+      );
+      const link = await launch(directory, this.#carried, program);
+      closeCarried(link);
+      this.#link = link;
+      this.#watch(link);
+      await link.setPeers(this.#peers);
+    } catch (error) {
+      await this.#link.stop();
+      if (this.#state !== 'open') return;
+      logger.error({ device, err: error }, `tunnel ${device}: its process has ended, and cannot be started again`);
+      this.#state = 'ended';
+      closeCarried(this.#carried);
+      rmSync(directory, { recursive: true, force: true });
+      this.#over.resolve();
+    }
+  }
 }

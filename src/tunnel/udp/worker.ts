@@ -1,52 +1,93 @@
-/** The thread of a tunnel: empties the device, empties the socket, sleeps until one of them has something. Nothing else happens on it. */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { MoorError } from '../../base/errors.ts';
+/**
+ * The tunnel process: empties the device, empties the socket, sleeps until one of them, or somebody with a message, is there. It outlives the daemon
+ * that started it. There is no event loop: nothing else happens, and a signal ends it at once.
+ */
+import { writeFileSync } from 'node:fs';
+import { familyOf } from '../../base/ip.ts';
 import { Fd } from '../../sys/fd.ts';
-import { clearEvent, Waiting } from '../../sys/poll.ts';
+import { releaseFilePages } from '../../sys/memory.ts';
+import { Waiting } from '../../sys/poll.ts';
 import { setThreadName } from '../../sys/process.ts';
 import { Arena } from './arena.ts';
+import { Control } from './control.ts';
 import { Counters } from './counters.ts';
 import { Inbound, INBOUND_BYTES } from './inbound.ts';
 import { Outbound, outboundBytes } from './outbound.ts';
 import { PeerTable } from './peers.ts';
-import type { FromTunnel, ToTunnel, TunnelWorkerData } from './protocol.ts';
+import { INHERITED, PIDFILE, PROTOCOL, type TunnelProcessData } from './protocol.ts';
+import { CAPACITY, SlotTable } from './slots.ts';
 
-const port = parentPort;
-if (port === null) throw new MoorError('internal', 'tunnel/udp/worker.ts must run as a worker thread');
-const data = workerData as TunnelWorkerData;
+/** Batches between two looks for a message while there is no pause: a look is a system call. */
+const LOOK = 64;
+
+const data = JSON.parse(process.argv[2] ?? '') as TunnelProcessData;
 setThreadName('moor-tunnel');
+writeFileSync(`${data.directory}/${PIDFILE}`, `${process.pid}\n`);
 
-const tun = new Fd(data.tun, 'TUN device');
-const udp = new Fd(data.udp, 'tunnel socket');
-const event = new Fd(data.event, 'eventfd');
-const counters = new Counters(data.counters);
-const arena = new Arena(outboundBytes(data.capacity) + INBOUND_BYTES);
+const [tun, udp] = [new Fd(INHERITED.tun, data.device), new Fd(INHERITED.udp, `UDP port ${data.local.port}`)];
+const listener = new Fd(INHERITED.listener, `control socket of ${data.device}`);
+
+const counters = new Counters(CAPACITY);
+const slots = new SlotTable(counters);
+const arena = new Arena(outboundBytes(CAPACITY) + INBOUND_BYTES);
 // One table each way: a table remembers the address that was asked for last.
-const outbound = new Outbound({ arena, tun, udp, counters, capacity: data.capacity }, new PeerTable(data.peers));
-const inbound = new Inbound({ arena, tun, udp, v6: data.v6, udpSegments: data.udpSegments, counters }, new PeerTable(data.peers));
-const waiting = new Waiting([tun, udp, event]);
-const flag = new Int32Array(data.flag);
-const send = (message: FromTunnel): void => port.postMessage(message);
+const outbound = new Outbound({ arena, tun, udp, counters, capacity: CAPACITY }, new PeerTable([]));
+const v6 = familyOf(data.local.address) === 6;
+const inbound = new Inbound({ arena, tun, udp, v6, udpSegments: data.udpSegments, counters }, new PeerTable([]));
 
-/** @returns false when the tunnel is to end */
-function obey(from: NonNullable<typeof parentPort>): boolean {
-  Atomics.store(flag, 0, 0);
-  clearEvent(event);
-  for (let next = receiveMessageOnPort(from); next !== undefined; next = receiveMessageOnPort(from)) {
-    const message = next.message as ToTunnel;
-    if (message.type === 'stop') return false;
-    outbound.setTable(new PeerTable(message.peers));
-    inbound.setTable(new PeerTable(message.peers));
-    send({ type: 'took', serial: message.serial });
+/** Until the peers are known every packet would be a stranger's: they wait in the device and in the socket. */
+let known = false;
+const control = new Control({
+  listener,
+  hello: { ...data, type: 'hello', protocol: PROTOCOL, pid: process.pid },
+  shared: [tun, udp],
+  obey(message) {
+    if (message.type === 'status') {
+      return { type: 'status', serial: message.serial, status: { peers: slots.counts(), drops: counters.drops() } };
+    }
+    const peers = slots.assign(message.peers);
+    outbound.setTable(new PeerTable(peers));
+    inbound.setTable(new PeerTable(peers));
+    known = true;
+    return { type: 'took', serial: message.serial };
+  },
+});
+
+/** Of the list that is waited for. */
+const [TUN, UDP, MESSAGES] = [0, 1, 2];
+const waitingFor = (): Waiting => new Waiting([tun, udp, ...control.fds]);
+
+function wait(fds: Waiting, count: number, timeout: number): boolean {
+  fds.wait(timeout);
+  for (let i = MESSAGES; i < count; i++) if (fds.fired(i)) return true;
+  return false;
+}
+
+while (!known) {
+  new Waiting(control.fds).wait(-1);
+  if (!control.turn()) process.exit(0);
+}
+// Most of the program's text was for the start.
+releaseFilePages(process.execPath);
+let waiting = waitingFor();
+let count = MESSAGES + control.fds.length;
+let [fromTun, fromUdp] = [true, true];
+for (let batch = 1; ; batch++) {
+  const read = fromTun ? outbound.drain() : 0;
+  const received = fromUdp ? inbound.drain() : 0;
+  const idle = read === 0 && received === 0;
+  let message = false;
+  if (idle) {
+    message = wait(waiting, count, -1);
+    // A ping is one packet: it does not ask the other side as well.
+    [fromTun, fromUdp] = [waiting.fired(TUN), waiting.fired(UDP)];
+  } else {
+    [fromTun, fromUdp] = [true, true];
+    if (batch % LOOK === 0) message = wait(waiting, count, 0);
   }
-  return true;
+  if (!message) continue;
+  if (!control.turn()) break;
+  waiting = waitingFor();
+  count = MESSAGES + control.fds.length;
 }
-
-send({ type: 'ready' });
-for (;;) {
-  const read = outbound.drain();
-  const received = inbound.drain();
-  if (Atomics.load(flag, 0) !== 0 && !obey(port)) break;
-  if (read === 0 && received === 0) waiting.wait(-1);
-}
-port.close();
+process.exit(0);
