@@ -31,6 +31,8 @@ export type LinkKind =
       readonly device?: string;
       readonly learning: boolean;
       readonly proxy?: boolean;
+      /** Where its UDP socket is; default: where the device is. */
+      readonly socket?: typeof HOST;
     }
   | { readonly type: 'macvlan'; readonly parent: string; readonly mode: 'private' | 'vepa' | 'bridge' | 'passthru' }
   /** A persistent TUN or TAP device, made through /dev/net/tun. */
@@ -53,6 +55,8 @@ export interface Link {
   readonly isolated?: boolean;
   /** IFLA_BRPORT_MODE: frames may leave by the port they came in. */
   readonly hairpin?: boolean;
+  /** IFLA_BRPORT_LEARNING and _UNICAST_FLOOD off: of unicast frames only those go there that a forwarding entry of the bridge names. */
+  readonly static?: boolean;
 }
 
 /** Attributes that can change on a live link. Only the fields present are touched. */
@@ -64,6 +68,7 @@ export interface LinkAttributes {
   readonly master?: string;
   readonly isolated?: boolean;
   readonly hairpin?: boolean;
+  readonly static?: boolean;
 }
 
 export interface Route {
@@ -196,6 +201,11 @@ export type Change =
       /** Only as long as it is as `old` says: what somebody else wrote into it stays. */
       readonly unlessEdited?: boolean;
     }
+  /**
+   * Tells whoever is on a bridge where an address is from now on: a gratuitous ARP reply (RFC 5227 section 3), or an unsolicited neighbour
+   * advertisement (RFC 4861 section 7.2.6). One frame. Nothing to undo.
+   */
+  | { readonly kind: 'announce'; readonly netns: Netns; readonly device: string; readonly address: IpAddress; readonly mac: Mac }
   /** Forget connections. Cannot be undone, and need not be: the next packet makes a new entry. Done after all else of a list. */
   | { readonly kind: 'conntrack'; readonly tuple: ConntrackTuple };
 

@@ -70,6 +70,11 @@ export function describe(change: Change): string {
     }
     case 'file':
       return file(change.path, change.value, change.mode);
+    case 'announce': {
+      const { device, address, mac } = change;
+      const what = familyOf(address) === 4 ? 'gratuitous ARP reply' : 'unsolicited neighbour advertisement';
+      return inside(change.netns, [`: send from ${device} # ${what}: ${address} is at ${mac}`]);
+    }
     case 'conntrack':
       return words('conntrack -D', conntrack(change.tuple));
   }
@@ -133,6 +138,8 @@ function addLink(link: Link, netns: Netns): string[] {
           kind.device === undefined ? '' : `dev ${kind.device}`,
           kind.learning ? 'learning' : 'nolearning',
           kind.proxy ? 'proxy' : '',
+          // Born where its socket is to stay; it keeps that when it moves.
+          kind.socket === undefined || netns === HOST ? '' : `# with its socket in the namespace of the host`,
         ),
         ...port,
       ];
@@ -156,10 +163,11 @@ function setLink(name: string, value: LinkAttributes): string[] {
   return [...(attributes === '' ? [] : [`ip link set ${name} ${attributes}`]), ...bridgePort(name, value)];
 }
 
-function bridgePort(name: string, port: { readonly isolated?: boolean; readonly hairpin?: boolean }): string[] {
+function bridgePort(name: string, port: Pick<LinkAttributes, 'isolated' | 'hairpin' | 'static'>): string[] {
   const flags = words(
     port.isolated === undefined ? '' : `isolated ${onOff(port.isolated)}`,
     port.hairpin === undefined ? '' : `hairpin ${onOff(port.hairpin)}`,
+    port.static === undefined ? '' : `learning ${onOff(!port.static)} flood ${onOff(!port.static)}`,
   );
   return flags === '' ? [] : [`bridge link set dev ${name} ${flags}`];
 }

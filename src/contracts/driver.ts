@@ -16,6 +16,8 @@ export interface DriverCapabilities {
   readonly gateway: boolean;
   /** A user may make networks of this kind (false for `host` and `null`: one of each exists). */
   readonly creatable: boolean;
+  /** A network has a part on a host only as long as it has endpoints there (`planNetwork`). Absent: always. */
+  readonly onDemand?: boolean;
   /** Endpoints one network can hold; Infinity when the kernel sets no limit. Names what sets it, for the error. */
   readonly maxEndpoints: { readonly count: number; readonly why: string };
 }
@@ -83,6 +85,11 @@ export interface NetworkDriver {
    * throws for what a host says of itself. Optional: hosts need to know of each other's endpoints only by name.
    */
   readonly planRemote?: (network: Network, endpoint: RemoteEndpoint, host: HostFacts) => readonly Change[];
+  /**
+   * Tells the endpoints of this host where the addresses of one elsewhere are, for those that appear with another MAC address than before. Goes
+   * with `planRemote`; not state, so not part of it.
+   */
+  readonly planAnnounce?: (network: Network, endpoint: RemoteEndpoint, host: HostFacts) => readonly Change[];
   /** What this host tells the others of its part. Same network and underlay, same answer, also after a restart. Goes with `planPeer`. */
   readonly peerData?: (network: Network, host: HostFacts) => Omit<NodePart, 'inUse'>;
   /**
@@ -90,6 +97,11 @@ export interface NetworkDriver {
    * part of `planNetwork`. Optional: null.
    */
   readonly tunnelOf?: (network: Network, peers: readonly Peer[], host: HostFacts) => TunnelSpec | null;
+  /**
+   * Whether sandboxes on it reach the outside, and are reached at published ports, by way of a bridge of the host's that the engine attaches them
+   * to (engine/gateway-network.ts). Optional: never; it is a way out itself, or means to be none.
+   */
+  readonly needsWayOut?: (network: Network) => boolean;
   /** Interface name prefix inside the sandbox (`eth`), '' when the driver makes no interface. */
   readonly interfacePrefix: (network: Network) => string;
   /** Whether the host end of an endpoint needs a name of ours (a veth pair). */

@@ -25,6 +25,7 @@ export function inverse(change: Change): Change | null {
       return change.old === null ? null : { ...change, checksums: change.old, old: change.checksums };
     case 'file':
       return { ...change, value: change.old, old: change.value };
+    case 'announce':
     case 'conntrack':
       return null;
   }
@@ -49,7 +50,8 @@ export function inversePlan(changes: readonly Change[], applied?: readonly Appli
  * Drops from a list of removals what others of the list imply: all inside a namespace of ours that goes, all on a device that
  * goes, the other end of a veth pair, elements of a table that goes. A namespace that was only pinned (`netns-pin`) lives on
  * without us, so what we put into it is still removed. The host's end of a pair into a namespace that goes stays in the list
- * as well: the kernel takes a dead namespace apart some time later, and until then the name would be taken.
+ * as well: the kernel takes a dead namespace apart some time later, and until then the name would be taken. So does a VXLAN device whose socket is
+ * elsewhere: its VNI would be.
  */
 export function subsume(changes: readonly Change[]): Change[] {
   const spaces = new Set<Netns>();
@@ -79,7 +81,8 @@ export function subsume(changes: readonly Change[]): Change[] {
         if (change.op === 'add') return true;
         if (peers.has(deviceKey(change.netns, change.link.name))) return false;
         const { kind } = change.link;
-        return !spaces.has(change.netns) || (kind.type === 'veth' && !spaces.has(kind.peer.netns));
+        if (!spaces.has(change.netns)) return true;
+        return (kind.type === 'veth' && !spaces.has(kind.peer.netns)) || (kind.type === 'vxlan' && kind.socket !== undefined);
       }
       case 'link-set':
         return !gone(change.netns, change.name);
@@ -105,6 +108,7 @@ export function subsume(changes: readonly Change[]): Change[] {
       case 'netns-pin':
       case 'nft-rule':
       case 'file':
+      case 'announce':
       case 'conntrack':
         return true;
     }

@@ -34,6 +34,8 @@ export interface LinkState {
   readonly alias: string;
   readonly isolated: boolean;
   readonly hairpin: boolean;
+  /** Absent: not known. */
+  readonly static?: boolean;
   /** Of a VXLAN device, what cannot be told by its attributes; `local` '' = any. Absent: not known. */
   readonly vxlan?: { readonly vni: number; readonly port: number; readonly local: IpAddress | '' };
 }

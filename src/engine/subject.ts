@@ -32,6 +32,8 @@ export function subject(change: Change): string {
       return `rule in chain ${change.chain} of table ${change.family} ${change.table}`;
     case 'file':
       return `file ${change.path}`;
+    case 'announce':
+      return `announcement of ${change.address} on ${change.device}`;
     case 'conntrack':
       return 'connections';
   }

@@ -9,8 +9,10 @@ import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NftChange } from '../nft/transaction.ts';
 import { hasCode } from '../sys/errors.ts';
 import { sendsChecksums, setSendsChecksums } from '../sys/ethtool.ts';
+import { sendFrame } from '../sys/frame.ts';
 import { isNetns, netnsIdentity, pinNetns, unpinNetns, withNetns } from '../sys/netns.ts';
 import { createTun } from '../sys/tun.ts';
+import { announcement } from '../wire/announce.ts';
 import { Batch, type BatchContext } from './batch.ts';
 import { linkDifference } from './compare.ts';
 import { linkState } from './existing.ts';
@@ -122,6 +124,8 @@ class List {
           this.flush() &&
           this.#inSpace(at, change, (space) => applySysctl(change, space.netns === HOST ? null : space.namespace.netns))
         );
+      case 'announce':
+        return this.flush() && this.#inSpace(at, change, (space) => announce(change, space));
       case 'offload':
         return (
           this.flush() &&
@@ -216,6 +220,14 @@ class List {
   }
 }
 
+function announce({ device, address, mac }: Extract<Change, { kind: 'announce' }>, space: Space): Applied {
+  const index = space.indexOf(device);
+  if (index === null) throw new MoorError('not-found', `no device ${device}`);
+  const send = (): void => sendFrame(index, announcement(address, mac));
+  if (space.netns === HOST) send();
+  else withNetns(space.namespace.netns, send);
+  return CHANGED;
+}
 
 /** Not made by rtnetlink but through /dev/net/tun, by a thread that is in the namespace. */
 function addTun(change: Change, link: Link, space: Space): Applied {

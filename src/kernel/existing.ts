@@ -23,6 +23,7 @@ export const linkState = (info: LinkInfo, space: Space): LinkState => ({
   alias: info.alias,
   isolated: info.isolated,
   hairpin: info.hairpin,
+  static: info.static,
   ...(info.vxlan === null ? {} : { vxlan: info.vxlan }),
 });
 

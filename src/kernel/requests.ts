@@ -6,9 +6,11 @@ import { addFdb, deleteFdb, replaceFdb } from '../netlink/fdb.ts';
 import { addLink, deleteLink, setBridgePort, setLink } from '../netlink/link.ts';
 import type { NewLinkKind } from '../netlink/link-spec.ts';
 import { deleteNeighbour, setNeighbour } from '../netlink/neighbour.ts';
+import { getNsid, setNsid } from '../netlink/nsid.ts';
 import type { Request } from '../netlink/request.ts';
 import { type RouteSpec, addRoute, appendRoute, deleteRoute, replaceRoute } from '../netlink/route.ts';
 import { addRule, deleteRule } from '../netlink/rule.ts';
+import { hasCode } from '../sys/errors.ts';
 import type { Space, Spaces } from './spaces.ts';
 
 /** What goes to an rtnetlink socket. */
@@ -107,11 +109,21 @@ function newLink(link: Link, space: Space, spaces: Spaces): Request[] {
 
 /** What a link cannot be born with: its alias, and the flags of a bridge port. */
 export function afterBirth(link: Link, index: number): Request[] {
-  const { alias, isolated, hairpin } = link;
+  const { alias, isolated, hairpin, static: fixed } = link;
   return [
     ...(alias === undefined ? [] : [setLink(index, { alias })]),
-    ...(isolated === undefined && hairpin === undefined ? [] : [setBridgePort(index, { isolated, hairpin })]),
+    ...portFlags(index, { isolated, hairpin, static: fixed }),
   ];
+}
+
+function portFlags(
+  index: number,
+  port: { readonly [K in 'isolated' | 'hairpin' | 'static']: LinkAttributes[K] | undefined },
+): Request[] {
+  const { isolated, hairpin, static: fixed } = port;
+  if (isolated === undefined && hairpin === undefined && fixed === undefined) return [];
+  const free = fixed === undefined ? undefined : !fixed;
+  return [setBridgePort(index, { isolated, hairpin, learning: free, flood: free })];
 }
 
 function kindOf(kind: Link['kind'], space: Space, spaces: Spaces): NewLinkKind {
@@ -129,13 +141,32 @@ function kindOf(kind: Link['kind'], space: Space, spaces: Spaces): NewLinkKind {
     case 'macvlan':
       return { ...kind, parent: need(space, kind.parent) };
     case 'vxlan': {
-      const { device, ...rest } = kind;
-      return { ...rest, ...(device === undefined ? {} : { device: need(space, device) }) };
+      const { device, socket, ...rest } = kind;
+      return {
+        ...rest,
+        ...(device === undefined ? {} : { device: need(space, device) }),
+        ...(socket === undefined || space === spaces.host ? {} : { socketNsid: hostNsid(space, spaces) }),
+      };
     }
     case 'bridge':
     case 'dummy':
       return kind;
   }
+}
+
+/** The host's namespace as this one numbers it: it gets a number when there is none (a pair of veth devices between the two gives one, too). */
+function hostNsid(space: Space, { host }: Spaces): number {
+  const ask = (): number | null => space.route.find(getNsid(host.namespace.netns));
+  const known = ask();
+  if (known !== null) return known;
+  try {
+    space.route.run(setNsid(host.namespace.netns, -1));
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+  }
+  const given = ask();
+  if (given === null) throw new MoorError('unavailable', `the host's namespace has no id in ${space.netns}`);
+  return given;
 }
 
 function removeLink(name: string, space: Space): Request[] {
@@ -145,11 +176,11 @@ function removeLink(name: string, space: Space): Request[] {
 
 /** In an order that works: a port's flags after it has become one. */
 export function setAttributes(index: number, value: LinkAttributes, space: Space): Request[] {
-  const { up, mtu, mac, isolated, hairpin } = value;
+  const { up, mtu, mac, isolated, hairpin, static: fixed } = value;
   const master = value.master === undefined ? undefined : value.master === '' ? 0 : need(space, value.master);
   return [
     ...([up, mtu, mac, master].every((field) => field === undefined) ? [] : [setLink(index, { up, mtu, mac, master })]),
-    ...(isolated === undefined && hairpin === undefined ? [] : [setBridgePort(index, { isolated, hairpin })]),
+    ...portFlags(index, { isolated, hairpin, static: fixed }),
   ];
 }
 

@@ -25,6 +25,8 @@ export type NewLinkKind =
       readonly device?: number | undefined;
       readonly learning: boolean;
       readonly proxy?: boolean | undefined;
+      /** Id of the namespace that its socket is in; default: the one that it is born in. */
+      readonly socketNsid?: number | undefined;
     }
   | { readonly type: 'macvlan'; readonly parent: number; readonly mode: MacvlanMode }
   | { readonly type: 'dummy' };
@@ -124,6 +126,7 @@ function describeKind(kind: NewLinkKind): readonly string[] {
         kind.device ? `dev ${dev(kind.device)}` : '',
         kind.learning ? 'learning' : 'nolearning',
         kind.proxy ? 'proxy' : '',
+        kind.socketNsid === undefined ? '' : `link-netnsid ${kind.socketNsid}`,
       ];
     case 'macvlan':
       return [`mode ${kind.mode} link ${dev(kind.parent)}`];

@@ -46,6 +46,7 @@ export function addLink(link: NewLink): Request {
         master,
         link: kind.type === 'macvlan' ? kind.parent : undefined,
         netnsFd: netns?.number,
+        linkNsid: kind.type === 'vxlan' ? kind.socketNsid : undefined,
         info: { kind: kind.type, data: infoData(kind) },
       },
     },
@@ -151,6 +152,8 @@ export interface LinkInfo {
   /** Bridge port settings; false when it is no port. */
   readonly isolated: boolean;
   readonly hairpin: boolean;
+  /** Neither learns nor takes unknown unicast. */
+  readonly static: boolean;
 }
 
 /** Asks for one link (use `find`). */
@@ -187,6 +190,7 @@ function decodeLink(message: Received): LinkInfo | undefined {
     alias: attributes.alias ?? '',
     isolated: port?.isolated === 1,
     hairpin: port?.hairpin === 1,
+    static: port?.learning === 0 && port.unicastFlood === 0,
   };
 }
 

@@ -43,6 +43,7 @@ export const socketH = {
   AF_INET: 2,
   AF_INET6: 10,
   AF_NETLINK: 16,
+  AF_PACKET: 17,
   SOCK_STREAM: 1,
   SOCK_DGRAM: 2,
   SOCK_SEQPACKET: 5,
@@ -69,6 +70,8 @@ export const socketH = {
 /** <netinet/in.h> */
 export const inH = { IPPROTO_TCP: 6, IPPROTO_UDP: 17, IPPROTO_IPV6: 41, IPPROTO_SCTP: 132, IPV6_V6ONLY: 26 } as const;
 
+/** <linux/if_ether.h> */
+export const packetH = { ETH_P_ALL: 3 } as const;
 
 /** <sys/resource.h> */
 export const resourceH = { RLIMIT_NOFILE: 7 } as const;

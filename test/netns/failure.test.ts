@@ -53,6 +53,7 @@ function refused(change: Change): Change {
     case 'offload':
     case 'neighbour':
     case 'fdb':
+    case 'announce':
     case 'conntrack':
       return assert.fail(`no plan here has a change of kind ${change.kind}`);
   }

@@ -38,6 +38,7 @@ export function missingLink(change: Of<'link'>, actual: Actual): Repair<Change>[
     master: link.master,
     isolated: link.isolated,
     hairpin: link.hairpin,
+    static: link.static,
   };
   const repairs = missingAttributes({ netns, name: link.name, wanted: own }, state);
   return link.kind.type === 'veth' ? [...repairs, ...missingPeer(change, link.kind.peer, actual)] : repairs;
@@ -78,11 +79,11 @@ function missingAttributes(
   const value: Record<string, unknown> = {};
   const old: Record<string, unknown> = {};
   const why: string[] = [];
-  for (const key of ['up', 'mtu', 'mac', 'master', 'isolated', 'hairpin'] as const) {
+  for (const key of ['up', 'mtu', 'mac', 'master', 'isolated', 'hairpin', 'static'] as const) {
     const [want, have] = [wanted[key], state[key]];
     if (want === undefined || want === have) continue;
     value[key] = want;
-    old[key] = have;
+    if (have !== undefined) old[key] = have;
     why.push(key === 'up' ? `it was ${want === true ? 'down' : 'up'}` : `its ${key} was ${have === '' ? 'none' : String(have)}`);
   }
   if (why.length === 0) return [];
@@ -97,9 +98,9 @@ function missingAttributes(
 export function missingLinkSet(change: Of<'link-set'>, actual: Actual): Repair<Change>[] {
   const state = actual.link(change.netns, change.name);
   if (state === undefined) return [{ change, why: 'it was deleted' }];
-  const { up, mtu, mac, master, isolated, hairpin } = change.value;
+  const { up, mtu, mac, master, isolated, hairpin, static: fixed } = change.value;
   return missingAttributes(
-    { netns: change.netns, name: change.name, wanted: { up, mtu, mac, master, isolated, hairpin } },
+    { netns: change.netns, name: change.name, wanted: { up, mtu, mac, master, isolated, hairpin, static: fixed } },
     state,
   );
 }

@@ -71,6 +71,7 @@ function missingOne(change: Change, actual: Actual, unseen: boolean): Repair<Cha
       return unseen ? [{ change, why: 'it was changed' }] : [];
     case 'file':
       return unseen && change.inPlace !== true ? [{ change, why: 'it was changed' }] : [];
+    case 'announce':
     case 'conntrack':
       return [];
   }
@@ -109,6 +110,7 @@ function deviceOf(change: Change): string | null {
     case 'nft-element':
     case 'nft-rule':
     case 'file':
+    case 'announce':
     case 'conntrack':
       return null;
   }

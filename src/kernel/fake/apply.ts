@@ -109,6 +109,9 @@ function inNetns(space: FakeNetns, change: InNetns, spaces: FakeSpaces): Applied
     case 'fdb':
       if (change.op === 'add') space.link(change.entry.device);
       return listed(space.fdb, change.op, change.entry);
+    case 'announce':
+      space.link(change.device);
+      return CHANGED;
     case 'offload': {
       const { state } = space.link(change.device);
       if (!space.unsummed.has(state.name) === change.checksums) return ALREADY;

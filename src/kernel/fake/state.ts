@@ -104,6 +104,7 @@ export class FakeNetns {
       master: value.master ?? '',
       alias: value.alias ?? '',
       isolated: value.isolated ?? false,
+      static: value.static ?? false,
       hairpin: value.hairpin ?? false,
     };
     this.links.set(name, { state, peer: null });
