@@ -2,6 +2,7 @@
 import type { Attachment } from '../contracts/engine.ts';
 import type { Network, Pool } from '../model/network.ts';
 import type { Peer } from '../model/node.ts';
+import { gatewayEndpointName } from '../model/way-out.ts';
 
 /** One element of `IPAM.Config`; what is not set is left out, as Go's omitempty does. */
 export interface IpamConfigShape {
@@ -90,7 +91,7 @@ function poolShape(pool: Pool): IpamConfigShape {
 
 function endpointResource({ endpoint, sandbox }: Attachment): EndpointResource {
   return {
-    Name: sandbox.name,
+    Name: endpoint.automatic === true ? gatewayEndpointName(sandbox.id) : sandbox.name,
     EndpointID: endpoint.id,
     MacAddress: endpoint.mac ?? '',
     IPv4Address: endpoint.ipv4 ?? '',

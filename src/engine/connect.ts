@@ -1,28 +1,16 @@
-/** Attach a sandbox to a network, and detach it. */
-import { conflict, invalid, MoorError, notFound } from '../base/errors.ts';
-import { HOST, type Plan } from '../contracts/change.ts';
+/** Attach a sandbox to a network, and detach it; with the way out that it needs then. */
+import { conflict, invalid, notFound } from '../base/errors.ts';
 import type { OperationOptions, Outcome } from '../contracts/engine.ts';
-import type { Network } from '../model/network.ts';
-import type { Endpoint, EndpointSpec, Sandbox } from '../model/sandbox.ts';
-import { type Context, Undo } from './context.ts';
-import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
+import type { Endpoint, EndpointSpec } from '../model/sandbox.ts';
+import { attach, attachable, detach, type DetachOptions } from './attach.ts';
+import type { Context } from './context.ts';
 import { withOptions } from './endpoint-options.ts';
-import { networkAttributes } from './events.ts';
-import { answerIn, retellNames, tellRecords } from './names.ts';
-import { leftWarnings } from './networks.ts';
-import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
-import { movePorts } from './ports.ts';
-import { deleteEndpoint, putEndpoint, putSandbox } from './records.ts';
-import { checkNobodys } from './taken.ts';
+import { settleWayOut } from './gateway-network.ts';
 
 export async function connect(
   ctx: Context,
-  {
-    network: networkReference,
-    sandbox: sandboxReference,
-    spec: asked,
-  }: { readonly network: string; readonly sandbox: string; readonly spec: EndpointSpec },
-  { dryRun }: OperationOptions = {},
+  { network: networkReference, sandbox: sandboxReference, spec: asked }: ConnectInput,
+  options: OperationOptions = {},
 ): Promise<Outcome<Endpoint>> {
   const spec = withOptions(asked);
   const { id, name } = ctx.registry.sandbox(sandboxReference);
@@ -30,84 +18,27 @@ export async function connect(
   const sandbox = ctx.registry.sandboxes.get(id);
   if (sandbox === undefined) throw notFound(`No such container: ${name}`);
   const network = attachable(ctx, networkReference);
-  checkCombination(ctx, sandbox, network);
-  checkEndpointSpec(network, spec);
-  const taken = await foreignInterfaces(ctx, sandbox);
-  checkRoom(ctx, { sandbox, network, taken }, spec);
-  using _port = ctx.registry.joining(network.id);
-  const undo = new Undo();
+  const outcome = await attach(ctx, { network, sandbox, spec }, options);
+  if (options.dryRun === true) return outcome;
   try {
-    const facts = await ctx.facts.get();
-    const endpoint = await buildEndpoint(ctx, { sandbox, network, spec, taken }, undo);
-    using _guard = ctx.registry.guard(endpoint.id);
-    const joined: Sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, endpoint] };
-    const { sandbox: after, warnings } = await movePorts(ctx, joined, undo);
-    const plan: Plan = {
-      title: `connect ${sandbox.name} to network ${network.name}`,
-      changes: connectChanges(ctx, { without: sandbox, with: after, endpoint }, facts),
-    };
-    if (dryRun === true) {
-      await undo.run(ctx.logger);
-      return { value: endpoint, plan, warnings };
-    }
-    const told = { before: sandbox, after };
-    // The namespace is there: sockets in it need not wait for the interface. Names that others find do.
-    const beside = async (): Promise<void> => {
-      undo.defer(() => retellNames(ctx, { before: after, after: sandbox }, facts));
-      await answerIn(ctx, told, facts);
-    };
-    await ctx.executor.make(plan, [putEndpoint(endpoint)], { beside, after: async () => tellRecords(ctx, told) });
-    ctx.registry.setSandbox(after);
-    if (after !== joined) await ctx.executor.commit([putSandbox(after)]);
-    emitAttachment(ctx, { network, sandbox: after, action: 'connect' });
-    return { value: endpoint, plan, warnings };
+    return { ...outcome, warnings: [...outcome.warnings, ...(await settleWayOut(ctx, id))] };
   } catch (error) {
-    await undo.run(ctx.logger);
+    const after = ctx.registry.sandboxes.get(id);
+    if (after !== undefined) await detach(ctx, { network, sandbox: after }, { force: true });
     throw error;
   }
 }
 
-/**
- * A network that something can be attached to.
- * @throws not-found also for one that is on its way out: no lock is held while it goes, so this is what keeps it empty.
- */
-export function attachable(ctx: Context, reference: string): Network {
-  const network = ctx.registry.network(reference);
-  if (ctx.registry.isLeaving(network.id)) throw notFound(`network ${reference} not found`);
-  return network;
-}
-
-/** Interfaces of an adopted namespace that we did not make, so that ours get other names. Own namespaces have none. */
-async function foreignInterfaces(ctx: Context, sandbox: Sandbox): Promise<string[]> {
-  if (sandbox.netns.type !== 'adopted') return [];
-  return interfacesIn(ctx, netnsOf(sandbox));
-}
-
-/**
- * Interfaces of a namespace that is to be adopted.
- * @throws not-found when there is none; invalid for the host's own: endpoints in it would take over the host's routes and settings;
- * conflict when it is another sandbox's.
- */
-export async function interfacesToAdopt(ctx: Context, source: string): Promise<string[]> {
-  const [found, host] = await ctx.kernel.snapshot([source, HOST], ['links']);
-  if (found === null || found === undefined) throw notFound(`no network namespace at ${source}`);
-  if (found.identity === host?.identity)
-    throw invalid(`cannot adopt ${source}: it is the host's own network namespace: attach the sandbox to network host instead`);
-  await checkNobodys(ctx, source, found);
-  return found.links.map((link) => link.name);
-}
-
-/** @throws not-found when the namespace is gone. */
-async function interfacesIn(ctx: Context, path: string): Promise<string[]> {
-  const [state] = await ctx.kernel.snapshot([path], ['links']);
-  if (state === null || state === undefined) throw notFound(`network namespace ${path} does not exist`);
-  return state.links.map((link) => link.name);
+interface ConnectInput {
+  readonly network: string;
+  readonly sandbox: string;
+  readonly spec: EndpointSpec;
 }
 
 export async function disconnect(
   ctx: Context,
   { network: networkReference, sandbox: sandboxReference }: { readonly network: string; readonly sandbox: string },
-  { dryRun, force = false }: OperationOptions & { readonly force?: boolean } = {},
+  options: DetachOptions = {},
 ): Promise<Outcome<Endpoint>> {
   const network = ctx.registry.network(networkReference);
   const { id, name } = ctx.registry.sandbox(sandboxReference);
@@ -117,52 +48,18 @@ export async function disconnect(
   if (sandbox.netns.type === 'host' && network.driver === 'host') {
     throw invalid('cannot disconnect container from host network - container was created in host network mode');
   }
-  const endpoint = sandbox.endpoints.find(({ networkId }) => networkId === network.id);
-  if (endpoint === undefined) throw conflict(`container ${sandbox.id} is not connected to network ${network.name}`);
-  const facts = await ctx.facts.get();
-  const alone: Sandbox = { ...sandbox, endpoints: sandbox.endpoints.filter((one) => one !== endpoint) };
-  const undo = new Undo();
-  const { sandbox: after, warnings: lost } = await movePorts(ctx, alone, undo);
-  const plan: Plan = {
-    title: `disconnect ${sandbox.name} from network ${network.name}`,
-    changes: disconnectChanges(ctx, { without: after, with: sandbox, endpoint }, facts),
-  };
-  if (dryRun === true) {
-    await undo.run(ctx.logger);
-    return { value: endpoint, plan, warnings: lost };
+  if (sandbox.endpoints.some(({ networkId, automatic }) => networkId === network.id && automatic === true)) {
+    throw conflict(
+      `container ${sandbox.id} is not connected to network ${network.name}, but to others whose way out it is: it goes with them`,
+    );
   }
-  using _guard = ctx.registry.guard(endpoint.id);
-  const warnings = [...lost];
-  const moved = after === alone ? [] : [putSandbox(after)];
-  const back = after === alone ? [] : [putSandbox(sandbox)];
+  const outcome = await detach(ctx, { network, sandbox }, options);
+  if (options.dryRun === true) return outcome;
   try {
-    const writes = [deleteEndpoint(endpoint.id), ...moved];
-    const left = await ctx.executor.unmake(plan, { writes, restore: [putEndpoint(endpoint), ...back] });
-    warnings.push(...leftWarnings(left));
+    return { ...outcome, warnings: [...outcome.warnings, ...(await settleWayOut(ctx, id))] };
   } catch (error) {
-    // With force the namespace may be gone, and everything in it: then nothing could be changed, and nothing is left either.
-    if (!force || !(error instanceof MoorError)) {
-      await undo.run(ctx.logger);
-      throw error;
-    }
-    await ctx.executor.commit([deleteEndpoint(endpoint.id), ...moved]);
-    warnings.push(error.message);
+    // It is disconnected all the same.
+    const why = error instanceof Error ? error.message : String(error);
+    return { ...outcome, warnings: [...outcome.warnings, `${name} has no way out now: ${why}`] };
   }
-  ctx.registry.setSandbox(after);
-  await retellNames(ctx, { before: sandbox, after }, facts);
-  await releaseEndpoint(ctx, network, endpoint);
-  emitAttachment(ctx, { network, sandbox: after, action: 'disconnect' });
-  return { value: endpoint, plan, warnings };
-}
-
-export function emitAttachment(
-  ctx: Context,
-  {
-    network,
-    sandbox,
-    action,
-  }: { readonly network: Network; readonly sandbox: Sandbox; readonly action: 'connect' | 'disconnect' },
-): void {
-  const attributes = networkAttributes(network, sandbox);
-  ctx.events.emit({ type: 'network', action, actorId: network.id, attributes, time: ctx.clock.now() });
 }

@@ -101,6 +101,10 @@ export interface Context extends EngineDeps {
   /** Of networks that span hosts: the peers that the kernel has, or is to have. */
   readonly peers: Map<Id, readonly Peer[]>;
   readonly executor: Executor;
+  /** Of networks that span hosts: endpoints of others, as the name service and the kernel were told of them. */
+  readonly remotes: Map<Id, ReadonlyMap<Id, RemoteEndpoint>>;
+  /** Networks that have a part on this host now, of those that have one on demand. */
+  readonly segments: Set<Id>;
   readonly facts: FactsCache;
   readonly events: EventBus;
   readonly world: SharedLock;

@@ -54,13 +54,17 @@ export const isNft = (change: Change): boolean =>
   (change.kind === 'nft-table' && (change.netns ?? HOST) === HOST) || change.kind === 'nft-element' || change.kind === 'nft-rule';
 
 /** Namespaces that must be dumped to compare a scope; none when only nftables is looked at. */
-export function namespacesOf(ctx: Context, scope: Scope): Netns[] {
+export function namespacesOf(ctx: Context, scope: Scope, desired: readonly Desired[]): Netns[] {
   if (!scope.host && scope.networks.length === 0 && scope.sandboxes.length === 0) return [];
   const out = new Set<Netns>([HOST]);
   for (const id of scope.sandboxes) {
     const sandbox = ctx.registry.sandboxes.get(id);
     if (sandbox !== undefined) out.add(netnsOf(sandbox));
   }
+  // Those that networks have, where endpoints have an end as well.
+  for (const { changes } of desired)
+    for (const change of changes)
+      if (change.kind === 'link' && ctx.registry.segmentOwner(change.netns) !== undefined) out.add(change.netns);
   return [...out];
 }
 

@@ -131,13 +131,16 @@ export interface BuildInput {
   readonly network: Network;
   readonly spec: EndpointSpec;
   readonly taken: readonly string[];
+  /** Nobody asked for it. */
+  readonly automatic?: boolean;
 }
 
 /**
  * Reserves addresses and completes an endpoint. The specification must have been checked.
  * @throws conflict `Address already in use`, exhausted.
  */
-export async function buildEndpoint(ctx: Context, { sandbox, network, spec, taken }: BuildInput, undo: Undo): Promise<Endpoint> {
+export async function buildEndpoint(ctx: Context, input: BuildInput, undo: Undo): Promise<Endpoint> {
+  const { sandbox, network, spec, taken, automatic = false } = input;
   const driver = driverOf(ctx, network.driver);
   const id = newEndpointId(ctx);
   const { addressing } = driver.capabilities;
@@ -166,6 +169,7 @@ export async function buildEndpoint(ctx: Context, { sandbox, network, spec, take
     ...(spec.links === undefined || spec.links.length === 0 ? {} : { links: spec.links }),
     gatewayPriority: spec.gatewayPriority ?? 0,
     options: spec.options ?? {},
+    ...(automatic ? { automatic } : {}),
   };
 }
 

@@ -49,6 +49,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     ...deps,
     registry,
     portTable: new PortTable(),
+    segments: new Set(),
     executor: new Executor(deps),
     peers: deps.cluster === undefined ? new Map<Id, readonly Peer[]>() : await loadPeers(deps.store),
     facts: new FactsCache(

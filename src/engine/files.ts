@@ -7,6 +7,7 @@ import type { Instance } from '../model/instance.ts';
 import type { Network } from '../model/network.ts';
 import { mergeDns, resolvConf } from '../model/resolv-conf.ts';
 import type { Sandbox, SandboxDns } from '../model/sandbox.ts';
+import { askedFor } from '../model/way-out.ts';
 import type { Context } from './context.ts';
 import { isNamed } from './names.ts';
 
@@ -107,7 +108,7 @@ export function hostsFile(sandbox: Sandbox): string {
   const { hostname, domainname = '' } = sandbox;
   const names = [...new Set([...(domainname === '' ? [] : [`${hostname}.${domainname}`]), hostname, sandbox.name])].join(' ');
   const extra = (sandbox.extraHosts ?? []).map(({ name, address }) => `${address}\t${name}`);
-  const own = sandbox.endpoints.flatMap((endpoint) =>
+  const own = askedFor(sandbox).flatMap((endpoint) =>
     [endpoint.ipv4, endpoint.ipv6].flatMap((address) => (address === null ? [] : [`${addressOf(address)}\t${names}`])),
   );
   return `${[...LOCALHOST, ...extra, ...own].join('\n')}\n`;

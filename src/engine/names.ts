@@ -8,6 +8,7 @@ import { dnsNames, parseLink } from '../model/dns-names.ts';
 import type { Network } from '../model/network.ts';
 import { mergeDns, parseResolvConf, RESOLVER_ADDRESS } from '../model/resolv-conf.ts';
 import type { Endpoint, Sandbox, SandboxDns } from '../model/sandbox.ts';
+import { askedFor } from '../model/way-out.ts';
 import type { Context } from './context.ts';
 
 type Networks = ReadonlyMap<Id, Network>;
@@ -16,7 +17,7 @@ type Networks = ReadonlyMap<Id, Network>;
 const hasNames = (network: Network | undefined): network is Network => network?.predefined === false;
 
 export const isNamed = (networks: Networks, sandbox: Sandbox): boolean =>
-  sandbox.netns.type !== 'host' && sandbox.endpoints.some(({ networkId }) => hasNames(networks.get(networkId)));
+  sandbox.netns.type !== 'host' && askedFor(sandbox).some(({ networkId }) => hasNames(networks.get(networkId)));
 
 export interface NamesContext {
   readonly networks: Networks;
@@ -29,7 +30,7 @@ export interface NamesContext {
 /** null: it is not served. */
 export function clientOf({ networks, daemonDns, resolvConf }: NamesContext, sandbox: Sandbox): ResolverClient | null {
   if (sandbox.netns.type === 'host') return null;
-  const attached = sandbox.endpoints.flatMap((endpoint) => {
+  const attached = askedFor(sandbox).flatMap((endpoint) => {
     const network = networks.get(endpoint.networkId);
     return network === undefined ? [] : [{ endpoint, network }];
   });
@@ -74,7 +75,7 @@ function upstreams({ servers }: SandboxDns, resolvConf: string): Upstream[] {
 
 /** Of those endpoints that others can find by name. */
 export function recordsOf(networks: Networks, sandbox: Sandbox): NameRecord[] {
-  return sandbox.endpoints.flatMap((endpoint) => {
+  return askedFor(sandbox).flatMap((endpoint) => {
     const addresses = [endpoint.ipv4, endpoint.ipv6].flatMap((address) => (address === null ? [] : [addressOf(address)]));
     if (!hasNames(networks.get(endpoint.networkId)) || addresses.length === 0) return [];
     return [{ endpoint: endpoint.id, network: endpoint.networkId, names: dnsNames(sandbox, endpoint), addresses }];

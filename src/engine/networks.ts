@@ -5,12 +5,13 @@ import type { Change, Plan } from '../contracts/change.ts';
 import type { OperationOptions, Outcome, PruneFilter, PruneResult } from '../contracts/engine.ts';
 import { gatewayMode } from '../model/gateway-mode.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
+import { GATEWAY_NETWORK } from '../model/way-out.ts';
 import { type Context, driverOf, Undo } from './context.ts';
 import { networkAttributes } from './events.ts';
 import type { Failure } from './executor.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
 import { droppedWarnings, type PoolOwner, releasePools, reservePools, routeWarnings } from './network-pools.ts';
-import { networkRemoval } from './plans.ts';
+import { isOnDemand, networkRemoval } from './plans.ts';
 import { deleteNetwork, putNetwork } from './records.ts';
 import { deviceTaken } from './taken.ts';
 
@@ -111,16 +112,17 @@ export async function adoptNetwork(ctx: Context, known: Network): Promise<Outcom
       ...(gateway === null ? {} : { gateway }),
     }));
     const network: Network = { ...known, pools: await reservePools(ctx, { owner, requests }, undo) };
+    const whole = driver.planNetwork(network, facts);
     const plan: Plan = {
       title: `create network ${network.name} (${network.driver})`,
-      changes: driver.planNetwork(network, facts),
+      changes: isOnDemand(ctx, network) ? [] : whole,
     };
     try {
       await ctx.executor.make(plan, [putNetwork(network)]);
     } catch (error) {
       throw deviceTaken(error, network, plan.changes);
     }
-    ctx.registry.addNetwork(network, plan.changes);
+    ctx.registry.addNetwork(network, whole);
     emit(ctx, network, 'create');
     return { value: network, plan, warnings: routeWarnings(network, ctx.facts.foreignRoutes()) };
   } catch (error) {
@@ -199,7 +201,13 @@ export async function pruneNetworks(
 function prunable(ctx: Context, network: Network, { until, accepts }: PruneFilter): boolean {
   // What spans hosts may be in use on one that is away at the moment: it goes by name only.
   if (network.scope === 'global') return false;
-  if (network.predefined || ctx.registry.ports(network.id) > 0 || ctx.registry.isLeaving(network.id)) return false;
+  if (
+    network.predefined ||
+    network.name === GATEWAY_NETWORK ||
+    ctx.registry.ports(network.id) > 0 ||
+    ctx.registry.isLeaving(network.id)
+  )
+    return false;
   return (until === undefined || Date.parse(network.created) < until) && (accepts?.(network) ?? true);
 }
 

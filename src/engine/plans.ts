@@ -26,8 +26,15 @@ export const hostChanges = (ctx: Context, facts: HostFacts): Change[] =>
 export const staleHostChanges = (ctx: Context, facts: HostFacts): Change[] =>
   ctx.drivers.flatMap((driver) => driver.planHostStale?.(facts) ?? []);
 
-/** With the way to each peer, of a network that spans hosts. */
-export function networkChanges(ctx: Context, network: Network, facts: HostFacts): readonly Change[] {
+/** Whether it has a part on this host only while it has endpoints here. */
+export const isOnDemand = (ctx: Context, { driver }: Network): boolean => driverOf(ctx, driver).capabilities.onDemand === true;
+
+/** What a network has on this host now. */
+export const networkChanges = (ctx: Context, network: Network, facts: HostFacts): readonly Change[] =>
+  isOnDemand(ctx, network) && ctx.registry.ports(network.id) === 0 ? [] : wholeNetwork(ctx, network, facts);
+
+/** All that it may have, with the way to each peer, of a network that spans hosts. */
+export function wholeNetwork(ctx: Context, network: Network, facts: HostFacts): readonly Change[] {
   const changes = driverOf(ctx, network.driver).planNetwork(network, facts);
   const peers = ctx.peers.get(network.id);
   return peers === undefined ? changes : [...changes, ...peerChanges(ctx, network, { peers, facts })];
@@ -45,6 +52,9 @@ export function peerChanges(
 
 export const networkRemoval = (ctx: Context, network: Network, facts: HostFacts): Change[] =>
   subsume(inversePlan(networkChanges(ctx, network, facts)));
+
+export const wholeNetworkRemoval = (ctx: Context, network: Network, facts: HostFacts): Change[] =>
+  subsume(inversePlan(wholeNetwork(ctx, network, facts)));
 
 /** The namespace itself. */
 export function namespaceChanges({ netns }: Sandbox): Change[] {

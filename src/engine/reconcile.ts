@@ -94,6 +94,7 @@ export class Reconciler {
         if (event.netns !== HOST) {
           const sandbox = registry.pinOwner(event.netns);
           if (sandbox !== undefined) this.#sandboxes.add(sandbox);
+          else this.#noticeSegment(event.netns, event.type === 'link' ? event.name : event.device);
           break;
         }
         const device = event.type === 'link' ? event.name : event.device;
@@ -108,6 +109,16 @@ export class Reconciler {
     const urgent = this.#nft || this.#all || this.#networks.size > 0 || this.#sandboxes.size > 0;
     this.#schedule(urgent ? this.#times.settle : FOREIGN_SETTLE);
   };
+
+  /** A network's own namespace: the network's part, or an endpoint's end. */
+  #noticeSegment(netns: Netns, device: string): void {
+    const { registry } = this.#ctx;
+    const network = registry.segmentOwner(netns);
+    if (network === undefined) return;
+    this.#networks.add(network);
+    const owner = registry.linkOwner(device);
+    if (owner?.type === 'sandbox') this.#sandboxes.add(owner.id);
+  }
 
   /** A table in a sandbox: one of ours, or the business of who is in there. */
   #noticeInside(netns: Netns, table: NftTableRef | null): void {

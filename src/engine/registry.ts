@@ -32,6 +32,8 @@ export class Registry {
   readonly #links = new Map<string, Owner>();
   readonly #networkLinks = new Map<Id, readonly string[]>();
   readonly #pins = new Map<Netns, Id>();
+  /** Namespaces that networks have, or may have, on this host. */
+  readonly #segments = new Map<Netns, Id>();
   /** Networks that are being removed: nothing attaches to them any more. */
   readonly #leaving = new Set<Id>();
   /** Ids of everything here. */
@@ -131,10 +133,12 @@ export class Registry {
     return this.#leaving.has(network);
   }
 
+  /** @param changes all that it may have on this host, be it there now or not */
   addNetwork(network: Network, changes: readonly Change[]): void {
     this.networks.set(network.id, network);
     this.#networkNames.set(network.name, network.id);
     this.#ids.add(network.id);
+    for (const change of changes) if (change.kind === 'netns' && change.op === 'add') this.#segments.set(change.path, network.id);
     const names = hostLinks(changes);
     this.#networkLinks.set(network.id, names);
     for (const name of names) this.#links.set(name, { type: 'network', id: network.id });
@@ -148,6 +152,7 @@ export class Registry {
     this.#ids.delete(id);
     for (const name of this.#networkLinks.get(id) ?? []) this.#links.delete(name);
     this.#networkLinks.delete(id);
+    for (const [path, owner] of this.#segments) if (owner === id) this.#segments.delete(path);
   }
 
   /** Adds a sandbox, or replaces it by a newer value of it. */
@@ -197,7 +202,17 @@ export class Registry {
     return this.#pins.get(path);
   }
 
-  /** Paths of the namespaces that are ours to look after. */
+  /** The network that a namespace is a part of. */
+  segmentOwner(path: Netns): Id | undefined {
+    return this.#segments.get(path);
+  }
+
+  /** Namespaces that networks have, or may have. */
+  segments(): Netns[] {
+    return [...this.#segments.keys()];
+  }
+
+  /** Paths of the namespaces of sandboxes. */
   pins(): Netns[] {
     return [...this.#pins.keys()];
   }

@@ -54,6 +54,8 @@ export async function repairPass(ctx: Context, scope: Scope, options: PassOption
   // The sweep that follows finds those that no plan has.
   if (options.unseen && !parts.includes('rules')) parts.push('rules');
   const found = await look(ctx, { desired, scope, parts });
+  const bare = lostSegments(ctx, scope, found);
+  if (bare.length > 0) return repairPass(ctx, { ...scope, networks: [...scope.networks, ...bare] }, options);
   const lost = lostSandboxes(ctx, scope, found);
   if (lost.length > 0) {
     const repaired = await reviveNamespaces(ctx, lost);
@@ -79,6 +81,9 @@ export async function repairPass(ctx: Context, scope: Scope, options: PassOption
       : await ctx.kernel.apply([...list.map(({ repair }) => repair.change), ...flowsMeanwhile(ctx, list, facts)], {
           keepGoing: true,
         });
+  ctx.watcher.observe(
+    list.flatMap(({ repair: { change } }) => (change.kind === 'netns' && change.op === 'add' ? [change.path] : [])),
+  );
   return { ...summarise(list, applied), desired, ...found };
 }
 
@@ -93,6 +98,7 @@ const isHostNft = (change: Change): boolean =>
   isNft(change) && !('netns' in change && change.netns !== undefined && change.netns !== HOST);
 
 interface Found {
+  readonly namespaces: readonly Netns[];
   readonly states: readonly (NetnsState | null)[];
   readonly host: NetnsState | null;
   readonly tables: readonly (FoundTable | null)[];
@@ -106,13 +112,13 @@ async function look(
     parts,
   }: { readonly desired: readonly Desired[]; readonly scope: Scope; readonly parts: readonly SnapshotPart[] },
 ): Promise<Found> {
-  const namespaces = namespacesOf(ctx, scope);
+  const namespaces = namespacesOf(ctx, scope, desired);
   const tables = tablesOf(desired);
   const [states, listed] = await Promise.all([
     namespaces.length === 0 ? [] : ctx.kernel.snapshot(namespaces, parts),
     Promise.all(tables.map((one) => findTable(ctx, one))),
   ]);
-  return { states, host: states.find((state) => state?.netns === HOST) ?? null, tables: listed };
+  return { namespaces, states, host: states.find((state) => state?.netns === HOST) ?? null, tables: listed };
 }
 
 async function findTable(
@@ -137,6 +143,14 @@ function nftOfOthers(
     sandboxes: all.sandboxes.filter((id) => !owners.has(id)),
   };
   return desiredOf(ctx, others, facts).map((one) => ({ ...one, changes: one.changes.filter(isHostNft) }));
+}
+
+/** Networks whose namespace is gone, with endpoints that are looked at, and that are not looked at themselves. */
+function lostSegments(ctx: Context, scope: Scope, { namespaces, states }: Found): Id[] {
+  return namespaces.flatMap((netns, i) => {
+    const network = states[i] === null ? ctx.registry.segmentOwner(netns) : undefined;
+    return network === undefined || scope.networks.includes(network) ? [] : [network];
+  });
 }
 
 function lostSandboxes(ctx: Context, scope: Scope, { states }: Found): Sandbox[] {

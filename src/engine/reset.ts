@@ -37,7 +37,7 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
       warnings.push(error instanceof Error ? error.message : String(error));
     }
   }
-  ctx.watcher.forget(ctx.registry.pins());
+  ctx.watcher.forget([...ctx.registry.pins(), ...ctx.registry.segments()]);
   await forgetNames(ctx, sandboxes);
   for (const { id, ports = [] } of sandboxes) {
     ctx.registry.removeSandbox(id);

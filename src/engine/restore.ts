@@ -5,14 +5,16 @@ import { tableName } from '../model/instance.ts';
 import { parseOwnerAlias } from '../model/names.ts';
 import type { Network } from '../model/network.ts';
 import { type Context, driverOf } from './context.ts';
+import { settleWaysOut } from './gateway-network.ts';
 import { followSince } from './host-dns.ts';
 import { tellAllNames } from './names.ts';
 import { replayPools } from './network-pools.ts';
-import { networkChanges, sandboxRemoval } from './plans.ts';
+import { sandboxRemoval, wholeNetwork } from './plans.ts';
 import { ensurePredefined } from './predefined.ts';
 import { type HostRow, type Loaded, loadRows, putHost } from './records.ts';
 import type { Reconciler } from './reconcile.ts';
 import { dropSandbox } from './sandboxes.ts';
+import { noteSegments } from './segments.ts';
 
 /** Reads the store and fills memory and the allocators. Journal rows are carried out first, so that the kernel has no half plan. */
 export async function load(ctx: Context): Promise<Loaded> {
@@ -48,7 +50,7 @@ async function recordOriginals(ctx: Context, recorded: HostRow | null): Promise<
 async function fill(ctx: Context, { networks, sandboxes }: Loaded): Promise<void> {
   const facts = await ctx.facts.get();
   for (const network of networks) {
-    ctx.registry.addNetwork(network, tolerant(ctx, network, () => networkChanges(ctx, network, facts)) ?? []);
+    ctx.registry.addNetwork(network, tolerant(ctx, network, () => wholeNetwork(ctx, network, facts)) ?? []);
   }
   for (const network of networks) {
     tolerant(ctx, network, () => driverOf(ctx, network.driver).check(network, ctx.registry.ofDriver(network.driver, network.id)));
@@ -79,7 +81,9 @@ export async function settle(ctx: Context, { predefined, host }: Loaded, reconci
   // What the drivers need once per daemon comes with this, so it comes before any new network.
   await reconciler.full(host === null ? 'this is the first start' : undefined);
   await ensurePredefined(ctx, predefined);
-  ctx.watcher.observe(ctx.registry.pins());
+  noteSegments(ctx);
+  ctx.watcher.observe([...ctx.registry.pins(), ...ctx.registry.segments()]);
+  await settleWaysOut(ctx);
   const facts = await ctx.facts.get();
   await followSince(ctx, host?.dns ?? null, facts);
   await tellAllNames(ctx, facts);

@@ -9,12 +9,13 @@ import type { Network } from '../model/network.ts';
 import { coalesce } from '../model/ports-list.ts';
 import type { EndpointSpec, ProcessRef, Sandbox, SandboxNetns, SandboxSpec } from '../model/sandbox.ts';
 import { autoName } from './auto-name.ts';
-import { attachable, emitAttachment, interfacesToAdopt } from './connect.ts';
+import { attachable, emitAttachment, interfacesToAdopt } from './attach.ts';
 import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { withOptions } from './endpoint-options.ts';
 import { sandboxAttributes } from './events.ts';
 import { sandboxFiles } from './files.ts';
+import { gatewayNetwork, lacksWayOut } from './gateway-network.ts';
 import { forgetNames, retellNames, tellNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { sandboxChanges, sandboxRemoval } from './plans.ts';
@@ -22,6 +23,7 @@ import { staleFlows } from './port-flows.ts';
 import { hostPortsOf, releasePorts } from './port-reserve.ts';
 import { withPorts } from './ports.ts';
 import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
+import { closeSegment, joinNetwork, openSegment } from './segments.ts';
 
 /** What a sandbox without `networks` is attached to. */
 const DEFAULT_NETWORK = 'bridge';
@@ -29,6 +31,7 @@ const DEFAULT_NETWORK = 'bridge';
 interface Wanted {
   readonly network: Network;
   readonly spec: EndpointSpec;
+  readonly automatic?: true;
 }
 
 export async function createSandbox(
@@ -40,11 +43,12 @@ export async function createSandbox(
   if (ctx.registry.knows(id)) throw conflict(`sandbox ${id} exists already`);
   checkNames(spec);
   const name = spec.name ?? autoName((candidate) => ctx.registry.sandboxNameTaken(candidate));
-  const wanted = resolveNetworks(ctx, spec);
+  const resolved = resolveNetworks(ctx, spec);
+  const wanted = [...resolved];
   const netns = namespaceOf(ctx, { id, spec, wanted });
   using _name = ctx.registry.reserveSandbox(name, id);
   using _guard = ctx.registry.guard(id);
-  using ports = new DisposableStack();
+  await using ports = new AsyncDisposableStack();
   const undo = new Undo();
   try {
     const taken = netns.type === 'adopted' ? await interfacesToAdopt(ctx, netns.source) : [];
@@ -66,10 +70,18 @@ export async function createSandbox(
       endpoints: [],
     };
     checkAll(ctx, sandbox, wanted);
-    for (const { network, spec: asked } of wanted) {
+    if (
+      lacksWayOut(
+        ctx,
+        resolved.map(({ network }) => network),
+      ) &&
+      dryRun !== true
+    )
+      wanted.push({ network: await gatewayNetwork(ctx), spec: {}, automatic: true });
+    for (const { network, spec: asked, automatic = false } of wanted) {
       checkRoom(ctx, { sandbox, network, taken }, asked);
-      ports.use(ctx.registry.joining(network.id));
-      const endpoint = await buildEndpoint(ctx, { sandbox, network, spec: asked, taken }, undo);
+      ports.use(joinNetwork(ctx, network));
+      const endpoint = await buildEndpoint(ctx, { sandbox, network, spec: asked, taken, automatic }, undo);
       ports.use(ctx.registry.guard(endpoint.id));
       sandbox = { ...sandbox, endpoints: [...sandbox.endpoints, endpoint] };
     }
@@ -80,6 +92,7 @@ export async function createSandbox(
       await undo.run(ctx.logger);
       return { value: sandbox, plan, warnings: [] };
     }
+    for (const { network } of wanted) await openSegment(ctx, network, facts);
     const rows = sandbox.endpoints.map(putEndpoint);
     const made = sandbox;
     const after = async (): Promise<void> => {
@@ -235,6 +248,7 @@ export async function dropSandbox(ctx: Context, sandbox: Sandbox, plan: Plan): P
     const network = ctx.registry.networks.get(endpoint.networkId);
     if (network === undefined) continue;
     await releaseEndpoint(ctx, network, endpoint);
+    await closeSegment(ctx, network);
     emitAttachment(ctx, { network, sandbox, action: 'disconnect' });
   }
   emit(ctx, sandbox, 'destroy');

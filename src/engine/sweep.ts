@@ -2,7 +2,7 @@
 import { type Id, shortId } from '../base/ids.ts';
 import { type Change, HOST, type LinkKind } from '../contracts/change.ts';
 import type { LinkState } from '../contracts/kernel.ts';
-import { netnsDirectory } from '../model/instance.ts';
+import { netnsDirectory, segmentPin } from '../model/instance.ts';
 import { parseOwnerAlias } from '../model/names.ts';
 import type { Context } from './context.ts';
 import type { Desired } from './desired.ts';
@@ -11,6 +11,7 @@ import { filesDirectory } from './files.ts';
 import { staleHostChanges } from './plans.ts';
 import type { PassResult } from './repair.ts';
 import { isSourceRoute, isSourceRule } from './source-routes.ts';
+import { isKept, orphanSegments, orphansInside } from './sweep-segments.ts';
 
 const FILES = ['hosts', 'resolv.conf', 'hostname'];
 /** Where the kernel layer writes a file before it renames it. */
@@ -23,6 +24,7 @@ export async function orphans(ctx: Context, seen: PassResult): Promise<Change[]>
     ...staleHostChanges(ctx, await ctx.facts.get()),
     ...orphanLinks(ctx, seen),
     ...orphanRoutes(ctx, seen),
+    ...orphansInside(ctx, seen),
     ...(await orphanPins(ctx)),
     ...(await orphanFiles(ctx)),
   ];
@@ -99,13 +101,17 @@ function kindOf(link: LinkState): LinkKind {
 
 async function orphanPins(ctx: Context): Promise<Change[]> {
   const directory = netnsDirectory(ctx.config.instance);
-  const unreadable = unreadableIds(ctx).map((id) => `${directory}/${shortId(id as Id)}`);
+  const unreadable = unreadableIds(ctx).flatMap((id) => [
+    `${directory}/${shortId(id as Id)}`,
+    segmentPin(ctx.config.instance, id as Id),
+  ]);
   // A kill between the file and the mount on it leaves a file that is no pin.
   const files = (await ctx.listDirectory(directory)).map((name) => `${directory}/${name}`);
   const pins = new Set([...(await ctx.kernel.pins(directory)), ...files]);
-  return [...pins]
-    .filter((path) => ctx.registry.pinOwner(path) === undefined && !unreadable.includes(path))
-    .map((path) => ({ kind: 'netns', op: 'remove', path }));
+  const nobodys = [...pins].filter(
+    (path) => ctx.registry.pinOwner(path) === undefined && !isKept(ctx, path) && !unreadable.includes(path),
+  );
+  return nobodys.length === 0 ? [] : await orphanSegments(ctx, nobodys);
 }
 
 /** Elements of our table that no plan wants. Not with unreadable rows: theirs cannot be told apart. */

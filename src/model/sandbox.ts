@@ -29,6 +29,8 @@ export interface Endpoint {
   /** Docker's gw-priority: the highest one is the sandbox's default gateway. */
   readonly gatewayPriority: number;
   readonly options: Readonly<Record<string, string>>;
+  /** Nobody asked for it: the engine made it, as the way out of a sandbox whose networks have none, and takes it away with them. */
+  readonly automatic?: true;
 }
 
 /** What a user asks for when attaching. */

@@ -3,6 +3,7 @@ import { MoorError } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
 import type { Container } from '../../model/container.ts';
 import type { Endpoint, EndpointSpec, Sandbox } from '../../model/sandbox.ts';
+import { askedFor } from '../../model/way-out.ts';
 import type { Context } from './context.ts';
 
 /** The engine's sandbox of a container that runs with one. */
@@ -21,7 +22,7 @@ function orUndefined<T>(get: () => T): T | undefined {
 export function attachmentsOf(ctx: Context, { id, networks }: Container): Container['networks'] {
   const sandbox = sandboxOf(ctx, id);
   if (sandbox === undefined) return networks;
-  return sandbox.endpoints.map((endpoint) => ({ network: networkName(ctx, endpoint), endpoint: specOf(endpoint) }));
+  return askedFor(sandbox).map((endpoint) => ({ network: networkName(ctx, endpoint), endpoint: specOf(endpoint) }));
 }
 
 function networkName(ctx: Context, { networkId }: Endpoint): string {

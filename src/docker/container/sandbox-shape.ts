@@ -4,6 +4,7 @@
  */
 import type { Network } from '../../model/network.ts';
 import type { Sandbox } from '../../model/sandbox.ts';
+import { askedFor } from '../../model/way-out.ts';
 import { humanDuration } from './duration.ts';
 import { endpointSettings } from './endpoint-settings.ts';
 import { networkSettings } from './network-settings.ts';
@@ -112,7 +113,7 @@ const NEVER = '0001-01-01T00:00:00Z';
 
 function networksOf({ sandbox, networks }: SandboxView): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
   return Object.fromEntries(
-    sandbox.endpoints.map((endpoint) => {
+    askedFor(sandbox).map((endpoint) => {
       const network = networks.get(endpoint.networkId);
       return [network?.name ?? endpoint.networkId, endpointSettings(endpoint, network, sandbox)];
     }),

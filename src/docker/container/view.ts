@@ -4,6 +4,7 @@ import type { Engine } from '../../contracts/engine.ts';
 import type { Container } from '../../model/container.ts';
 import type { Network } from '../../model/network.ts';
 import type { Sandbox } from '../../model/sandbox.ts';
+import { askedFor } from '../../model/way-out.ts';
 import type { DockerDeps } from '../route.ts';
 import { endpointSettings, plannedSettings } from './endpoint-settings.ts';
 import type { SandboxView } from './sandbox-shape.ts';
@@ -37,7 +38,7 @@ export function viewOf(deps: DockerDeps, container: Container): ContainerView {
 function networksOf(engine: Engine, container: Container, sandbox: Sandbox | null): ContainerView['networks'] {
   if (sandbox !== null && sandbox.endpoints.length > 0) {
     return Object.fromEntries(
-      sandbox.endpoints.map((endpoint) => {
+      askedFor(sandbox).map((endpoint) => {
         const network = networkOf(engine, endpoint.networkId);
         return [network?.name ?? endpoint.networkId, endpointSettings(endpoint, network, sandbox)];
       }),

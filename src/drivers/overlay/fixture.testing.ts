@@ -9,7 +9,7 @@ import type { Endpoint } from '../../model/sandbox.ts';
 import { OPTION } from './options.ts';
 
 export const ID = '1a2b3c4d5e6f'.padEnd(64, '0') as Id;
-export const VNIS = OPTION.vnis;
+const VNIS = OPTION.vnis;
 
 export const pool = (subnet: string, gateway: string | null): Pool => ({
   family: subnet.includes(':') ? 6 : 4,
