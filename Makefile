@@ -15,6 +15,7 @@ install:
 
 peers:
 	@tools/peers.sh
+	@tools/stores.sh
 
 demo: install
 	@npm run --silent demo

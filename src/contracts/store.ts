@@ -59,17 +59,26 @@ export class CompactedError extends MoorError {
 }
 
 export interface Store extends AsyncDisposable {
+  /** Writes that one commit may hold, whatever they are; absent: at least a hundred. */
+  readonly commitWrites?: number;
   readonly get: (key: string) => Promise<Entry | null>;
   /** In key order. */
   readonly list: (prefix: string) => Promise<Listing>;
   /**
    * All of it or nothing, on disk when the promise resolves. @returns the revision of the writes.
    * @throws conflict when an expectation fails, naming the key. Deleting what is absent is no error. After unavailable and timeout it may
-   * have been done or not: read to find out. A server may limit how much one commit holds (etcd: 128 writes, 1.5 MiB): invalid.
+   * have been done or not: read to find out. A server may limit how much one commit holds (etcd: 128 writes, 1.5 MiB; Consul: 64
+   * operations, up to three a write, and 512 KiB; ZooKeeper: 1 MiB, and one lease): invalid.
    */
   readonly commit: (writes: readonly Write[]) => Promise<Revision>;
   /**
    * Every change below the prefix after `from`, in order, without gaps, until the signal aborts. A server that is away is waited for.
+   *
+   * Where the server keeps no history (Consul, ZooKeeper) this process looks at what is there, again and again. Of changes to one key
+   * between two looks the last is told: a key that came and went not at all, one that was deleted and made again as put. A deletion has
+   * the revision at which it was seen, which is no earlier than its own and before that of anything told later. A watch begins at the
+   * revision of a listing that this store has made of the prefix; elsewhere only where nothing has changed since. Whoever keeps what he
+   * listed, and applies what is told, has what is there: with every store.
    * @throws CompactedError when `from` is too old: list again. forbidden; unavailable when the store is closed.
    */
   readonly watch: (prefix: string, from: Revision, signal: AbortSignal) => AsyncIterable<readonly StoreEvent[]>;

@@ -20,7 +20,8 @@ export class Feed {
   #count = 0;
   #floor: Revision;
   #latest: Revision;
-  #closed = false;
+  /** Why every watch ends. */
+  #ended: MoorError | null = null;
   readonly #waiting = new Set<() => void>();
 
   /** @param start revision of the state before the first `append`. @param limit changes to keep. */
@@ -35,7 +36,15 @@ export class Feed {
     return this.#latest;
   }
 
-  /** @param events of one commit, never empty: watchers get them together. */
+  /** A watch from before it would miss something. */
+  get floor(): Revision {
+    return this.#floor;
+  }
+
+  /**
+   * @param revision everything up to it is told with this
+   * @param events never empty, of one commit, or of several in order of revision: watchers get them together
+   */
   append(revision: Revision, events: readonly StoreEvent[]): void {
     this.#batches.push({ revision, events });
     this.#count += events.length;
@@ -54,7 +63,12 @@ export class Feed {
 
   /** Ends every watch with `unavailable`. */
   close(): void {
-    this.#closed = true;
+    this.fail(new MoorError('unavailable', 'the store is closed'));
+  }
+
+  /** Ends every watch, present and later, with an error of this kind, when it has been told what came before. */
+  fail(reason: MoorError): void {
+    this.#ended ??= reason;
     this.#wake();
   }
 
@@ -67,7 +81,7 @@ export class Feed {
       const events = this.#after(seen, prefix);
       seen = Math.max(seen, this.#latest);
       if (events.length > 0) yield events;
-      else if (this.#closed) throw new MoorError('unavailable', `cannot watch ${prefix}: the store is closed`);
+      else if (this.#ended) throw endOf(prefix, this.#ended);
       else await this.#change(signal);
     }
   }
@@ -81,7 +95,8 @@ export class Feed {
       if ((this.#batches[middle]?.revision ?? 0) > revision) high = middle;
       else low = middle + 1;
     }
-    return this.#batches.slice(low).flatMap((batch) => batch.events.filter((event) => event.key.startsWith(prefix)));
+    const news = (event: StoreEvent): boolean => event.revision > revision && event.key.startsWith(prefix);
+    return this.#batches.slice(low).flatMap((batch) => batch.events.filter(news));
   }
 
   #change(signal: AbortSignal): Promise<void> {
@@ -99,4 +114,9 @@ export class Feed {
   #wake(): void {
     for (const done of [...this.#waiting]) done();
   }
+}
+
+function endOf(prefix: string, reason: MoorError): MoorError {
+  const text = `cannot watch ${prefix}: ${reason.message}`;
+  return reason instanceof CompactedError ? new CompactedError(text) : new MoorError(reason.kind, text, { cause: reason });
 }

@@ -9,12 +9,16 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly store: Store;
   /** Makes `watch` from before this call impossible (etcd: compaction; in process: more changes than are kept). */
   readonly compact: () => Promise<void>;
+  /** Its server keeps no history (`Store.watch` in the contract says what that means). */
+  readonly history?: false;
 }
 
 export interface StoreSuite {
   readonly name: string;
   /** Why it cannot be run here. */
   readonly skip?: string | false;
+  /** As of the stores that it opens. */
+  readonly history?: false;
   readonly open: () => Promise<StoreUnderTest>;
   /** The state of a store under test as another process sees it. Only stores on a server have that. */
   readonly another?: (under: StoreUnderTest) => Promise<Store>;
@@ -40,6 +44,14 @@ export const put = (key: string, value: string, more: { readonly expect?: Expect
   value,
   ...more,
 });
+/**
+ * Where a watch of what comes next begins: at a revision that a commit has returned, or, with a store that keeps no history, at a
+ * listing that was made no earlier.
+ */
+export async function beginning({ store, history }: StoreUnderTest, revision: Revision, prefix: string): Promise<Revision> {
+  return history === false ? (await store.list(prefix)).revision : revision;
+}
+
 export const remove = (key: string): Write => ({ type: 'delete', key });
 
 export async function rejects(kind: ErrorKind, what: Promise<unknown>, text: RegExp): Promise<void> {

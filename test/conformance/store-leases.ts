@@ -1,13 +1,15 @@
 /** What every store must do with leases. */
 import assert from 'node:assert/strict';
 import type { Lease } from '../../src/contracts/store.ts';
-import { type Check, eventually, plain, put, rejects, remove, take } from './store-harness.ts';
+import { beginning, type Check, eventually, plain, put, rejects, remove, take } from './store-harness.ts';
 
 export function leaseChecks(check: Check): void {
-  check('entries vanish with their lease, and a watch tells', async ({ store }) => {
+  check('entries vanish with their lease, and a watch tells', async (under) => {
+    const { store } = under;
     const lease = await store.lease(60_000);
     assert.equal(lease.lost.aborted, false);
-    const start = await store.commit([put('l/a', '1', { lease }), put('l/b', '1', { lease }), put('l/stays', '1')]);
+    const written = await store.commit([put('l/a', '1', { lease }), put('l/b', '1', { lease }), put('l/stays', '1')]);
+    const start = await beginning(under, written, 'l/');
     await store.commit([put('l/b', 'without the lease')]);
     // A store may not tell; it never tells what is not so.
     assert.notEqual((await store.get('l/b'))?.leased, true);
@@ -37,7 +39,8 @@ export function leaseChecks(check: Check): void {
     await rejects('invalid', store.lease(Number.NaN), /invalid lease/);
   });
 
-  check('entries of one lease vanish together; those that moved away from it stay', async ({ store }) => {
+  check('entries of one lease vanish together; those that moved away from it stay', async (under) => {
+    const { store } = under;
     const first = await store.lease(60_000);
     await using second = await store.lease(60_000);
     const start = await store.commit([
@@ -49,7 +52,7 @@ export function leaseChecks(check: Check): void {
     ]);
     await store.commit([put('l/moved', '2', { lease: second })]);
     await store.commit([remove('l/again')]);
-    const last = await store.commit([put('l/again', '2')]);
+    const last = await beginning(under, await store.commit([put('l/again', '2')]), '');
     await first[Symbol.asyncDispose]();
     const gone = await take(store, last, { prefix: '', count: 3 });
     assert.deepEqual(

@@ -1,0 +1,71 @@
+/**
+ * What this process has seen of one part of the store. Consul keeps no history and has no watch: a query that waits answers with all
+ * entries below a prefix. Changes are what differs between two such looks. Of several changes to a key between them the last is told;
+ * an entry that is missing was deleted, some time before the look that misses it, whose index is the deletion's revision here.
+ */
+import { CompactedError, type Entry, type Revision, type StoreEvent } from '../../contracts/store.ts';
+import { Feed } from '../feed.ts';
+
+/** All entries of the scope at one moment. */
+export interface Look {
+  readonly entries: ReadonlyMap<string, Entry>;
+  /**
+   * Everything up to it is in the entries. Of the scope alone, so it may be lower than before although nothing went back: Consul forgets
+   * the index of a deletion after a quarter of an hour (tombstone_ttl).
+   */
+  readonly revision: Revision;
+}
+
+/** Changes kept for watches that are behind. */
+const HISTORY = 4_096;
+
+export class Scope {
+  /** Of the keys alone: who watches has the values. */
+  #known: Map<string, Revision>;
+  /** Everything up to here has been told. */
+  #seen: Revision;
+  readonly feed: Feed;
+
+  constructor(first: Look) {
+    this.#known = revisions(first);
+    this.#seen = first.revision;
+    this.feed = new Feed(first.revision, HISTORY);
+  }
+
+  get seen(): Revision {
+    return this.#seen;
+  }
+
+  /** @returns whether it was taken. Otherwise it shows something older than was seen: another look overtook it, or a server lags. */
+  take({ entries, revision }: Look): boolean {
+    const changed = [...entries.values()].filter((entry) => this.#known.get(entry.key) !== entry.revision);
+    const gone = [...this.#known.keys()].filter((key) => !entries.has(key));
+    if (changed.length + gone.length === 0) {
+      this.#seen = Math.max(this.#seen, revision);
+      return true;
+    }
+    const old = changed.some((entry) => entry.revision <= this.#seen || entry.revision > revision);
+    if (old || revision <= this.#seen) return false;
+    const events: StoreEvent[] = changed.map(({ key, value, revision: at }) => ({ key, value, revision: at }));
+    events.sort((one, two) => one.revision - two.revision || (one.key < two.key ? -1 : 1));
+    events.push(...gone.sort().map((key) => ({ key, value: null, revision })));
+    for (const { key, revision: at } of changed) this.#known.set(key, at);
+    for (const key of gone) this.#known.delete(key);
+    this.#seen = revision;
+    this.feed.append(revision, events);
+    return true;
+  }
+
+  /** What is written from now on is newer than this: the last look was asked for when somebody had it already. */
+  reach(revision: Revision): void {
+    this.#seen = Math.max(this.#seen, revision);
+  }
+
+  /** The store is behind what was seen: what is written now has numbers that look old. */
+  goneBack(revision: Revision): void {
+    this.feed.fail(new CompactedError(`the store has gone back to ${revision}, list again`));
+  }
+}
+
+const revisions = ({ entries }: Look): Map<string, Revision> =>
+  new Map([...entries.values()].map(({ key, revision }) => [key, revision]));
