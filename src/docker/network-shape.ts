@@ -59,7 +59,8 @@ export function networkShape(network: Network, attachments: readonly Attachment[
     EnableIPv4: network.ipv4,
     EnableIPv6: network.ipv6,
     IPAM: {
-      Driver: network.ipamDriver,
+      // Docker has one word for its own, whether addresses are given out on one host or by the cluster.
+      Driver: network.ipamDriver === 'cluster' ? 'default' : network.ipamDriver,
       // null is what Docker prints where nobody gave options: on the networks it made itself.
       Options: network.predefined && Object.keys(network.ipamOptions).length === 0 ? null : network.ipamOptions,
       // IPv4 first, whatever the order they were asked for in.

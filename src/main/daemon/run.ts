@@ -15,6 +15,7 @@ import { createHostDriver } from '../../drivers/host/index.ts';
 import { createNullDriver } from '../../drivers/none/index.ts';
 import { createRoutedDriver } from '../../drivers/routed/index.ts';
 import { createEngine } from '../../engine/engine.ts';
+import { createOverlayDriver } from '../../drivers/overlay/index.ts';
 import { createLocalIpam } from '../../ipam/local/ipam.ts';
 import { createKernel } from '../../kernel/kernel.ts';
 import { tableName } from '../../model/instance.ts';
@@ -64,7 +65,13 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   mkdirSync(config.execRoot, { recursive: true, mode: 0o755 });
 
   const bridge = createBridgeDriver({ instance });
-  const drivers = [bridge, createRoutedDriver({ instance, local: bridge }), createHostDriver(), createNullDriver()];
+  const drivers = [
+    bridge,
+    createRoutedDriver({ instance, local: bridge }),
+    createOverlayDriver({ instance }),
+    createHostDriver(),
+    createNullDriver(),
+  ];
   const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
   const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), innerTables: [NAMES_TABLE], logger }));
   const resolver = stack.use(await createResolver({ logger }));
