@@ -10,6 +10,7 @@ import type { Store } from '../../src/contracts/store.ts';
 import { createBridgeDriver } from '../../src/drivers/bridge/index.ts';
 import { createHostDriver } from '../../src/drivers/host/index.ts';
 import { createNullDriver } from '../../src/drivers/none/index.ts';
+import { createOverlayDriver } from '../../src/drivers/overlay/index.ts';
 import { createRoutedDriver } from '../../src/drivers/routed/index.ts';
 import { createEngine, type EngineConfig, type EngineDeps } from '../../src/engine/engine.ts';
 import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
@@ -130,7 +131,13 @@ export async function start({
     kernel: between?.kernel?.(world.kernel) ?? world.kernel,
     store: between?.store?.(world.store) ?? world.store,
     ipam: [ipam],
-    drivers: [bridge, createRoutedDriver({ instance: INSTANCE, local: bridge }), createHostDriver(), createNullDriver()],
+    drivers: [
+      bridge,
+      createRoutedDriver({ instance: INSTANCE, local: bridge }),
+      createOverlayDriver({ instance: INSTANCE }),
+      createHostDriver(),
+      createNullDriver(),
+    ],
     ...(cluster === undefined ? {} : { cluster, underlay: async () => UNDERLAY }),
     ...(tunnels === undefined ? {} : { tunnels }),
     processes: world.processes,
