@@ -1,23 +1,29 @@
 /**
- * Two hosts on one wire and a container behind each, once for every contestant of the part `hosts`: by hand with what the kernel has,
- * by hand with socat, and with moord.
+ * Two hosts on one wire and a container behind each, once for every contestant of the part `hosts`: by hand with what the kernel has, with the
+ * tunnels of others (tunnels.ts), and with moord. With IPv4 on the wire and inside, or with IPv6 in both places.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
-import { PEER_ENV, PROGRAMS } from './peers.ts';
+import {
+  enter,
+  type Family,
+  inner,
+  innerBits,
+  inside,
+  namespace,
+  other,
+  outer,
+  outerBits,
+  range,
+  see,
+  type Side,
+  SIDES,
+  subnet,
+} from './sides.ts';
+import { type Tunnel, TUNNELS } from './tunnels.ts';
 
-const SIDES = [1, 2] as const;
-type Side = (typeof SIDES)[number];
-
-const other = (side: Side): Side => (side === 1 ? 2 : 1);
-const outer = (side: Side): string => `10.9.0.${side}`;
-const subnet = (side: Side): string => `10.244.${side}.0/24`;
-const mac = (side: Side): string => `02:00:00:00:00:0${side}`;
-
-export type ByHand = 'routes' | 'kernel vxlan' | 'socat';
+export type Kernel = 'routes' | 'kernel vxlan';
+export type Others = keyof typeof TUNNELS;
 export type Backend = 'host-gw' | 'vxlan' | 'udp';
 
 export interface Pair extends AsyncDisposable {
@@ -30,26 +36,18 @@ export interface Pair extends AsyncDisposable {
   readonly offload: (state: 'on' | 'off') => void;
 }
 
-/** Bytes that the container's MTU is less than the wire's 1500: VXLAN 50 (RFC 7348 over IPv4), IPv4 and UDP headers 28. */
-const OVERHEAD = { routes: 0, 'kernel vxlan': 50, socat: 28 } as const satisfies Readonly<Record<ByHand, number>>;
+/** RFC 7348: outer IP header, UDP 8, VXLAN 8, Ethernet 14. */
+const VXLAN_OVERHEAD = { 4: 50, 6: 70 } as const;
 
-const SOCAT_PORT = 9000;
-
-const enter = (pid: number): readonly string[] => ['nsenter', '-t', String(pid), '--net', '--'];
-
-function inside(pid: number, line: string): void {
-  const [command = '', ...args] = [...enter(pid), ...line.split(' ')];
-  execFileSync(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-}
+const mac = (side: Side): string => `02:00:00:00:00:0${side}`;
 
 /** Joins the network namespaces of two processes by `eth1` on both sides. */
-function wire(first: number, second: number): void {
-  inside(first, `ip link add eth1 type veth peer name eth1 netns ${second}`);
+function wire(hosts: Readonly<Record<Side, number>>, family: Family): void {
+  inside(hosts[1], `ip link add eth1 type veth peer name eth1 netns ${hosts[2]}`);
   for (const side of SIDES) {
-    const pid = side === 1 ? first : second;
-    inside(pid, `ip address add ${outer(side)}/24 dev eth1`);
-    inside(pid, 'ip link set eth1 up');
-    inside(pid, `ip route add default via ${outer(other(side))}`);
+    inside(hosts[side], `ip address add ${outer(side, family)}/${outerBits(family)} dev eth1${family === 6 ? ' nodad' : ''}`);
+    inside(hosts[side], 'ip link set eth1 up');
+    inside(hosts[side], `ip route add default via ${outer(other(side), family)}`);
   }
 }
 
@@ -57,109 +55,96 @@ function offloads(pids: readonly number[], state: 'on' | 'off'): void {
   for (const pid of pids) inside(pid, `ethtool -K eth1 tso ${state} gso ${state} tx-udp-segmentation ${state}`);
 }
 
-/** A network namespace, with a process in it. */
-async function namespace(stack: AsyncDisposableStack): Promise<number> {
-  const child = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up; echo ready; exec sleep infinity'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  await once(child.stdout, 'data');
-  stack.defer(async () => {
-    const ended = once(child, 'exit');
-    child.kill('SIGKILL');
-    await ended;
-  });
-  return child.pid ?? 0;
-}
-
-export async function pairByHand(how: ByHand): Promise<Pair> {
-  await using stack = new AsyncDisposableStack();
+/** A bridge on each host, as every container network has one, and a container behind it. */
+async function wiredHosts({
+  mtu,
+  family,
+  stack,
+}: {
+  readonly mtu: number;
+  readonly family: Family;
+  readonly stack: AsyncDisposableStack;
+}) {
   const hosts = { 1: await namespace(stack), 2: await namespace(stack) };
   const containers = { 1: await namespace(stack), 2: await namespace(stack) };
-  wire(hosts[1], hosts[2]);
+  wire(hosts, family);
+  const nodad = family === 6 ? ' nodad' : '';
   for (const side of SIDES) {
     const [host, container] = [hosts[side], containers[side]];
-    const gateway = `10.244.${side}.1`;
-    // A bridge, as every container network has one.
+    const gateway = inner(side, family, 1);
     for (const line of [
       'ip link add br0 type bridge',
-      `ip address add ${gateway}/24 dev br0`,
+      `ip address add ${gateway}/${innerBits(family)} dev br0${nodad}`,
       `ip link add c0 master br0 up type veth peer name eth0 netns ${container}`,
       'ip link set br0 up',
-      'sysctl -qw net.ipv4.ip_forward=1',
+      family === 4 ? 'sysctl -qw net.ipv4.ip_forward=1' : 'sysctl -qw net.ipv6.conf.all.forwarding=1',
     ])
       inside(host, line);
-    inside(container, `ip address add 10.244.${side}.2/24 dev eth0`);
-    inside(container, `ip link set eth0 up mtu ${1500 - OVERHEAD[how]}`);
+    inside(container, `ip address add ${inner(side, family, 2)}/${innerBits(family)} dev eth0${nodad}`);
+    inside(container, `ip link set eth0 up mtu ${mtu}`);
     inside(container, `ip route add default via ${gateway}`);
-    await WAYS[how](host, side, stack);
   }
+  return { hosts, containers };
+}
+
+type Wired = Awaited<ReturnType<typeof wiredHosts>>;
+
+function pairOf({ hosts, containers }: Wired, family: Family, stack: AsyncDisposableStack): Pair {
   const owned = stack.move();
   return {
     client: enter(containers[1]),
     server: enter(containers[2]),
-    address: '10.244.2.2',
+    address: inner(2, family, 2),
     offload: (state) => offloads([hosts[1], hosts[2]], state),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-type Way = (host: number, side: Side, stack: AsyncDisposableStack) => Promise<void>;
+/** With what the kernel has, without a firewall. */
+export async function pairByHand(how: Kernel, family: Family = 4): Promise<Pair> {
+  await using stack = new AsyncDisposableStack();
+  const mtu = how === 'routes' ? 1500 : 1500 - VXLAN_OVERHEAD[family];
+  const wired = await wiredHosts({ mtu, family, stack });
+  for (const side of SIDES) for (const line of LINES[how](side, family)) inside(wired.hosts[side], line);
+  return pairOf(wired, family, stack);
+}
 
-const WAYS: Readonly<Record<ByHand, Way>> = {
-  routes: async (host, side) => inside(host, `ip route add ${subnet(other(side))} via ${outer(other(side))}`),
-  'kernel vxlan': async (host, side) => {
+const LINES = {
+  routes: (side, family) => [`ip route add ${subnet(other(side), family)} via ${outer(other(side), family)}`],
+  'kernel vxlan': (side, family) => {
     const peer = other(side);
-    for (const line of [
-      `ip link add vx0 address ${mac(side)} type vxlan id 1 dstport 8472 local ${outer(side)} nolearning`,
-      `ip address add 10.244.${side}.0/32 dev vx0`,
+    const [own, next] = [inner(side, family, 0), inner(peer, family, 0)];
+    return [
+      `ip link add vx0 address ${mac(side)} type vxlan id 1 dstport 8472 local ${outer(side, family)} nolearning`,
+      `ip address add ${own}/${family === 4 ? 32 : 128} dev vx0`,
       'ip link set vx0 up',
-      `ip neigh add 10.244.${peer}.0 lladdr ${mac(peer)} dev vx0`,
-      `bridge fdb append ${mac(peer)} dev vx0 dst ${outer(peer)}`,
-      `ip route add ${subnet(peer)} via 10.244.${peer}.0 dev vx0 onlink`,
-    ])
-      inside(host, line);
-  },
-  socat: async (host, side, stack) => {
-    const peer = other(side);
-    const ends = [
-      `UDP4-DATAGRAM:${outer(peer)}:${SOCAT_PORT},bind=${outer(side)}:${SOCAT_PORT}`,
-      `TUN:10.245.0.${side}/32,tun-name=tun0,iff-no-pi,iff-up`,
+      `ip neigh add ${next} lladdr ${mac(peer)} dev vx0`,
+      `bridge fdb append ${mac(peer)} dev vx0 dst ${outer(peer, family)}`,
+      `ip route add ${subnet(peer, family)} via ${next} dev vx0 onlink`,
     ];
-    const child = spawn('nsenter', ['-t', String(host), '--net', '--', PROGRAMS.socat, ...ends], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: PEER_ENV,
-    });
-    stack.defer(() => void child.kill('SIGKILL'));
-    const look = ['-t', String(host), '--net', '--', 'ip', 'link', 'show', 'tun0'];
-    await settled(() => void execFileSync('nsenter', look, { stdio: 'ignore' }));
-    inside(host, `ip link set tun0 mtu ${1500 - OVERHEAD.socat}`);
-    inside(host, `ip route add ${subnet(peer)} dev tun0`);
   },
-};
+} as const satisfies Readonly<Record<Kernel, (side: Side, family: Family) => readonly string[]>>;
 
-/** Waits until something can be done that another process makes possible. @throws what it throws after 10 s */
-async function settled(work: () => void): Promise<void> {
-  for (const end = Date.now() + 10_000; ; await sleep(100)) {
-    try {
-      work();
-      return;
-    } catch (error) {
-      if (Date.now() > end) throw error;
-    }
-  }
+/** With a tunnel of somebody else. */
+export async function pairBy(who: Others): Promise<Pair> {
+  await using stack = new AsyncDisposableStack();
+  const { mtu, open }: Tunnel = TUNNELS[who];
+  const wired = await wiredHosts({ mtu, family: 4, stack });
+  await open({ hosts: wired.hosts, stack });
+  return pairOf(wired, 4, stack);
 }
 
 /** Two moords that know each other by a file. */
-export async function pairOfDaemons(backend: Backend): Promise<Pair> {
+export async function pairOfDaemons(backend: Backend, family: Family = 4): Promise<Pair> {
   await using stack = new AsyncDisposableStack();
   const daemon = async (side: Side): Promise<TestDaemon> =>
     stack.use(await startDaemon({ start: false, args: ['--node-name', `h${side}`, '--cluster-advertise', 'eth1'] }));
   const hosts = { 1: await daemon(1), 2: await daemon(2) };
-  wire(hosts[1].holder, hosts[2].holder);
-  tellPeers(hosts, () => '');
-  const containers = { 1: await joined(hosts[1], backend), 2: await joined(hosts[2], backend) };
+  wire({ 1: hosts[1].holder, 2: hosts[2].holder }, family);
+  tellPeers(hosts, family, () => '');
+  const containers = { 1: await joined(hosts[1], backend, family), 2: await joined(hosts[2], backend, family) };
   // What a store would tell the other one, a file is told by whoever writes it.
-  if (backend === 'vxlan') tellPeers(hosts, (side) => `, vtep4: "${vtepOf(hosts[side])}"`);
+  if (backend === 'vxlan') tellPeers(hosts, family, (side) => `, vtep${family}: "${vtepOf(hosts[side], family)}"`);
   const owned = stack.move();
   return {
     client: containers[1].enter,
@@ -174,14 +159,15 @@ type Hosts = Readonly<Record<Side, TestDaemon>>;
 
 const peersFile = (daemon: TestDaemon): string => `${daemon.directory}/peers.yaml`;
 
-function tellPeers(hosts: Hosts, more: (side: Side) => string): void {
-  const entry = (side: Side): string => `  - {name: h${side}, address: ${outer(side)}, subnet: ${subnet(side)}${more(side)}}\n`;
+function tellPeers(hosts: Hosts, family: Family, more: (side: Side) => string): void {
+  const entry = (side: Side): string =>
+    `  - {name: h${side}, address: "${outer(side, family)}", subnet: "${subnet(side, family)}"${more(side)}}\n`;
   for (const side of SIDES) writeFileSync(peersFile(hosts[side]), `peers:\n${SIDES.map(entry).join('')}`);
 }
 
-function vtepOf({ holder }: TestDaemon): string {
-  const line = ['-t', String(holder), '--net', '--', 'ip', '-j', 'link', 'show', 'moor-vx1'];
-  const [link] = JSON.parse(execFileSync('nsenter', line, { encoding: 'utf8' })) as readonly { readonly address: string }[];
+function vtepOf({ holder }: TestDaemon, family: Family): string {
+  const device = family === 4 ? 'moor-vx1' : 'moor6vx1';
+  const [link] = JSON.parse(see(holder, `ip -j link show ${device}`)) as readonly { readonly address: string }[];
   return link?.address ?? '';
 }
 
@@ -190,7 +176,9 @@ interface Container {
   readonly address: string;
 }
 
-async function joined(daemon: TestDaemon, backend: Backend): Promise<Container> {
+type Addresses = { readonly [family in `ipv${Family}`]?: string };
+
+async function joined(daemon: TestDaemon, backend: Backend, family: Family): Promise<Container> {
   await daemon.start('--peers', peersFile(daemon));
   const ask = async (path: string, body: unknown): Promise<unknown> => {
     const answer = await daemon.request('POST', path, body);
@@ -201,14 +189,16 @@ async function joined(daemon: TestDaemon, backend: Backend): Promise<Container> 
     Name: 'pods',
     Driver: 'routed',
     Options: { backend },
-    IPAM: { Config: [{ Subnet: '10.244.0.0/16' }] },
+    EnableIPv4: family === 4,
+    EnableIPv6: family === 6,
+    IPAM: { Config: [{ Subnet: range(family) }] },
   });
   const { value } = (await ask('/moor/sandboxes', { name: 'one', networks: [{ network: 'pods' }] })) as {
-    readonly value: { readonly netns: { readonly path: string }; readonly endpoints: readonly { readonly ipv4: string }[] };
+    readonly value: { readonly netns: { readonly path: string }; readonly endpoints: readonly Addresses[] };
   };
   return {
     // Twice: the pin is a mount that only the daemon's mount namespace has.
     enter: ['nsenter', '-t', String(daemon.holder), '--mount', '--', 'nsenter', `--net=${value.netns.path}`, '--'],
-    address: value.endpoints[0]?.ipv4.split('/')[0] ?? '',
+    address: value.endpoints[0]?.[`ipv${family}`]?.split('/')[0] ?? '',
   };
 }

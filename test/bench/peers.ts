@@ -15,6 +15,11 @@ export const PROGRAMS = {
   cniBridge: `${PEERS}/usr/lib/cni/bridge`,
   netavark: `${PEERS}/usr/lib/podman/netavark`,
   socat: `${PEERS}/usr/bin/socat`,
+  tincd: `${PEERS}/usr/sbin/tincd`,
+  nebula: `${PEERS}/usr/bin/nebula`,
+  nebulaCert: `${PEERS}/usr/bin/nebula-cert`,
+  wireguardGo: `${PEERS}/usr/bin/wireguard-go`,
+  wg: `${PEERS}/usr/bin/wg`,
 } as const;
 
 export const CNI_PATH = `${PEERS}/usr/lib/cni`;
@@ -43,6 +48,9 @@ export function peerVersions(): Readonly<Record<string, string>> {
     'CNI plugins': cniVersion(),
     netavark: ask(PROGRAMS.netavark, '--version'),
     socat: /version (\d\S*)/.exec(execFileSync(PROGRAMS.socat, ['-V'], { env: PEER_ENV, encoding: 'utf8' }))?.[1] ?? 'of Debian',
+    tinc: ask(PROGRAMS.tincd, '--version'),
+    Nebula: ask(PROGRAMS.nebula, '-version'),
+    'wireguard-go': ask(PROGRAMS.wireguardGo, '--version'),
   };
 }
 

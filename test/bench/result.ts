@@ -3,8 +3,8 @@
 export const CONTESTANTS = ['moorline', 'docker', 'cni', 'netavark'] as const;
 export type Contestant = (typeof CONTESTANTS)[number];
 
-/** Who has a column of its own only where it takes part: the kernel's own means by hand, and socat. */
-export const REFERENCES = ['kernel', 'socat'] as const;
+/** Who has a column of its own only where it takes part: the kernel's own means by hand, and tunnels of others. */
+export const REFERENCES = ['kernel', 'socat', 'tinc', 'tinc, no crypto', 'nebula', 'wireguard-go'] as const;
 type Column = Contestant | (typeof REFERENCES)[number];
 
 export const TITLES: Readonly<Record<Column, string>> = {
@@ -14,6 +14,10 @@ export const TITLES: Readonly<Record<Column, string>> = {
   netavark: 'netavark',
   kernel: 'kernel, by hand',
   socat: 'socat',
+  tinc: 'tinc',
+  'tinc, no crypto': 'tinc, no crypto',
+  nebula: 'Nebula',
+  'wireguard-go': 'wireguard-go',
 };
 
 export interface Summary {
