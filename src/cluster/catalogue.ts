@@ -4,24 +4,29 @@ import type { Id } from '../base/ids.ts';
 import { prefixesOverlap } from '../base/ip.ts';
 import type { Revision, Store, Write } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
+import { readEndpoint } from './endpoint-values.ts';
 import { type FlannelNetworks, isFlannel } from './flannel/networks.ts';
-import { nameKey, networkKey } from './keys.ts';
+import { addressesFolder, endpointsFolder, nameKey, networkKey } from './keys.ts';
 import type { Leasing } from './leasing.ts';
 import { subnetSpaces } from './spaces.ts';
+import { ofSegment, type Segments } from './segments.ts';
 import type { State } from './state.ts';
-import { networkText, readSubnet } from './values.ts';
+import { isSegment, networkText, readSubnet, spaceOf } from './values.ts';
 
 export interface CatalogueDeps {
   readonly store: Store;
   readonly state: State;
   readonly leasing: Leasing;
   readonly flannel: FlannelNetworks;
+  readonly segments: Segments;
   /** This one's name. */
   readonly node: string;
 }
 
 /** Deletes in one commit; etcd allows 128. */
 const COMMIT_WRITES = 100;
+/** Tries at a network while others make theirs. */
+const TRIES = 20;
 
 export class Catalogue {
   readonly #deps: CatalogueDeps;
@@ -30,23 +35,41 @@ export class Catalogue {
     this.#deps = deps;
   }
 
-  /** See Cluster. */
-  async create(network: Network): Promise<void> {
+  /** See Cluster. @returns it as it is now, where the cluster has decided something of it */
+  async create(network: Network): Promise<Network> {
     const { leasing, flannel } = this.#deps;
+    if (isSegment(network)) return await this.#createSegment(network);
     const spaces = subnetSpaces(network.ranges ?? [], network.options);
     this.#refuseOverlap(network);
     if (!isFlannel(network)) {
       const subnets = await leasing.first(network, spaces);
       const revision = await this.#announce(network, subnets);
-      return leasing.committed(subnets, revision);
+      leasing.committed(subnets, revision);
+      return network;
     }
     try {
       // First: whether there is such a network of flannel's shows here.
       await (await flannel.of(network)).ensure();
       await this.#announce(network, []);
+      return network;
     } catch (error) {
       await flannel.drop(network.id);
       throw error;
+    }
+  }
+
+  async #createSegment(wanted: Network): Promise<Network> {
+    for (let tries = 1; ; tries++) {
+      const { network, writes } = await this.#deps.segments.decide(wanted);
+      this.#refuseOverlap(network);
+      try {
+        await this.#announce(network, writes);
+        return network;
+      } catch (error) {
+        // Another node has made one meanwhile, and this one is decided anew.
+        const raced = error instanceof MoorError && error.kind === 'conflict' && !error.message.startsWith('network with name');
+        if (!raced || tries === TRIES) throw error;
+      }
     }
   }
 
@@ -57,16 +80,20 @@ export class Catalogue {
     const held = state.held(networkKey(id));
     if (!network || !held) throw notFound(`network ${id} not found in the cluster`);
     const { entries } = await store.list(`subnets/${id}/`);
-    const users = entries.flatMap(({ value }) => {
-      const user = userOf(value);
-      return user !== null && user !== node && state.node(user) ? user : [];
-    });
+    const told = (await store.list(endpointsFolder(id))).entries;
+    const named = [...entries.map(({ value }) => userOf(value)), ...told.map(({ key, value }) => tellerOf(key, value))];
+    const users = [...new Set(named)].filter((user) => user !== null && user !== node && state.node(user) !== null);
     if (users.length > 0) {
       const some = users.slice(0, 10).join(', ');
       throw forbidden(`error while removing network: network ${network.name} has active endpoints on ${some}`);
     }
-    await this.#commit([{ type: 'delete', key: networkKey(id), expect: held.revision }, ...this.#nameOf(network)]);
-    const rest = entries.map(({ key }): Write => ({ type: 'delete', key }));
+    await this.#commit([
+      { type: 'delete', key: networkKey(id), expect: held.revision },
+      ...this.#nameOf(network),
+      ...ofSegment(network),
+    ]);
+    const addresses = isSegment(network) ? (await store.list(addressesFolder(id))).entries : [];
+    const rest = [...entries, ...told, ...addresses].map(({ key }): Write => ({ type: 'delete', key }));
     for (let at = 0; at < rest.length; at += COMMIT_WRITES) await this.#commit(rest.slice(at, at + COMMIT_WRITES));
   }
 
@@ -101,10 +128,19 @@ export class Catalogue {
 
   #refuseOverlap(network: Network): void {
     for (const other of this.#deps.state.networks()) {
-      const clash = other.ranges?.find((a) => network.ranges?.some((b) => prefixesOverlap(a, b)));
+      const clash = spaceOf(other).find((a) => spaceOf(network).some((b) => prefixesOverlap(a, b)));
       if (clash !== undefined && other.id !== network.id)
         throw conflict(`Pool overlaps with other one on this address space: network ${other.name} of the cluster has ${clash}`);
     }
+  }
+}
+
+/** Whose endpoint it is; null: nobody can tell. */
+function tellerOf(key: string, text: string): string | null {
+  try {
+    return readEndpoint(key.split('/')[2] as Id, text, null).node;
+  } catch {
+    return null;
   }
 }
 

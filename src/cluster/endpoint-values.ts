@@ -1,14 +1,14 @@
 /** Endpoints under the keys, as text and back. Readers throw `invalid`: anybody who reaches the store may have written it. */
 import { invalid } from '../base/errors.ts';
 import { type Id, isId } from '../base/ids.ts';
-import { familyOf, type IpAddress, parseIp, type Prefix, prefixContains } from '../base/ip.ts';
+import { familyOf, type IpAddress, parseIp, prefixContains } from '../base/ip.ts';
 import { parseMac } from '../base/mac.ts';
 import { isDnsName } from '../model/dns-names.ts';
 import { checkHostname } from '../model/names.ts';
 import type { Network } from '../model/network.ts';
 import type { LocalEndpoint } from '../model/node.ts';
 import { countOf, listOf, parseFields, textOf } from './fields.ts';
-import { GENERATION_MAX } from './values.ts';
+import { GENERATION_MAX, spaceOf } from './values.ts';
 
 /** Who tells it: an entry of an earlier life never counts against one of a later. */
 export interface EndpointValue extends LocalEndpoint {
@@ -41,8 +41,6 @@ export function readEndpoint(id: Id, text: string, network: Network | null): End
     names: listOf(fields['names'], 'names', nameIn),
   };
 }
-
-const spaceOf = ({ ranges, pools }: Network): readonly Prefix[] => ranges ?? pools.map(({ subnet }) => subnet);
 
 const within = (network: Network, address: IpAddress): boolean =>
   spaceOf(network).some((prefix) => prefixContains(prefix, address));

@@ -6,6 +6,8 @@
  *     names/<name of a network>               its id: a name is taken once
  *     subnets/<id of a network>/10.244.1.0-24 whose subnet it is, under that node's lease of a day; one entry for each family
  *     endpoints/<id of a network>/<id>        an endpoint, under its node's lease of seconds; followed by nodes that take part in the network
+ *     pools/10.0.3.0-24, vnis/<number>        the network that has it: one that is one segment on all nodes
+ *     locks/segments                          counts the networks made that have such; each is made with a compare-and-swap of it
  *     addresses/<id of a network>/<address>   who has the address, under its node's lease of a day; followed by nobody
  */
 import { type Id, isId } from '../base/ids.ts';
@@ -22,6 +24,11 @@ export const networkKey = (id: Id): string => `networks/${id}`;
 export const nameKey = (name: string): string => `names/${name}`;
 export const subnetKey = (network: Id, subnet: Prefix): string => `subnets/${network}/${subnetWord(subnet)}`;
 
+export const POOLS = 'pools/';
+export const VNIS = 'vnis/';
+export const SEGMENTS_LOCK = 'locks/segments';
+export const poolKey = (subnet: Prefix): string => `${POOLS}${subnetWord(subnet)}`;
+export const vniKey = (vni: number): string => `${VNIS}${vni}`;
 export const endpointsFolder = (network: Id): string => `endpoints/${network}/`;
 export const endpointKey = (network: Id, id: Id): string => `${endpointsFolder(network)}${id}`;
 export const addressesFolder = (network: Id): string => `addresses/${network}/`;

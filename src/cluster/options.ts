@@ -2,6 +2,7 @@ import type { Clock, Logger } from '../base/clock.ts';
 import type { Store } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
 import type { ClusterNode, NodePart } from '../model/node.ts';
+import type { SegmentPool } from './segments.ts';
 import type { Sleep } from './time.ts';
 
 export interface StoreClusterOptions {
@@ -22,6 +23,8 @@ export interface StoreClusterOptions {
   readonly nodeTtlMs?: number;
   /** Milliseconds for which a node that is away keeps its subnets. */
   readonly subnetTtlMs?: number;
+  /** What subnets come out of that nobody asks for, of networks that are one segment on all nodes. */
+  readonly segmentPools?: readonly SegmentPool[];
   /** The same store below another prefix, for networks in flannel's layout. Closed by the cluster. */
   readonly openPrefix?: (prefix: string) => Promise<Store>;
   readonly sleep?: Sleep;

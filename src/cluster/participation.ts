@@ -34,6 +34,8 @@ interface Attended {
   readonly neighbours: Neighbours;
   readonly stop: AbortController;
   readonly following: Promise<void>;
+  /** What there is was listed, or could not be. */
+  readonly known: Promise<void>;
 }
 
 const NONE: ReadonlyMap<Id, RemoteEndpoint> = new Map();
@@ -77,6 +79,10 @@ export class Participation {
     for (const [network, { neighbours }] of this.#attended) this.#dropEarlier(network, neighbours);
   }
 
+  async known(): Promise<void> {
+    await Promise.all([...this.#attended.values()].map(({ known }) => known));
+  }
+
   endpoints(network: Id): ReadonlyMap<Id, RemoteEndpoint> {
     return this.#attended.get(network)?.neighbours.list() ?? NONE;
   }
@@ -114,7 +120,7 @@ export class Participation {
   }
 
   #attend(id: Id): Attended {
-    const { telling, self, network, node, holding, complain, onChange, ...rest } = this.#deps;
+    const { telling, self, network, node, holding, complain, onChange, onFailure, ...rest } = this.#deps;
     const neighbours = new Neighbours({
       ...{ id, self, node, holding, complain },
       network: () => network(id),
@@ -127,6 +133,7 @@ export class Participation {
     this.#kept.delete(id);
     let changed = kept !== undefined && neighbours.reset({ entries: kept, revision: 0 });
     const stop = new AbortController();
+    const known = Promise.withResolvers<void>();
     const following = follow(
       {
         ...rest,
@@ -135,14 +142,19 @@ export class Participation {
           changed = neighbours.reset(listing);
           if (this.#complete) this.#dropEarlier(id, neighbours);
           if (changed) onChange(id);
+          known.resolve();
+        },
+        onFailure: (error) => {
+          onFailure(error);
+          known.resolve();
         },
         onEvents: (events) => {
           if (neighbours.apply(events)) onChange(id);
         },
       },
       stop.signal,
-    );
-    const attended = { own: new Set<Id>(), neighbours, stop, following };
+    ).finally(() => known.resolve());
+    const attended = { own: new Set<Id>(), neighbours, stop, following, known: known.promise };
     this.#attended.set(id, attended);
     if (changed) onChange(id);
     return attended;

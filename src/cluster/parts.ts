@@ -9,6 +9,7 @@ import { Leasing } from './leasing.ts';
 import type { StoreClusterOptions } from './options.ts';
 import { Participation } from './participation.ts';
 import { Registration } from './registration.ts';
+import { SEGMENT_POOLS, Segments } from './segments.ts';
 import { State } from './state.ts';
 import { Telling } from './telling.ts';
 
@@ -92,7 +93,8 @@ export function createParts(options: PartsOptions, hooks: PartsHooks): Parts {
     },
     kept.elsewhere,
   );
-  const catalogue = new Catalogue({ store, state, leasing, flannel, node: node.name });
+  const segments = new Segments({ store, state, node: node.name, pools: options.segmentPools ?? SEGMENT_POOLS });
+  const catalogue = new Catalogue({ store, state, leasing, flannel, segments, node: node.name });
   state.reset({ entries: kept.entries, revision: 0 });
   for (const network of state.networks()) leasing.subnets(network.id);
   state.take();

@@ -11,7 +11,7 @@ import { Entries, type Held } from './entries.ts';
 import { networkKey, placeOf } from './keys.ts';
 import { type Claim, Members, type Reach } from './members.ts';
 import { inSpace, type SubnetSpace, subnetSpaces } from './spaces.ts';
-import { type NodeValue, readName, readNetwork, readNode, readSubnet, reachedAt, type SubnetValue } from './values.ts';
+import { isSegment, type NodeValue, readName, readNetwork, readNode, readSubnet, reachedAt, type SubnetValue } from './values.ts';
 
 export interface StateDeps {
   readonly self: ClusterNode;
@@ -245,7 +245,8 @@ export class State {
       holding: this.#deps.holding,
       onConflict: (loser, winner) => this.#complaints.add(loser.key, `${winner.key} has its subnet`),
     });
-    this.#networks.set(id, { network, spaces: subnetSpaces(network.ranges ?? [], network.options), members });
+    const spaces = isSegment(network) ? [] : subnetSpaces(network.ranges ?? [], network.options);
+    this.#networks.set(id, { network, spaces, members });
     this.#changes.removed.delete(id);
     this.#changes.networks.add(id);
     for (const { key, thing } of this.#entries.things())

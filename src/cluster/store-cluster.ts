@@ -17,6 +17,7 @@ import type { StoreClusterOptions } from './options.ts';
 import { createParts, type Parts } from './parts.ts';
 import { Reachability } from './reachability.ts';
 import { Alarm, backoffMs, realSleep, type Sleep } from './time.ts';
+import { isSegment } from './values.ts';
 
 const NODE_TTL_MS = 30_000;
 /** Share of a node's time to live after which it looks for its entry: an outage is known well before a lease runs out in it. */
@@ -185,10 +186,10 @@ class StoreCluster implements Cluster {
 
   readonly create = async (network: Network): Promise<ClusterNetwork> => {
     this.#assertActive(`create network ${network.name}`);
-    await this.#parts.catalogue.create(network);
+    const made = await this.#parts.catalogue.create(network);
     this.#publish();
     await this.#keeper.now();
-    return this.#network(network);
+    return this.#network(made);
   };
 
   readonly remove = async (id: Id): Promise<void> => {
@@ -208,10 +209,16 @@ class StoreCluster implements Cluster {
     return this.#parts.addresses;
   }
 
-  readonly complete = (): void => {
+  readonly complete = async (): Promise<void> => {
     this.#complete = true;
     this.#parts.participation.complete();
     this.#hurry.kick();
+    const enough = new AbortController();
+    await Promise.race([
+      this.#parts.participation.known(),
+      this.#sleep(START_MS.kept, AbortSignal.any([this.#stop.signal, enough.signal])),
+    ]);
+    enough.abort();
   };
 
   readonly leave = async (): Promise<void> => {
@@ -337,7 +344,7 @@ class StoreCluster implements Cluster {
   #network(network: Network): ClusterNetwork {
     const flannel = this.#parts.flannel.get(network.id);
     const endpoints = this.#parts.participation.endpoints(network.id);
-    const pools = (flannel ?? this.#parts.leasing).subnets(network.id).map(poolOf);
+    const pools = isSegment(network) ? network.pools : (flannel ?? this.#parts.leasing).subnets(network.id).map(poolOf);
     return { network: { ...network, pools }, peers: flannel?.peers() ?? this.#parts.state.peers(network.id), endpoints };
   }
 

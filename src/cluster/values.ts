@@ -1,12 +1,23 @@
 /** What lies under the keys, as text and back. Readers throw `invalid`: anybody who reaches the store may have written it. */
 import { invalid } from '../base/errors.ts';
 import { type Id, isId } from '../base/ids.ts';
-import { familyOf, type IpAddress } from '../base/ip.ts';
+import { familyOf, type IpAddress, parseIp, type Prefix, prefixContains, prefixesOverlap } from '../base/ip.ts';
 import { type Mac, parseMac } from '../base/mac.ts';
 import { checkHostname, checkNetworkName } from '../model/names.ts';
-import type { Network } from '../model/network.ts';
+import type { Network, Pool } from '../model/network.ts';
 import type { ClusterNode, NodePart } from '../model/node.ts';
-import { countOf, type Fields, flagOf, hostAddressOf, listOf, parseFields, prefixIn, textOf, textsOf } from './fields.ts';
+import {
+  countOf,
+  type Fields,
+  fieldsOf,
+  flagOf,
+  hostAddressOf,
+  listOf,
+  parseFields,
+  prefixIn,
+  textOf,
+  textsOf,
+} from './fields.ts';
 import { subnetSpaces } from './spaces.ts';
 
 /** A node, and which of its lives tells it. A later life has a higher generation: milliseconds since 1970, or one more than before. */
@@ -83,16 +94,22 @@ function readPart(fields: Fields): NodePart {
   };
 }
 
+/** A network that is one segment on all nodes: its pools are decided once, and no node has subnets of its own. */
+export const isSegment = ({ ranges }: Pick<Network, 'ranges'>): boolean => ranges === undefined;
+
+/** All that its endpoints can have addresses of. */
+export const spaceOf = ({ ranges, pools }: Network): readonly Prefix[] => ranges ?? pools.map(({ subnet }) => subnet);
+
 export function networkText(network: Network): string {
-  return JSON.stringify({ ...network, pools: [] });
+  return JSON.stringify(isSegment(network) ? network : { ...network, pools: [] });
 }
 
 export function readNetwork(id: Id, text: string): Network {
   const fields = parseFields(text);
   if (textOf(fields['id'], 'id') !== id) throw invalid(`id: it is under ${id}`);
   const options = textsOf(fields['options'], 'options');
-  const ranges = listOf(fields['ranges'], 'ranges', prefixIn);
-  subnetSpaces(ranges, options);
+  const ranges = fields['ranges'] === undefined ? undefined : listOf(fields['ranges'], 'ranges', prefixIn);
+  if (ranges !== undefined) subnetSpaces(ranges, options);
   return {
     id,
     name: checkNetworkName(textOf(fields['name'], 'name')),
@@ -107,9 +124,38 @@ export function readNetwork(id: Id, text: string): Network {
     labels: textsOf(fields['labels'], 'labels'),
     ipamDriver: textOf(fields['ipamDriver'], 'ipamDriver'),
     ipamOptions: textsOf(fields['ipamOptions'], 'ipamOptions'),
-    pools: [],
-    ranges,
+    pools: ranges === undefined ? poolsIn(fields['pools']) : [],
+    ...(ranges === undefined ? {} : { ranges }),
     predefined: false,
+  };
+}
+
+function poolsIn(value: unknown): readonly Pool[] {
+  const pools = listOf(value, 'pools', poolIn);
+  if (pools.length === 0) throw invalid('pools: none');
+  const clash = pools.find((pool, i) => pools.slice(0, i).some(({ subnet }) => prefixesOverlap(subnet, pool.subnet)));
+  if (clash) throw invalid(`pools: ${clash.subnet} overlaps another one`);
+  return pools;
+}
+
+function poolIn(value: unknown, name: string): Pool {
+  const fields = fieldsOf(value, name);
+  const subnet = prefixIn(fields['subnet'], `${name}.subnet`);
+  const inside = (text: unknown, what: string): IpAddress => {
+    const address = parseIp(textOf(text, what));
+    if (!prefixContains(subnet, address)) throw invalid(`${what}: ${address} is not in ${subnet}`);
+    return address;
+  };
+  const range = fields['range'] === null ? null : prefixIn(fields['range'], `${name}.range`);
+  if (range !== null && !prefixesOverlap(range, subnet)) throw invalid(`${name}.range: ${range} is not in ${subnet}`);
+  const auxiliary = Object.entries(fieldsOf(fields['auxiliary'], `${name}.auxiliary`));
+  return {
+    family: familyOf(subnet),
+    subnet,
+    gateway: fields['gateway'] === null ? null : inside(fields['gateway'], `${name}.gateway`),
+    range,
+    auxiliary: Object.fromEntries(auxiliary.map(([key, one]) => [key, inside(one, `${name}.auxiliary.${key}`)])),
+    configured: flagOf(fields['configured'], `${name}.configured`),
   };
 }
 

@@ -71,6 +71,8 @@ export interface Cluster extends AsyncDisposable {
   readonly remove: (network: Id) => Promise<void>;
   /** What this node tells of its part of the network (`NodePart`) has changed: it is asked for again, and told, now or when it can be. */
   readonly refresh: (network: Id) => void;
+  /** Where the others reach this node has changed: they are told now, or when they can be. Cheap when it has not. */
+  readonly move: (to: Pick<ClusterNode, 'addresses' | 'mtu'>) => void;
   /**
    * This node has this endpoint now; told again when something of it changed. As long as it has one, it takes part in the network: it
    * sees the endpoints of others. Never waits for the store: what cannot be told now is told when it can be.
@@ -79,8 +81,11 @@ export interface Cluster extends AsyncDisposable {
   /** It has not any more. Idempotent. */
   readonly untell: (network: Id, endpoint: Id) => void;
   readonly addresses: ClusterAddresses;
-  /** After a start: all that this host has was told and held. What else stands in its name is an earlier life's, and is removed. */
-  readonly complete: () => void;
+  /**
+   * After a start: all that this host has was told and held. What else stands in its name is an earlier life's, and is removed.
+   * @returns when `endpoints` of the networks that it takes part in are there, or when the store is away, soon
+   */
+  readonly complete: () => Promise<void>;
   /** This node leaves for good: what it has leased is given back now, and the others see it go. Nothing but disposing may follow. */
   readonly leave: () => Promise<void>;
 }

@@ -2,6 +2,7 @@
  * Address management. A driver of it keeps only what it can rebuild: the engine replays pools and addresses of the stored
  * networks and endpoints at start, so there is one source of truth and nothing to leak.
  */
+import type { Id } from '../base/ids.ts';
 import type { Family, IpAddress, Prefix } from '../base/ip.ts';
 
 /** What the caller wants of a pool. */
@@ -14,6 +15,8 @@ export interface PoolWish {
   readonly range?: Prefix;
   /** Network that owns the pool: a retry by the same owner gets the same answer; errors name owners. */
   readonly owner: string;
+  /** Its id, where it has one: what its addresses are claimed by, in a cluster. */
+  readonly network?: Id;
   /** Prefixes of the host's routing table that an automatic pool must not overlap. */
   readonly avoid: readonly Prefix[];
 }

@@ -14,7 +14,8 @@ import type { Resolver } from '../contracts/resolver.ts';
 import type { Store } from '../contracts/store.ts';
 import type { Tunnels } from '../contracts/tunnel.ts';
 import type { Instance } from '../model/instance.ts';
-import type { Peer, Underlay } from '../model/node.ts';
+import type { Network } from '../model/network.ts';
+import type { Peer, RemoteEndpoint, Underlay } from '../model/node.ts';
 import type { SandboxDns } from '../model/sandbox.ts';
 import type { EventBus } from './events.ts';
 import type { Executor } from './executor.ts';
@@ -119,6 +120,10 @@ export function driverOf(ctx: EngineDeps, type: string): NetworkDriver {
   if (driver === undefined) throw noPlugin(type);
   return driver;
 }
+
+/** Whether it is one network of all hosts of the cluster. */
+export const spans = (ctx: EngineDeps, { driver }: Pick<Network, 'driver'>): boolean =>
+  ctx.drivers.find(({ type }) => type === driver)?.capabilities.scope === 'global';
 
 /** @throws not-found with Docker's text. */
 export function ipamOf(ctx: EngineDeps, type: string): IpamDriver {

@@ -13,10 +13,12 @@ import { FactsCache } from './facts.ts';
 import { fileTargets } from './files.ts';
 import { SharedLock } from './locks.ts';
 import { pruneNetworks } from './networks.ts';
+import { tellCluster } from './own-endpoints.ts';
 import { loadPeers } from './peers.ts';
 import { PortKeeper } from './port-keeper.ts';
 import { PortTable } from './port-table.ts';
 import { publishedPorts, publishPorts, unpublishPorts } from './ports.ts';
+import { loadRemotes } from './remotes.ts';
 import { CLUSTER_KEY, deleteKey } from './records.ts';
 import { Reconciler } from './reconcile.ts';
 import { Registry } from './registry.ts';
@@ -50,6 +52,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     registry,
     portTable: new PortTable(),
     segments: new Set(),
+    remotes: new Map(),
     executor: new Executor(deps),
     peers: deps.cluster === undefined ? new Map<Id, readonly Peer[]>() : await loadPeers(deps.store),
     facts: new FactsCache(
@@ -102,6 +105,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
   const unwatch = await deps.kernel.watch((event: KernelEvent) => reconciler.notice(event));
   const resolvConf = deps.watchResolvConf?.(reconciler.noticeResolvConf);
   try {
+    await joinCluster(ctx);
     await settle(ctx, loaded, reconciler);
   } catch (error) {
     resolvConf?.[Symbol.dispose]();
@@ -211,6 +215,13 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       await Promise.all(background);
     },
   };
+}
+
+/** Before anything is compared with the kernel: the others hear what is here, and what they have is known. */
+async function joinCluster(ctx: Context): Promise<void> {
+  for (const sandbox of ctx.registry.sandboxes.values()) tellCluster(ctx, { before: null, after: sandbox });
+  await ctx.cluster?.complete();
+  loadRemotes(ctx);
 }
 
 /** The other hosts need not wait until this one's leases run out. */

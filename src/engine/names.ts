@@ -10,6 +10,7 @@ import { mergeDns, parseResolvConf, RESOLVER_ADDRESS } from '../model/resolv-con
 import type { Endpoint, Sandbox, SandboxDns } from '../model/sandbox.ts';
 import { askedFor } from '../model/way-out.ts';
 import type { Context } from './context.ts';
+import { tellCluster, untellCluster } from './own-endpoints.ts';
 
 type Networks = ReadonlyMap<Id, Network>;
 
@@ -114,6 +115,7 @@ export function tellRecords({ registry, resolver }: Context, { before, after }: 
   const gone = (before?.endpoints ?? []).flatMap(({ id }) => (kept.has(id) ? [] : [id]));
   if (gone.length > 0) resolver.remove(gone);
   if (records.length > 0) resolver.put(records);
+  tellCluster(ctx, { before, after });
 }
 
 /** Answers to its queries alone: the namespace must be there. @throws what keeps a socket from being opened */
@@ -134,6 +136,7 @@ export async function retellNames(ctx: Context, change: Told, facts: HostFacts):
 
 /** Sandboxes that are gone. Never throws: they are. */
 export async function forgetNames(ctx: Context, sandboxes: readonly Sandbox[]): Promise<void> {
+  for (const sandbox of sandboxes) untellCluster(ctx, sandbox);
   const named = sandboxes.filter((sandbox) => isNamed(ctx.registry.networks, sandbox));
   if (named.length === 0) return;
   ctx.resolver.remove(named.flatMap(({ endpoints }) => endpoints.map(({ id }) => id)));

@@ -1,5 +1,6 @@
 /** From checked pool requests to pools with every open question answered, and back. */
 import { conflict, MoorError } from '../base/errors.ts';
+import type { Id } from '../base/ids.ts';
 import {
   type Family,
   addressOf,
@@ -21,6 +22,7 @@ import { addressOwner } from './endpoints.ts';
 /** Who a pool belongs to: the network's name, so that an error about a full address space names networks. */
 export interface PoolOwner {
   readonly network: string;
+  readonly id?: Id;
   readonly ipamDriver: string;
   /** Whether pools of a family get a gateway address. One that is asked for is reserved in any case. */
   readonly gateway: (family: Family) => boolean;
@@ -38,6 +40,7 @@ export async function reservePools(
     const subnet = await ipam.requestPool({
       family: request.family,
       owner: owner.network,
+      ...(owner.id === undefined ? {} : { network: owner.id }),
       avoid: ctx.facts.foreignRoutes(),
       ...(request.subnet === undefined ? {} : { subnet: request.subnet }),
       ...(request.length === undefined ? {} : { length: request.length }),
@@ -111,6 +114,7 @@ export async function replayPools(ctx: Context, network: Network): Promise<void>
       family: pool.family,
       subnet: pool.subnet,
       owner: network.name,
+      network: network.id,
       avoid: [],
       ...(pool.range === null ? {} : { range: pool.range }),
     });

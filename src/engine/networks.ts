@@ -104,7 +104,7 @@ export async function adoptNetwork(ctx: Context, known: Network): Promise<Outcom
     const driver = driverOf(ctx, known.driver);
     driver.check(known, ctx.registry.ofDriver(driver.type, known.id));
     using _making = ctx.registry.making(known);
-    const owner: PoolOwner = { network: known.name, ipamDriver: known.ipamDriver, gateway: () => false };
+    const owner: PoolOwner = { network: known.name, id: known.id, ipamDriver: known.ipamDriver, gateway: () => false };
     const requests = known.pools.map(({ family, subnet, gateway, auxiliary }) => ({
       family,
       subnet,

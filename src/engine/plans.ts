@@ -5,7 +5,7 @@ import type { JoinPlan } from '../contracts/driver.ts';
 import { inversePlan, subsume } from '../contracts/inverse.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Network } from '../model/network.ts';
-import type { Peer } from '../model/node.ts';
+import type { Peer, RemoteEndpoint } from '../model/node.ts';
 import type { Endpoint, Sandbox } from '../model/sandbox.ts';
 import { type Context, driverOf } from './context.ts';
 import { sysctlChanges } from './endpoint-options.ts';
@@ -31,7 +31,12 @@ export const isOnDemand = (ctx: Context, { driver }: Network): boolean => driver
 
 /** What a network has on this host now. */
 export const networkChanges = (ctx: Context, network: Network, facts: HostFacts): readonly Change[] =>
-  isOnDemand(ctx, network) && ctx.registry.ports(network.id) === 0 ? [] : wholeNetwork(ctx, network, facts);
+  isOnDemand(ctx, network) && ctx.registry.ports(network.id) === 0
+    ? []
+    : [
+        ...wholeNetwork(ctx, network, facts),
+        ...remoteChanges(ctx, network, { remotes: [...(ctx.remotes.get(network.id)?.values() ?? [])], facts }),
+      ];
 
 /** All that it may have, with the way to each peer, of a network that spans hosts. */
 export function wholeNetwork(ctx: Context, network: Network, facts: HostFacts): readonly Change[] {
@@ -48,6 +53,16 @@ export function peerChanges(
 ): Change[] {
   const { planPeer } = driverOf(ctx, network.driver);
   return planPeer === undefined ? [] : peers.flatMap((peer) => planPeer(network, peer, facts).changes);
+}
+
+/** What leads to these endpoints of other hosts. */
+export function remoteChanges(
+  ctx: Context,
+  network: Network,
+  { remotes, facts }: { readonly remotes: readonly RemoteEndpoint[]; readonly facts: HostFacts },
+): Change[] {
+  const { planRemote } = driverOf(ctx, network.driver);
+  return planRemote === undefined ? [] : remotes.flatMap((endpoint) => planRemote(network, endpoint, facts));
 }
 
 export const networkRemoval = (ctx: Context, network: Network, facts: HostFacts): Change[] =>

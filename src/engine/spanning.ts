@@ -9,11 +9,15 @@ import type { ClusterEvent, ClusterNetwork } from '../contracts/cluster.ts';
 import type { ClusterView, EngineEvent, OperationOptions, Outcome, PeerView, SpanningView } from '../contracts/engine.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
-import { type Context, driverOf } from './context.ts';
+import { type Context, driverOf, spans } from './context.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
 import { adoptNetwork, checkUnused, createNetwork, removeNetwork, unmakeNetwork } from './networks.ts';
 import { applyPeers, deletePeers } from './peers.ts';
+import { isOnDemand } from './plans.ts';
+import { applyRemotes, forgetRemotes } from './remotes.ts';
 
+/** The address management of networks that are one segment on all hosts (src/ipam/cluster). */
+const CLUSTER_IPAM = 'cluster';
 /** Milliseconds until a network that could not be followed is looked at again; twice as long each time. */
 const AGAIN_MS = 1_000;
 const AGAIN_MOST_MS = 60_000;
@@ -28,9 +32,6 @@ interface Deps {
   /** Has a network compared with the kernel soon. */
   readonly look: (network: Id) => void;
 }
-
-export const spans = (ctx: Context, network: Pick<Network, 'driver'>): boolean =>
-  ctx.drivers.find(({ type }) => type === network.driver)?.planPeer !== undefined;
 
 export class Spanning {
   readonly #ctx: Context;
@@ -79,7 +80,7 @@ export class Spanning {
   async create(spec: NetworkSpec, options: OperationOptions = {}): Promise<Outcome<Network>> {
     const ctx = this.#ctx;
     const checked = checkNetworkSpec(ctx, spec);
-    if (checked.driver.planPeer === undefined) return await createNetwork(ctx, spec, options);
+    if (!spans(ctx, { driver: checked.driver.type })) return await createNetwork(ctx, spec, options);
     const { cluster } = ctx;
     if (cluster === undefined) throw noCluster(`create network ${spec.name}`);
     const network = networkOf(ctx, spec, checked);
@@ -87,8 +88,8 @@ export class Spanning {
       using _name = ctx.registry.reserveNetwork(network.name, network.id);
       checked.driver.check(network, ctx.registry.ofDriver(network.driver, network.id));
       if (options.dryRun === true) {
-        const changes = checked.driver.planNetwork(network, await ctx.facts.get());
-        const warnings = ["which subnet this host gets, and with it the bridge's address, is decided when the network is made"];
+        const changes = isOnDemand(ctx, network) ? [] : checked.driver.planNetwork(network, await ctx.facts.get());
+        const warnings = [network.ranges === undefined ? UNDECIDED.segment : UNDECIDED.subnet];
         return { value: network, plan: { title: `create network ${network.name} (${network.driver})`, changes }, warnings };
       }
     }
@@ -96,7 +97,7 @@ export class Spanning {
     const known = await cluster.create(network);
     try {
       const outcome = await adoptNetwork(ctx, known.network);
-      await this.#followPeers(outcome.value, known);
+      await this.#followOthers(outcome.value, known);
       return outcome;
     } catch (error) {
       await cluster.remove(network.id).catch((failure: unknown) => {
@@ -128,6 +129,7 @@ export class Spanning {
     const outcome = await unmakeNetwork(ctx, network, {});
     await ctx.executor.commit(deletePeers(ctx, network.id));
     ctx.peers.delete(network.id);
+    forgetRemotes(ctx, network.id);
     this.#told.delete(network.id);
     this.#troubles.delete(network.id);
     this.#removed.delete(network.id);
@@ -142,6 +144,7 @@ export class Spanning {
         break;
       case 'network':
       case 'peers':
+      case 'endpoints':
         this.#removed.delete(event.network);
         this.#notice(event.network);
         break;
@@ -220,12 +223,12 @@ export class Spanning {
       // Without a subnet there is nothing to make; the cluster tells when there is one.
       if (known.network.pools.length === 0) return;
       const { value } = await adoptNetwork(ctx, known.network);
-      await this.#followPeers(value, known);
+      await this.#followOthers(value, known);
     } else if (known.network.pools.length === 0 || sameSubnets(local, known.network)) {
-      await this.#followPeers(local, known);
+      await this.#followOthers(local, known);
     } else {
       if (ctx.registry.ports(id) > 0) {
-        await this.#followPeers(local, known);
+        await this.#followOthers(local, known);
         throw new MoorError(
           'conflict',
           `network ${local.name} has ${subnets(known.network)} now, and endpoints with addresses of ${subnets(local)}: they must be connected anew`,
@@ -233,7 +236,7 @@ export class Spanning {
       }
       await this.#unmake(local);
       const { value } = await adoptNetwork(ctx, known.network);
-      await this.#followPeers(value, known);
+      await this.#followOthers(value, known);
     }
     this.#told.delete(id);
   }
@@ -253,11 +256,12 @@ export class Spanning {
     await this.#unmake(local);
   }
 
-  async #followPeers(network: Network, { peers }: ClusterNetwork): Promise<void> {
+  async #followOthers(network: Network, { peers, endpoints }: ClusterNetwork): Promise<void> {
     const ctx = this.#ctx;
     const driver = driverOf(ctx, network.driver);
     const facts = await ctx.facts.get();
     if (!(await applyPeers(ctx, network, { peers, facts }))) this.#deps.look(network.id);
+    if (!(await applyRemotes(ctx, network, { endpoints, facts }))) this.#deps.look(network.id);
     await ctx.tunnels?.want(network.id, driver.tunnelOf?.(network, peers, facts) ?? null);
     const troubles = peers.flatMap((peer) => driver.planPeer?.(network, peer, facts).trouble || []);
     const text = troubles.slice(0, 10).join('; ');
@@ -298,6 +302,12 @@ export class Spanning {
   }
 }
 
+/** What a dry run cannot tell. */
+const UNDECIDED = {
+  subnet: "which subnet this host gets, and with it the bridge's address, is decided when the network is made",
+  segment: 'which subnets and VXLAN network identifiers it gets is decided when the network is made, for all hosts at once',
+} as const;
+
 const noCluster = (action: string): MoorError =>
   new MoorError(
     'unavailable',
@@ -308,18 +318,8 @@ const subnets = ({ pools }: Network): string => pools.map(({ subnet }) => subnet
 const sameSubnets = (a: Network, b: Network): boolean => subnets(a) === subnets(b);
 
 /** As the cluster is told of it. @throws invalid for what each host decides for itself */
-function networkOf(ctx: Context, spec: NetworkSpec, { driver, ipamDriver, ipv4, ipv6, options, pools }: CheckedNetwork): Network {
-  const ranges = pools.flatMap(({ subnet }) => subnet ?? []);
-  if (ranges.length < pools.length) {
-    const family = pools.find(({ subnet }) => subnet === undefined)?.family ?? 4;
-    throw invalid(
-      `Cannot create network ${spec.name}: driver ${driver.type} needs an IPv${family} --subnet, of which each host gets a part`,
-    );
-  }
-  if (pools.some(({ gateway, range, auxiliary }) => gateway ?? range ?? Object.keys(auxiliary)[0]))
-    throw invalid(
-      `Cannot create network ${spec.name}: each host gets a subnet of its own, so there is no --gateway, --ip-range or --aux-address for all`,
-    );
+function networkOf(ctx: Context, spec: NetworkSpec, checked: CheckedNetwork): Network {
+  const { driver, ipv4, ipv6, options } = checked;
   return {
     id: newId(),
     name: spec.name,
@@ -332,10 +332,48 @@ function networkOf(ctx: Context, spec: NetworkSpec, { driver, ipamDriver, ipv4, 
     attachable: spec.attachable ?? false,
     options,
     labels: spec.labels ?? {},
-    ipamDriver,
     ipamOptions: spec.ipamOptions ?? {},
-    pools: [],
-    ranges,
     predefined: false,
+    ...(driver.planPeer === undefined ? segmentPools(spec, checked) : ranges(spec, checked)),
   };
+}
+
+/** One segment on all hosts: the cluster decides what was left open. */
+function segmentPools(
+  { name }: NetworkSpec,
+  { driver, ipamDriver, pools }: CheckedNetwork,
+): Pick<Network, 'pools' | 'ipamDriver'> {
+  if (ipamDriver !== 'default' && ipamDriver !== CLUSTER_IPAM)
+    throw invalid(
+      `Cannot create network ${name}: addresses of driver ${driver.type} come from the cluster, not from --ipam-driver ${ipamDriver}`,
+    );
+  return {
+    ipamDriver: CLUSTER_IPAM,
+    pools: pools.flatMap(({ family, subnet, length, range, gateway, auxiliary }) => {
+      if (length !== undefined)
+        throw invalid(`Cannot create network ${name}: driver ${driver.type} needs a subnet in full, or none, not any /${length}`);
+      return subnet === undefined
+        ? []
+        : { family, subnet, range: range ?? null, gateway: gateway ?? null, auxiliary, configured: true };
+    }),
+  };
+}
+
+/** Each host gets a subnet of its own out of these. */
+function ranges(
+  { name }: NetworkSpec,
+  { driver, ipamDriver, pools }: CheckedNetwork,
+): Pick<Network, 'pools' | 'ranges' | 'ipamDriver'> {
+  const given = pools.flatMap(({ subnet }) => subnet ?? []);
+  if (given.length < pools.length) {
+    const family = pools.find(({ subnet }) => subnet === undefined)?.family ?? 4;
+    throw invalid(
+      `Cannot create network ${name}: driver ${driver.type} needs an IPv${family} --subnet, of which each host gets a part`,
+    );
+  }
+  if (pools.some(({ gateway, range, auxiliary }) => gateway ?? range ?? Object.keys(auxiliary)[0]))
+    throw invalid(
+      `Cannot create network ${name}: each host gets a subnet of its own, so there is no --gateway, --ip-range or --aux-address for all`,
+    );
+  return { ipamDriver, pools: [], ranges: given };
 }

@@ -39,7 +39,9 @@ export function orphansInside(ctx: Context, { states, desired }: PassResult): Ch
     if (state === null || state.netns === HOST) return [];
     const network = ctx.registry.segmentOwner(state.netns);
     if (network === undefined || !isWanted(ctx, network)) return [];
-    return [...orphanDevices(ctx, state), ...entriesOf(state).filter((change) => !wanted.has(keyOf(change) ?? ''))];
+    // While the store is away, what an entry leads to may be there, and not be known of since a start.
+    const entries = ctx.cluster?.status().store.reachable === true ? entriesOf(state) : [];
+    return [...orphanDevices(ctx, state), ...entries.filter((change) => !wanted.has(keyOf(change) ?? ''))];
   });
 }
 

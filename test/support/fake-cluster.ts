@@ -78,6 +78,7 @@ export class FakeCluster implements Cluster {
     this.drop(id);
   };
   readonly refresh = (): void => void this.asked.push('refresh');
+  readonly move: Cluster['move'] = ({ addresses }) => void this.asked.push(`move ${addresses.join()}`);
   /** By network and id. */
   readonly told = new Map<Id, Map<Id, LocalEndpoint>>();
   readonly tell = (network: Id, endpoint: LocalEndpoint): void => {
@@ -96,7 +97,7 @@ export class FakeCluster implements Cluster {
     hold: (_, address, { owner }) => void this.held.set(address, owner),
     release: async (_, address) => void this.held.delete(address),
   };
-  readonly complete = (): void => void this.asked.push('complete');
+  readonly complete = async (): Promise<void> => {};
   readonly leave = async (): Promise<void> => void this.asked.push('leave');
   async [Symbol.asyncDispose](): Promise<void> {}
 

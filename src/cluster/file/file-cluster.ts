@@ -126,7 +126,7 @@ class FileCluster implements Cluster {
   /** A file tells of hosts, not of what they have at the moment: names do not leave a host, and nobody is asked for addresses. */
   readonly tell = (): void => {};
   readonly untell = (): void => {};
-  readonly complete = (): void => {};
+  readonly complete = async (): Promise<void> => {};
   readonly addresses: ClusterAddresses = {
     claim: async (_, { subnet }) => {
       throw unsupported(`cannot claim an address of ${subnet}: ${NEEDS_STORE}`);

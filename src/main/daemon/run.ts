@@ -81,7 +81,10 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       config: engineConfig(config),
       kernel,
       store,
-      ipam: [createLocalIpam({ pools: config.addressPools ?? [] })],
+      ipam: [
+        createLocalIpam({ pools: config.addressPools ?? [] }),
+        ...(link === null ? [] : [(await import('../../ipam/cluster/ipam.ts')).createClusterIpam(link.cluster)]),
+      ],
       drivers,
       ...(link === null ? {} : { cluster: link.cluster, underlay: link.underlay }),
       tunnels: createTunnels(logger, udpTunnels(config.execRoot, logger)),

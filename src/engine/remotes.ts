@@ -1,0 +1,125 @@
+/**
+ * Endpoints of other hosts on networks that span hosts, as this host has them: names for the name service, neighbours and forwarding entries
+ * for the kernel. Nothing is stored of them: the cluster keeps what it knew (src/cluster/kept-store.ts), and what the kernel has stays as
+ * it is until the cluster is heard again.
+ */
+import type { Id } from '../base/ids.ts';
+import { addressOf, type IpAddress } from '../base/ip.ts';
+import type { Mac } from '../base/mac.ts';
+import type { Change } from '../contracts/change.ts';
+import type { HostFacts } from '../contracts/kernel.ts';
+import type { NameRecord } from '../contracts/resolver.ts';
+import type { Network } from '../model/network.ts';
+import type { RemoteEndpoint } from '../model/node.ts';
+import { type Context, driverOf } from './context.ts';
+import { failures } from './executor.ts';
+import { difference, isOnDemand, remoteChanges } from './plans.ts';
+
+export type Remotes = ReadonlyMap<Id, RemoteEndpoint>;
+
+const NONE: Remotes = new Map();
+
+/** At the start, before anything is compared with the kernel: what the cluster knows, also from before. */
+export function loadRemotes(ctx: Context): void {
+  for (const { network, endpoints } of ctx.cluster?.networks() ?? [])
+    if (ctx.registry.networks.has(network.id) && endpoints.size > 0) take(ctx, network.id, endpoints);
+}
+
+/**
+ * From those that this host has to those that there are. What is in both stays as it is.
+ * @returns whether all of it worked; if not, the next comparison with the kernel finds what is missing.
+ */
+export async function applyRemotes(
+  ctx: Context,
+  network: Network,
+  { endpoints, facts }: { readonly endpoints: Remotes; readonly facts: HostFacts },
+): Promise<boolean> {
+  const before = ctx.remotes.get(network.id) ?? NONE;
+  const { gone, come } = changed(before, endpoints);
+  if (gone.length + come.length === 0) return true;
+  take(ctx, network.id, endpoints);
+  // A network without a part here has nothing in the kernel, and gets all of it with that part.
+  if (isOnDemand(ctx, network) && !ctx.segments.has(network.id)) return true;
+  const steps = difference(
+    remoteChanges(ctx, network, { remotes: gone, facts }),
+    remoteChanges(ctx, network, { remotes: come, facts }),
+  );
+  const changes = [...steps.gone, ...steps.come, ...announcements(ctx, network, { gone, come, facts })];
+  if (changes.length === 0) return true;
+  const applied = await ctx.kernel.apply(changes, { keepGoing: true });
+  // What is to go may have gone with its device, or by the hand of an administrator.
+  const failed = failures(changes, applied).filter(
+    ({ change, error }) => error.kind !== 'not-found' || ('op' in change && change.op === 'add'),
+  );
+  for (const { change, error } of failed.slice(0, REPORTED))
+    ctx.logger.error({ network: network.name, change, error: error.message }, 'could not follow the endpoints of other hosts');
+  return failed.length === 0;
+}
+
+/** Failures of one batch that are told; the next comparison finds the others as well. */
+const REPORTED = 10;
+
+/** The network is no more. */
+export function forgetRemotes(ctx: Context, network: Id): void {
+  const known = ctx.remotes.get(network);
+  if (known === undefined) return;
+  ctx.remotes.delete(network);
+  lastSeen.get(ctx)?.delete(network);
+  ctx.resolver.remove([...known.keys()]);
+}
+
+/** From now on these are the ones; the name service knows. */
+function take(ctx: Context, network: Id, endpoints: Remotes): void {
+  const before = ctx.remotes.get(network) ?? NONE;
+  const { gone, come } = changed(before, endpoints);
+  const away = gone.flatMap(({ id }) => (endpoints.has(id) ? [] : [id]));
+  const records = come.map((endpoint) => recordOf(network, endpoint));
+  if (endpoints.size === 0) ctx.remotes.delete(network);
+  else ctx.remotes.set(network, endpoints);
+  if (away.length > 0) ctx.resolver.remove(away);
+  if (records.length > 0) ctx.resolver.put(records);
+}
+
+/** What is not the same object is not the same. */
+function changed(before: Remotes, after: Remotes): { readonly gone: RemoteEndpoint[]; readonly come: RemoteEndpoint[] } {
+  const without = (list: Remotes, other: Remotes): RemoteEndpoint[] =>
+    list === other ? [] : [...list.values()].filter((endpoint) => other.get(endpoint.id) !== endpoint);
+  return { gone: without(before, after), come: without(after, before) };
+}
+
+const recordOf = (network: Id, { id, names, addresses }: RemoteEndpoint): NameRecord => ({
+  endpoint: id,
+  network,
+  names,
+  addresses,
+});
+
+/** Which MAC address an address had last, here or elsewhere, by network; as long as the network has endpoints here. */
+const lastSeen = new WeakMap<Context, Map<Id, Map<IpAddress, Mac>>>();
+
+/** For addresses that others on the segment may know at another MAC address. */
+function announcements(
+  ctx: Context,
+  network: Network,
+  {
+    gone,
+    come,
+    facts,
+  }: { readonly gone: readonly RemoteEndpoint[]; readonly come: readonly RemoteEndpoint[]; readonly facts: HostFacts },
+): Change[] {
+  const { planAnnounce } = driverOf(ctx, network.driver);
+  if (planAnnounce === undefined) return [];
+  const networks = lastSeen.get(ctx) ?? new Map<Id, Map<IpAddress, Mac>>();
+  lastSeen.set(ctx, networks);
+  const macs = networks.get(network.id) ?? new Map<IpAddress, Mac>();
+  networks.set(network.id, macs);
+  for (const { mac, addresses } of gone) for (const address of addresses) if (mac !== null) macs.set(address, mac);
+  for (const { endpoint } of ctx.registry.attachments(network.id))
+    for (const address of [endpoint.ipv4, endpoint.ipv6])
+      if (address !== null && endpoint.mac !== null) macs.set(addressOf(address), endpoint.mac);
+  const moved = come.filter(({ mac, addresses }) =>
+    addresses.some((address) => mac !== null && macs.has(address) && macs.get(address) !== mac),
+  );
+  for (const { mac, addresses } of come) for (const address of addresses) if (mac !== null) macs.set(address, mac);
+  return moved.flatMap((endpoint) => planAnnounce(network, endpoint, facts));
+}
