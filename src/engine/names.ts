@@ -108,8 +108,9 @@ export async function tellNames(ctx: Context, told: Told, facts: HostFacts): Pro
   await answerIn(ctx, told, facts);
 }
 
-/** Its names alone, which others can find. */
-export function tellRecords({ registry, resolver }: Context, { before, after }: Told): void {
+/** Its names alone, which others can find, on other hosts as well. */
+export function tellRecords(ctx: Context, { before, after }: Told): void {
+  const { registry, resolver } = ctx;
   const records = recordsOf(registry.networks, after);
   const kept = new Set<Id>(records.map(({ endpoint }) => endpoint));
   const gone = (before?.endpoints ?? []).flatMap(({ id }) => (kept.has(id) ? [] : [id]));
