@@ -10,7 +10,7 @@ import type { Change } from '../contracts/change.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { NameRecord } from '../contracts/resolver.ts';
 import type { Network } from '../model/network.ts';
-import type { RemoteEndpoint } from '../model/node.ts';
+import type { Peer, RemoteEndpoint } from '../model/node.ts';
 import { type Context, driverOf } from './context.ts';
 import { failures } from './executor.ts';
 import { difference, isOnDemand, remoteChanges } from './plans.ts';
@@ -122,4 +122,16 @@ function announcements(
   );
   for (const { mac, addresses } of come) for (const address of addresses) if (mac !== null) macs.set(address, mac);
   return moved.flatMap((endpoint) => planAnnounce(network, endpoint, facts));
+}
+
+/** Other hosts with a part of a network: those that the cluster names, or, of one segment on all hosts, those with endpoints on it. */
+export function peersOf(ctx: Context, network: Id): readonly Peer[] {
+  const named = ctx.peers.get(network);
+  if (named !== undefined && named.length > 0) return named;
+  const hosts = new Map([...(ctx.remotes.get(network)?.values() ?? [])].map(({ node, hosts: addresses }) => [node, addresses]));
+  return [...hosts]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([node, addresses]) =>
+      addresses[0] === undefined ? [] : [{ node, address: addresses[0], addresses, subnets: [], own: true }],
+    );
 }
