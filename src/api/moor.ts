@@ -6,6 +6,7 @@ import type { ClusterView, Engine, OperationOptions, Outcome } from '../contract
 import type { ExposureReport } from '../contracts/exposure.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
 import { parsePortSpec } from '../model/ports-parse.ts';
+import type { PathReport } from '../model/node.ts';
 import type { PortSpec } from '../model/ports.ts';
 import type { EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
 import { toJson } from './json.ts';
@@ -139,12 +140,22 @@ function nodeViews(cluster: ClusterView | undefined): unknown {
       'unavailable',
       'Cannot list nodes: this host is in no cluster: start moord with --cluster-store etcd://HOST:2379, or with --peers FILE',
     );
-  const { self, nodes, store } = cluster;
-  return nodes.map((node) => ({
-    ...node,
-    self: node.name === self.name,
-    state: store.reachable || node.name === self.name ? 'ready' : 'unknown',
-  }));
+  const { self, nodes, paths } = cluster;
+  return nodes.map((node) => {
+    const own = node.name === self.name;
+    const reports = own ? [] : node.addresses.flatMap((address) => paths[address] ?? []);
+    return { ...node, self: own, paths: reports, state: own ? 'ready' : nodeState(cluster, reports) };
+  });
+}
+
+/**
+ * A store tells who is registered: `ready`, or `unknown` while it is away. A file tells only who there may be: `ready` when the host answers, `silent`
+ * when it does not, `unknown` while it was not asked yet.
+ */
+function nodeState({ store }: ClusterView, reports: readonly PathReport[]): string {
+  if (!store.url.startsWith('file:')) return store.reachable ? 'ready' : 'unknown';
+  if (reports.length === 0) return 'unknown';
+  return reports.some(({ state }) => state !== 'silent') ? 'ready' : 'silent';
 }
 
 function networkView(engine: Engine, network: Network): unknown {

@@ -93,6 +93,11 @@ export class Registration {
     this.#revision = null;
   }
 
+  /** What this node tells of itself has changed: `ensure` writes it. */
+  renew(): void {
+    this.#revision = null;
+  }
+
   /** Ends it: the others see this node go. */
   async leave(): Promise<void> {
     await this.#lease?.[Symbol.asyncDispose]();

@@ -168,6 +168,12 @@ export class State {
     return orphans;
   }
 
+  /** This node has other addresses on the underlay: who is reached by which may have changed. */
+  moved(): void {
+    for (const name of this.#nodes.keys())
+      for (const [id, { members }] of this.#networks) if (members.update(name)) this.#changes.peers.add(id);
+  }
+
   /** What was held back because the store was away goes. */
   release(): void {
     for (const [id, { members }] of this.#networks) if (members.releaseAll()) this.#changes.peers.add(id);

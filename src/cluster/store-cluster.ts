@@ -6,7 +6,7 @@ import { type ErrorKind, errorData, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import type { Cluster, ClusterAddresses, ClusterEvent, ClusterNetwork, ClusterStatus } from '../contracts/cluster.ts';
 import type { Network } from '../model/network.ts';
-import type { LocalEndpoint } from '../model/node.ts';
+import type { ClusterNode, LocalEndpoint } from '../model/node.ts';
 import { isFlannel } from './flannel/networks.ts';
 import { follow } from './follow.ts';
 import { Keeper } from './keeper.ts';
@@ -37,6 +37,8 @@ const NO_SUBNET: readonly ErrorKind[] = ['exhausted', 'invalid', 'not-found', 'u
 
 class StoreCluster implements Cluster {
   readonly #options: StoreClusterOptions;
+  /** This node, as all parts see it: its addresses may change. */
+  readonly #self: { -readonly [K in keyof ClusterNode]: ClusterNode[K] };
   readonly #reach: Reachability;
   readonly #keeper: Keeper;
   readonly #sleep: Sleep;
@@ -66,6 +68,7 @@ class StoreCluster implements Cluster {
   constructor(options: StoreClusterOptions) {
     const { url, logger, kept, keep, nodeTtlMs = NODE_TTL_MS, sleep = realSleep, random = Math.random } = options;
     this.#options = options;
+    this.#self = { ...options.node };
     this.#sleep = sleep;
     this.#random = random;
     this.#nodeTtlMs = nodeTtlMs;
@@ -89,7 +92,7 @@ class StoreCluster implements Cluster {
     this.#keeper = new Keeper({ text: () => this.#known(), keep, sleep, logger });
     const known = readKept(kept, logger);
     this.#parts = createParts(
-      { ...options, nodeTtlMs, sleep, random },
+      { ...options, node: this.#self, nodeTtlMs, sleep, random },
       {
         kept: known,
         holding: () => this.#reach.holding,
@@ -168,7 +171,8 @@ class StoreCluster implements Cluster {
   }
 
   readonly status = (): ClusterStatus => {
-    const { node, url } = this.#options;
+    const node = { ...this.#self };
+    const { url } = this.#options;
     const others = [...this.#parts.state.nodes()].flatMap(({ node: other }) => (other.name === node.name ? [] : other));
     return {
       self: node,
@@ -219,6 +223,22 @@ class StoreCluster implements Cluster {
       this.#sleep(START_MS.kept, AbortSignal.any([this.#stop.signal, enough.signal])),
     ]);
     enough.abort();
+  };
+
+  readonly move = ({ addresses, mtu }: Pick<ClusterNode, 'addresses' | 'mtu'>): void => {
+    const self = this.#self;
+    if (self.mtu === mtu && self.addresses.join() === addresses.join()) return;
+    const readdressed = self.addresses.join() !== addresses.join();
+    this.#options.logger.info({ node: self.name, addresses, mtu }, 'cluster: this node is reached otherwise now');
+    Object.assign(self, { addresses, mtu });
+    this.#parts.registration.renew();
+    if (readdressed) {
+      this.#parts.state.moved();
+      this.#parts.flannel.moved();
+    }
+    this.#publish();
+    this.#emit({ type: 'nodes' });
+    this.#alarm.kick();
   };
 
   readonly leave = async (): Promise<void> => {

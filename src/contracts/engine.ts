@@ -1,8 +1,8 @@
 /** What the doors (Docker's API, our own, later the plugin and CNI) may ask of the engine. */
 import type { Id } from '../base/ids.ts';
-import type { Prefix } from '../base/ip.ts';
+import type { IpAddress, Prefix } from '../base/ip.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
-import type { Peer } from '../model/node.ts';
+import type { PathReport, Peer } from '../model/node.ts';
 import type { PortBinding, PortSpec } from '../model/ports.ts';
 import type { Endpoint, EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
 import type { Plan } from './change.ts';
@@ -76,6 +76,10 @@ export interface SpanningView {
 }
 
 export interface ClusterView extends ClusterStatus {
+  /** What is known of the ways to other hosts, by their addresses on the underlay. */
+  readonly paths: Readonly<Record<IpAddress, PathReport>>;
+  /** `made`: those of packets inside of VXLAN are made by the kernel, as they arrived wrong when they were left to a network card. */
+  readonly checksums: 'left' | 'made';
   readonly networks: readonly SpanningView[];
 }
 

@@ -9,6 +9,7 @@ import type { Cluster } from '../contracts/cluster.ts';
 import type { NetworkDriver } from '../contracts/driver.ts';
 import type { HostFacts, Kernel } from '../contracts/kernel.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
+import type { Paths } from '../contracts/paths.ts';
 import type { Processes } from '../contracts/process.ts';
 import type { Resolver } from '../contracts/resolver.ts';
 import type { Store } from '../contracts/store.ts';
@@ -72,6 +73,8 @@ export interface EngineDeps {
   readonly cluster?: Cluster;
   /** Where this host meets the others of its cluster, as it is now. Goes with `cluster`. */
   readonly underlay?: () => Promise<Underlay>;
+  /** Looks at the ways to other hosts. Goes with `cluster`; the caller's to close, after the engine. */
+  readonly paths?: Paths;
   /** User-space tunnels of networks. They outlive the engine, which lets go of them when it is closed. */
   readonly tunnels?: Tunnels;
   readonly processes: Processes;
@@ -101,11 +104,11 @@ export interface Context extends EngineDeps {
   readonly portTable: PortTable;
   /** Of networks that span hosts: the peers that the kernel has, or is to have. */
   readonly peers: Map<Id, readonly Peer[]>;
-  readonly executor: Executor;
   /** Of networks that span hosts: endpoints of others, as the name service and the kernel were told of them. */
   readonly remotes: Map<Id, ReadonlyMap<Id, RemoteEndpoint>>;
   /** Networks that have a part on this host now, of those that have one on demand. */
   readonly segments: Set<Id>;
+  readonly executor: Executor;
   readonly facts: FactsCache;
   readonly events: EventBus;
   readonly world: SharedLock;

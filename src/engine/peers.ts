@@ -6,7 +6,8 @@ import type { Network } from '../model/network.ts';
 import type { Peer } from '../model/node.ts';
 import type { Context } from './context.ts';
 import { failures } from './executor.ts';
-import { difference, peerChanges } from './plans.ts';
+import { peerChanges } from './plans.ts';
+import { transition } from './transition.ts';
 
 const PREFIX = 'peer/';
 
@@ -44,14 +45,18 @@ export const deletePeers = (ctx: Context, network: Id): Write[] =>
 export const networksOver = (ctx: Context, device: string): readonly Id[] =>
   ctx.peers.size > 0 && device === ctx.facts.known().underlay?.device ? [...ctx.peers.keys()] : [];
 
+/** Failures of one transition that are told; the next comparison finds the others as well. */
+const REPORTED = 10;
+
 /**
  * From the peers that the kernel has to those that there are. What is in both stays as it is.
+ * @param was what was known of the ways to other hosts when the kernel was told of them, if that is not what is known now
  * @returns whether all of it worked; if not, the next comparison with the kernel finds what is missing.
  */
 export async function applyPeers(
   ctx: Context,
   network: Network,
-  { peers, facts }: { readonly peers: readonly Peer[]; readonly facts: HostFacts },
+  { peers, facts, was = facts }: { readonly peers: readonly Peer[]; readonly facts: HostFacts; readonly was?: HostFacts },
 ): Promise<boolean> {
   const before = ctx.peers.get(network.id) ?? [];
   const rows = (list: readonly Peer[]): Map<string, string> =>
@@ -59,25 +64,36 @@ export async function applyPeers(
   const [had, has] = [rows(before), rows(peers)];
   const puts = [...has].flatMap(([key, value]): Write[] => (had.get(key) === value ? [] : [{ type: 'put', key, value }]));
   const deletes = [...had.keys()].flatMap((key): Write[] => (has.has(key) ? [] : [{ type: 'delete', key }]));
-  if (puts.length + deletes.length === 0) return true;
+  const otherwise = reachedOtherwise(was, facts);
+  if (puts.length + deletes.length === 0 && !peers.some(otherwise)) return true;
   // Only of those that have changed: one of ten thousand is one plan, not twenty thousand.
   const without = (list: readonly Peer[], other: ReadonlyMap<string, string>): Peer[] =>
-    list.filter((peer) => other.get(keyOf(network.id, peer)) !== JSON.stringify(peer));
-  const { gone, come } = difference(
-    peerChanges(ctx, network, { peers: without(before, has), facts }),
+    list.filter((peer) => other.get(keyOf(network.id, peer)) !== JSON.stringify(peer) || otherwise(peer));
+  const batches = transition(
+    peerChanges(ctx, network, { peers: without(before, has), facts: was }),
     peerChanges(ctx, network, { peers: without(peers, had), facts }),
   );
   // Rows of what comes first, of what goes last: whatever is in the kernel after a crash, a row tells of it.
   await ctx.executor.commit(puts);
-  const changes = [...gone, ...come];
-  const applied = changes.length === 0 ? [] : await ctx.kernel.apply(changes, { keepGoing: true });
   ctx.peers.set(network.id, peers);
+  let failed = 0;
+  for (const changes of batches) {
+    const applied = await ctx.kernel.apply(changes, { keepGoing: true });
+    // What is to go may have gone with its device, or by the hand of an administrator.
+    const real = failures(changes, applied).filter(
+      ({ change, error }) => error.kind !== 'not-found' || ('op' in change && change.op === 'add'),
+    );
+    for (const { change, error } of real.slice(0, Math.max(0, REPORTED - failed)))
+      ctx.logger.error({ network: network.name, change, error: error.message }, 'could not follow the peers of a network');
+    failed += real.length;
+  }
   await ctx.executor.commit(deletes);
-  // What is to go may have gone with its device, or by the hand of an administrator.
-  const failed = failures(changes, applied).filter(
-    ({ change, error }) => error.kind !== 'not-found' || ('op' in change && change.op === 'add'),
-  );
-  for (const { change, error } of failed)
-    ctx.logger.error({ network: network.name, change, error: error.message }, 'could not follow the peers of a network');
-  return failed.length === 0;
+  return failed === 0;
+}
+
+/** Of two states of what is known of paths: to whom another one counts now. */
+function reachedOtherwise({ underlay: old }: HostFacts, { underlay: now }: HostFacts): (peer: Peer) => boolean {
+  const [before = {}, after = {}] = [old?.paths, now?.paths];
+  if (before === after) return () => false;
+  return ({ address, addresses = [address] }) => addresses.some((one) => before[one] !== after[one]);
 }

@@ -8,6 +8,7 @@ import { describe } from '../contracts/describe.ts';
 import type { HostFacts, KernelEvent } from '../contracts/kernel.ts';
 import type { NftTableRef } from '../nft/types.ts';
 import { tableName } from '../model/instance.ts';
+import type { Underlay } from '../model/node.ts';
 import { Backoff } from './backoff.ts';
 import type { Context, EngineTimes } from './context.ts';
 import { followHostDns } from './host-dns.ts';
@@ -90,6 +91,7 @@ export class Reconciler {
       }
       case 'link':
       case 'address':
+      case 'neighbour':
       case 'route': {
         if (event.netns !== HOST) {
           const sandbox = registry.pinOwner(event.netns);
@@ -382,9 +384,11 @@ const LONGEST_DELAY = 60_000;
 
 /**
  * The facts that plans depend on. Routes and addresses only matter to allocation, which reads them afresh; what depends on resolv.conf is
- * changed by itself.
+ * changed by itself, and what is known of paths by who looks at them.
  */
-const relevant = ({ routes: _r, addresses: _a, resolvConf: _c, resolvedConf: _d, ...rest }: HostFacts): string =>
-  JSON.stringify(rest);
+function relevant({ routes: _r, addresses: _a, resolvConf: _c, resolvedConf: _d, underlay, ...rest }: HostFacts): string {
+  const { paths: _p, brokenChecksums: _b, ...where }: Partial<Underlay> = underlay ?? {};
+  return JSON.stringify([rest, where]);
+}
 
 const dnsFacts = ({ resolvConf, resolvedConf = '' }: HostFacts): string => JSON.stringify([resolvConf, resolvedConf]);

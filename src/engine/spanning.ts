@@ -12,6 +12,7 @@ import type { Network, NetworkSpec } from '../model/network.ts';
 import { type Context, driverOf, spans } from './context.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
 import { adoptNetwork, checkUnused, createNetwork, removeNetwork, unmakeNetwork } from './networks.ts';
+import { PathWatch } from './path-watch.ts';
 import { applyPeers, deletePeers } from './peers.ts';
 import { isOnDemand } from './plans.ts';
 import { applyRemotes, forgetRemotes } from './remotes.ts';
@@ -45,6 +46,7 @@ export class Spanning {
   /** By network: which peers are not reached, and why. */
   readonly #troubles = new Map<Id, string>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #paths: PathWatch;
   readonly #unsubscribe: (() => void)[] = [];
   #running: Promise<void> | null = null;
   #closed = false;
@@ -53,6 +55,7 @@ export class Spanning {
   constructor(ctx: Context, deps: Deps) {
     this.#ctx = ctx;
     this.#deps = deps;
+    this.#paths = new PathWatch(ctx, { ...deps, hold: (network) => this.#locks.hold(network) });
   }
 
   /** From now on the cluster is followed. @returns when everything that is known was looked at once */
@@ -66,6 +69,7 @@ export class Spanning {
     for (const network of registry.networks.values()) if (spans(this.#ctx, network)) this.#dirty.add(network.id);
     this.#kick();
     await this.#running;
+    await this.#paths.start();
   }
 
   /** Nothing is followed any more; tunnels go on by themselves. Not under the world lock. */
@@ -73,6 +77,7 @@ export class Spanning {
     this.#closed = true;
     for (const end of this.#unsubscribe.splice(0)) end();
     for (const timer of this.#timers) clearTimeout(timer);
+    await this.#paths.close();
     await this.#running;
     await this.#ctx.tunnels?.[Symbol.asyncDispose]();
   }
@@ -149,6 +154,8 @@ export class Spanning {
         this.#notice(event.network);
         break;
       case 'nodes':
+        this.#paths.refresh();
+        break;
       case 'store':
         break;
     }
@@ -261,6 +268,7 @@ export class Spanning {
     const driver = driverOf(ctx, network.driver);
     const facts = await ctx.facts.get();
     if (!(await applyPeers(ctx, network, { peers, facts }))) this.#deps.look(network.id);
+    this.#paths.refresh();
     if (!(await applyRemotes(ctx, network, { endpoints, facts }))) this.#deps.look(network.id);
     await ctx.tunnels?.want(network.id, driver.tunnelOf?.(network, peers, facts) ?? null);
     const troubles = peers.flatMap((peer) => driver.planPeer?.(network, peer, facts).trouble || []);
@@ -276,7 +284,14 @@ export class Spanning {
     if (ctx.cluster === undefined) return undefined;
     const facts = await ctx.facts.get();
     const networks = [...ctx.registry.networks.values()].filter((network) => spans(ctx, network));
-    return { ...ctx.cluster.status(), networks: await Promise.all(networks.map((network) => this.#view(network, facts))) };
+    const paths = Object.fromEntries(ctx.paths?.reports() ?? []);
+    const checksums = facts.underlay?.brokenChecksums === true ? 'made' : 'left';
+    return {
+      ...ctx.cluster.status(),
+      paths,
+      checksums,
+      networks: await Promise.all(networks.map((network) => this.#view(network, facts))),
+    };
   }
 
   async #view(network: Network, facts: HostFacts): Promise<SpanningView> {

@@ -105,6 +105,12 @@ export const LAYERS: readonly Layer[] = [
     why: 'a user-space data path works on file descriptors, so it needs sys',
   },
   {
+    folder: 'paths',
+    imports: ['base', 'wire', 'sys', 'model', 'contracts'],
+    packages: [],
+    why: 'packets that look at the way to other hosts go through sockets, so it needs sys',
+  },
+  {
     folder: 'trace',
     imports: ['base', 'wire', 'nft', 'model', 'contracts'],
     packages: [],

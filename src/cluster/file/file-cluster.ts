@@ -52,6 +52,8 @@ const NEEDS_STORE = 'that takes a store that all hosts share: start moord with -
 
 class FileCluster implements Cluster {
   readonly #options: FileClusterOptions;
+  /** This node, as it is now. */
+  #self: ClusterNode;
   readonly #networks: Map<Id, Network>;
   readonly #listeners = new Set<(event: ClusterEvent) => void>();
   readonly #stop = new AbortController();
@@ -64,6 +66,7 @@ class FileCluster implements Cluster {
 
   constructor(options: FileClusterOptions, file: readonly FilePeer[], networks: readonly Network[]) {
     this.#options = options;
+    this.#self = options.node;
     this.#file = file;
     this.#networks = new Map(networks.map((network) => [network.id, network]));
   }
@@ -76,7 +79,8 @@ class FileCluster implements Cluster {
   }
 
   readonly status = (): ClusterStatus => {
-    const { node, file } = this.#options;
+    const node = this.#self;
+    const { file } = this.#options;
     const nodes = this.#file.map(
       ({ name, addresses }): ClusterNode =>
         name === node.name ? node : { name, addresses, mtu: 0, version: '', features: [], started: '' },
@@ -123,6 +127,21 @@ class FileCluster implements Cluster {
   /** What the others have to know of this node stands in their files. */
   readonly refresh = (): void => {};
 
+  /** What the others know of it stands in their files, and is for people to change. */
+  readonly move = ({ addresses, mtu }: Pick<ClusterNode, 'addresses' | 'mtu'>): void => {
+    const { name } = this.#self;
+    if (this.#self.mtu === mtu && this.#self.addresses.join() === addresses.join()) return;
+    const before = this.networks();
+    this.#self = { ...this.#self, addresses, mtu };
+    const told = this.#file.find((peer) => peer.name === name)?.addresses ?? [];
+    if (!told.some((address) => addresses.includes(address)))
+      this.#options.logger.warn(
+        { node: name, addresses },
+        `cluster: this host is at ${addresses.join(', ')} now, and ${basename(this.#options.file)} says ${told.join(', ')}: others do not reach it until their files say so`,
+      );
+    this.#tellDifferences(before);
+  };
+
   /** A file tells of hosts, not of what they have at the moment: names do not leave a host, and nobody is asked for addresses. */
   readonly tell = (): void => {};
   readonly untell = (): void => {};
@@ -146,12 +165,10 @@ class FileCluster implements Cluster {
   #network(network: Network): ClusterNetwork {
     const known = this.#known.get(network.id);
     if (known) return known;
-    const { node } = this.#options;
+    const self = this.#self;
     const ranges = network.ranges ?? [];
-    const own = this.#file.find(({ name }) => name === node.name);
-    const peers = this.#file
-      .flatMap((peer) => peerOf(peer, { self: node, ranges }) ?? [])
-      .sort((a, b) => (a.node < b.node ? -1 : 1));
+    const own = this.#file.find(({ name }) => name === self.name);
+    const peers = this.#file.flatMap((peer) => peerOf(peer, { self, ranges }) ?? []).sort((a, b) => (a.node < b.node ? -1 : 1));
     const pools = within(own?.subnets ?? [], ranges).map(poolOf);
     const made: ClusterNetwork = { network: { ...network, pools }, peers, endpoints: NONE };
     this.#known.set(network.id, made);
@@ -170,8 +187,12 @@ class FileCluster implements Cluster {
     logger.info({ file, peers: next.length }, 'cluster: the file of peers has changed');
     const before = this.networks();
     this.#file = next;
-    this.#known.clear();
     this.#ok();
+    this.#tellDifferences(before);
+  }
+
+  #tellDifferences(before: readonly ClusterNetwork[]): void {
+    this.#known.clear();
     for (const { network, peers } of before) {
       const now = this.#network(network);
       if (JSON.stringify(now.network.pools) !== JSON.stringify(network.pools))

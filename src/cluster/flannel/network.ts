@@ -56,7 +56,9 @@ export class FlannelNetwork {
   readonly #stop = new AbortController();
   readonly #listed = Promise.withResolvers<void>();
   /** This host's owner word: its address, as in its lease. */
-  readonly #self: string;
+  #self: string;
+  /** Of our entry, which has the address that this host had before; null: it has the present one, or there is none. */
+  #moving: string | null = null;
   #following: Promise<void> = Promise.resolve();
   #config: FlannelConfig | null = null;
   #lease: Lease | null = null;
@@ -72,10 +74,13 @@ export class FlannelNetwork {
   /** @param kept entries that were known before a restart */
   constructor(deps: FlannelDeps, kept: readonly Entry[]) {
     this.#deps = deps;
-    this.#self = deps.node.addresses.find((one) => familyOf(one) === 4) ?? deps.node.addresses[0] ?? '';
+    this.#self = wordOf(deps.node);
+    const self = (): string => this.#self;
     this.#complaints = new Complaints(deps.logger);
     this.#members = new Members({
-      self: this.#self,
+      get self() {
+        return self();
+      },
       reach: (owner) => this.#reach(owner),
       holding: deps.holding,
       onConflict: (loser, winner) => this.#complaints.add(loser.key, `${winner.key} has its subnet`),
@@ -135,6 +140,19 @@ export class FlannelNetwork {
     this.#publish();
   }
 
+  /** This node has other addresses: its lease, which is found by them, is to be written anew where it is. */
+  moved(): void {
+    const next = wordOf(this.#deps.node);
+    if (next !== this.#self) {
+      this.#moving = this.#mine()?.key ?? null;
+      this.#self = next;
+    }
+    for (const owner of new Set([...this.#members.claims()].map((claim) => claim.owner)))
+      if (this.#members.update(owner)) this.#peersChanged = true;
+    this.#networkChanged = true;
+    this.#publish();
+  }
+
   /** See Members. */
   release(): void {
     if (this.#members.releaseAll()) this.#peersChanged = true;
@@ -157,6 +175,7 @@ export class FlannelNetwork {
       try {
         const revision = await store.commit([{ type: 'put', key, value, expect, ...lease }]);
         this.#sure = revision;
+        this.#moving = null;
         this.#entries.wrote(key, value, revision);
         this.#publish();
         return;
@@ -253,6 +272,8 @@ export class FlannelNetwork {
 
   /** This host's lease: the lowest, should there be several. */
   #mine(): { readonly key: string; readonly subnets: readonly Prefix[] } | null {
+    const moving = this.#moving === null ? null : this.#entries.get(this.#moving);
+    if (this.#moving !== null && moving?.thing?.type === 'lease') return { key: this.#moving, subnets: moving.thing.subnets };
     const claims = this.#members.claimsOf(this.#self);
     return claims.reduce<(typeof claims)[number] | null>((low, one) => (low && low.key < one.key ? low : one), null);
   }
@@ -267,8 +288,9 @@ export class FlannelNetwork {
 
   #reach(owner: string): Reach {
     const { node, nodeAt } = this.#deps;
-    const lease = this.#members.claimsOf(owner).map(({ key }) => this.#entries.get(key)?.thing)[0];
-    if (lease?.type !== 'lease') return null;
+    const key = this.#members.claimsOf(owner)[0]?.key;
+    const lease = key === undefined ? undefined : this.#entries.get(key)?.thing;
+    if (lease?.type !== 'lease' || key === this.#moving) return null;
     const families = new Set(node.addresses.map(familyOf));
     const addresses = [lease.value.publicIp, lease.value.publicIpv6].filter((one) => one !== null);
     const address = addresses.find((one) => families.has(familyOf(one)));
@@ -333,6 +355,9 @@ export class FlannelNetwork {
     this.#peersChanged = false;
   }
 }
+
+/** By which a host of these addresses is known. */
+const wordOf = ({ addresses }: ClusterNode): string => addresses.find((one) => familyOf(one) === 4) ?? addresses[0] ?? '';
 
 /** flannel finds a host's own lease by PublicIP. */
 const ownerOf = ({ publicIp, publicIpv6 }: FlannelLease): string => publicIp ?? publicIpv6 ?? '';

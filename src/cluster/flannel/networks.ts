@@ -60,6 +60,11 @@ export class FlannelNetworks {
     for (const joined of this.#joined.values()) joined.nodesChanged(addresses);
   }
 
+  /** This node has other addresses on the underlay. */
+  moved(): void {
+    for (const joined of this.#joined.values()) joined.moved();
+  }
+
   release(): void {
     for (const joined of this.#joined.values()) joined.release();
   }

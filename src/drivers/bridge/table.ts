@@ -55,11 +55,21 @@ export function baseTable(ref: NftTableRef): NftTable {
         name: 'forward',
         hook: { type: 'filter', hook: 'forward', priority: FORWARD_PRIORITY, policy: 'accept' },
         rules: [
+          rule('TCP that connects', 'tcp flags syn jump connect'),
           // In and out by one bridge: a frame between two ports, shown to us by br_netfilter, or a packet routed back.
           rule('inside one network', 'iifname . oifname vmap @within'),
           rule('out of a network of ours', 'iifname vmap @leaving'),
           rule('into a network of ours', 'oifname vmap @entering'),
           rule('nothing of ours', 'meta nfproto vmap @foreign'),
+        ],
+      },
+      {
+        // To other hosts of a network, in either direction: a way that takes less than the underlay has an MTU on its route (drivers/routed), and whoever
+        // keeps ICMP out would never hear of it otherwise. The rule never makes a segment larger.
+        name: 'connect',
+        rules: [
+          rule('ip: as large as the path takes', `ip daddr @${SPANNED[4]} tcp option maxseg size set rt mtu`),
+          rule('ip6: as large as the path takes', `ip6 daddr @${SPANNED[6]} tcp option maxseg size set rt mtu`),
         ],
       },
       {

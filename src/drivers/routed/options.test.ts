@@ -7,15 +7,21 @@ const refused = (options: Readonly<Record<string, string>>, message: string): vo
   assert.throws(() => parse(options), { kind: 'invalid', message });
 
 test('defaults are flannel’s', () => {
-  assert.deepEqual(parse(), { backend: 'vxlan', vni: 1, port: 8472, directRouting: false });
-  assert.deepEqual(parse({ backend: 'udp' }), { backend: 'udp', vni: 1, port: 8285, directRouting: false });
+  assert.deepEqual(parse(), { backend: 'vxlan', vni: 1, port: 8472, directRouting: false, checksums: 'auto' });
+  assert.deepEqual(parse({ backend: 'udp' }), { backend: 'udp', vni: 1, port: 8285, directRouting: false, checksums: 'auto' });
   for (const backend of ['host-gw', 'alloc'])
-    assert.deepEqual(parse({ backend }), { backend, vni: 1, port: 0, directRouting: false });
+    assert.deepEqual(parse({ backend }), { backend, vni: 1, port: 0, directRouting: false, checksums: 'auto' });
 });
 
 test('what is given', () => {
-  const options = { vni: '16777215', port: '4789', 'direct-routing': 'true', 'flannel-prefix': '/coreos.com/network' };
-  assert.deepEqual(parse(options), { backend: 'vxlan', vni: 16_777_215, port: 4789, directRouting: true });
+  const options = {
+    vni: '16777215',
+    port: '4789',
+    'direct-routing': 'true',
+    'checksum-offload': 'off',
+    'flannel-prefix': '/coreos.com/network',
+  };
+  assert.deepEqual(parse(options), { backend: 'vxlan', vni: 16_777_215, port: 4789, directRouting: true, checksums: 'off' });
   assert.equal(parse({ backend: 'udp', port: '1' }).port, 1);
   const subnets = {
     'subnet-len': '24',
@@ -31,7 +37,7 @@ test('what is not known', () => {
   refused(
     { colour: 'blue' },
     'unknown option colour for driver routed: the known ones are backend, subnet-len, subnet-len6, subnet-min, subnet-min6, subnet-max, ' +
-      'subnet-max6, vni, port, direct-routing, flannel-prefix, com.docker.network.bridge.name, com.docker.network.bridge.enable_icc, ' +
+      'subnet-max6, vni, port, direct-routing, checksum-offload, flannel-prefix, com.docker.network.bridge.name, com.docker.network.bridge.enable_icc, ' +
       'com.docker.network.bridge.enable_ip_masquerade, com.docker.network.bridge.host_binding_ipv4, com.docker.network.driver.mtu, ' +
       'com.docker.network.container_iface_prefix',
   );
@@ -50,6 +56,7 @@ test('bad values name option, value and rule', () => {
   for (const vni of ['0', '16777216', '-1', '1.5', '', ' 1']) bad('vni', vni, 'a number from 1 to 16777215');
   for (const port of ['0', '65536', 'http']) bad('port', port, 'a number from 1 to 65535');
   bad('direct-routing', 'yes', 'a boolean: 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False');
+  bad('checksum-offload', 'no', 'one of auto, on, off');
   bad('subnet-len', '31', 'a number from 1 to 30');
   bad('subnet-len6', '127', 'a number from 1 to 126');
   bad('subnet-min', '10.244.1.0/24', 'an IPv4 address, the first one of a subnet');

@@ -15,6 +15,7 @@ export const OPTION = {
   vni: 'vni',
   port: 'port',
   directRouting: 'direct-routing',
+  checksums: 'checksum-offload',
   flannelPrefix: 'flannel-prefix',
 } as const;
 
@@ -28,6 +29,8 @@ const BRIDGE_OPTIONS = [
   'com.docker.network.container_iface_prefix',
 ] as const;
 
+const CHECKSUMS = ['auto', 'on', 'off'] as const;
+
 const BACKENDS = ['vxlan', 'host-gw', 'udp', 'alloc'] as const;
 export type BackendName = (typeof BACKENDS)[number];
 
@@ -39,6 +42,8 @@ export interface RoutedOptions {
   readonly port: number;
   /** Peers on the same segment are reached by a route, without encapsulation. */
   readonly directRouting: boolean;
+  /** Whether checksums of packets inside of VXLAN are left to the network card; `auto`: unless they are found to arrive wrong. */
+  readonly checksums: (typeof CHECKSUMS)[number];
 }
 
 /** flannel's: the port that Linux used for VXLAN before IANA gave 4789, and that of its `udp` backend. Unused by the other backends. */
@@ -51,6 +56,7 @@ const ONLY_FOR: Readonly<Record<string, readonly BackendName[]>> = {
   [OPTION.vni]: ['vxlan'],
   [OPTION.port]: ['vxlan', 'udp'],
   [OPTION.directRouting]: ['vxlan'],
+  [OPTION.checksums]: ['vxlan'],
 };
 
 type Options = Network['options'];
@@ -84,6 +90,7 @@ export function parseOptions({ options }: Pick<Network, 'options'>): RoutedOptio
     vni: numberOf(options, OPTION.vni, { least: 1, most: VNI_MAX, otherwise: 1 }),
     port: numberOf(options, OPTION.port, { least: 1, most: PORT_MAX, otherwise: PORT[backend] }),
     directRouting: boolOf(options, OPTION.directRouting),
+    checksums: checksumsOf(options),
   };
 }
 
@@ -104,6 +111,13 @@ function backendOf(options: Options): BackendName {
   const backend = BACKENDS.find((name) => name === value);
   if (backend === undefined) throw bad(OPTION.backend, value, `must be one of ${BACKENDS.join(', ')}`);
   return backend;
+}
+
+function checksumsOf(options: Options): RoutedOptions['checksums'] {
+  const value = options[OPTION.checksums] ?? 'auto';
+  const known = CHECKSUMS.find((name) => name === value);
+  if (known === undefined) throw bad(OPTION.checksums, value, `must be one of ${CHECKSUMS.join(', ')}`);
+  return known;
 }
 
 /** What a value must look like by itself. Whether it fits the range is for those to say who lease subnets out of it. */

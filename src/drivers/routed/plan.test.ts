@@ -31,7 +31,7 @@ describe('the network', () => {
   test('vxlan: a VTEP', () => {
     assert.deepEqual(planNetwork(), [
       told(mtu(1450)),
-      `ip link add moor-vx1 mtu 1450 address 4e:d5:07:68:a7:6c alias ${ALIAS} up type vxlan id 1 dstport 8472 local 10.9.0.1 nolearning`,
+      `ip link add moor-vx1 mtu 1450 address 4e:ba:a9:66:d5:fc alias ${ALIAS} up type vxlan id 1 dstport 8472 local 10.9.0.1 nolearning`,
       'sysctl -w net.ipv6.conf.moor-vx1.disable_ipv6=1',
       'ip address add 10.244.1.0/32 dev moor-vx1',
       CLOSED4,
@@ -41,10 +41,10 @@ describe('the network', () => {
   test('vxlan with IPv6: a VTEP of each family, and the MTU of the smaller one', () => {
     assert.deepEqual(planNetwork({ vni: '7', port: '4789' }, DUAL), [
       told(mtu(1430), RANGES),
-      `ip link add moor-vx7 mtu 1450 address 4e:d5:07:68:a7:6c alias ${ALIAS} up type vxlan id 7 dstport 4789 local 10.9.0.1 nolearning`,
+      `ip link add moor-vx7 mtu 1450 address ca:c3:3a:64:57:cf alias ${ALIAS} up type vxlan id 7 dstport 4789 local 10.9.0.1 nolearning`,
       'sysctl -w net.ipv6.conf.moor-vx7.disable_ipv6=1',
       'ip address add 10.244.1.0/32 dev moor-vx7',
-      `ip link add moor6vx7 mtu 1430 address 4e:d5:09:68:a7:6c alias ${ALIAS} up type vxlan id 7 dstport 4789 local fd09::1 nolearning`,
+      `ip link add moor6vx7 mtu 1430 address b2:5a:42:84:07:7a alias ${ALIAS} up type vxlan id 7 dstport 4789 local fd09::1 nolearning`,
       'sysctl -w net.ipv6.conf.moor6vx7.accept_ra=0',
       'sysctl -w net.ipv6.conf.moor6vx7.accept_dad=0',
       'ip address add fd44:0:0:1::/128 dev moor6vx7 nodad',
@@ -57,12 +57,25 @@ describe('the network', () => {
     const lines = text(driver.planNetwork(network({}, DUAL), host(['10.9.0.1/24'])));
     assert.deepEqual(lines.slice(0, 6), [
       told(mtu(1450), RANGES),
-      `ip link add moor-vx1 mtu 1450 address 4e:d5:07:68:a7:6c alias ${ALIAS} up type vxlan id 1 dstport 8472 local 10.9.0.1 nolearning`,
+      `ip link add moor-vx1 mtu 1450 address 4e:ba:a9:66:d5:fc alias ${ALIAS} up type vxlan id 1 dstport 8472 local 10.9.0.1 nolearning`,
       'sysctl -w net.ipv6.conf.moor-vx1.accept_ra=0',
       'sysctl -w net.ipv6.conf.moor-vx1.accept_dad=0',
       'ip address add 10.244.1.0/32 dev moor-vx1',
       'ip address add fd44:0:0:1::/128 dev moor-vx1 nodad',
     ]);
+  });
+
+  test('vxlan: checksums are made before the VTEP where they do not arrive, or where that is asked for', () => {
+    const made = (option: string | undefined, brokenChecksums: boolean): string[] =>
+      text(
+        driver.planNetwork(
+          network(option === undefined ? {} : { 'checksum-offload': option }),
+          host(undefined, { brokenChecksums }),
+        ),
+      ).filter((line) => line.startsWith('ethtool'));
+    const off = ['ethtool -K moor-vx1 tx off'];
+    assert.deepEqual([made(undefined, false), made(undefined, true), made('auto', true)], [[], off, off]);
+    assert.deepEqual([made('on', true), made('off', false)], [[], off]);
   });
 
   test('udp: a TUN device', () => {
@@ -191,8 +204,22 @@ describe('a peer', () => {
     assert.equal(plan(direct, far).lines.length, 3);
   });
 
-  test('vxlan: one that tells no VTEP', () => {
+  test('vxlan: one of ours that tells no VTEP, because it stands in a file, has the one that it makes there', () => {
+    const { vtep4: _, vtep6: __, ...silent } = peer();
+    const [fdb, neighbour] = plan(network(), silent).lines;
+    const { vtep4 } = driver.peerData?.(network({}, { id: id('33') }), host(['10.9.0.2/24'], { node: 'n2' })) ?? {};
+    assert.ok(vtep4);
+    assert.equal(fdb, `bridge fdb append ${vtep4} dev moor-vx1 dst 10.9.0.2 self permanent`);
+    assert.equal(neighbour, `ip neigh replace 10.244.2.0 lladdr ${vtep4} dev moor-vx1 nud permanent`);
+    // IPv6 goes over IPv4 to who has nothing else.
+    const only4 = { ...silent, ...SUBNETS, addresses: [parseIp('10.9.0.2')] };
+    assert.ok(plan(network({}, DUAL), only4).lines.every((line) => !line.includes('moor6vx1')));
+  });
+
+  test('vxlan: a flanneld that tells no VTEP, and a host of ours that tells of another one', () => {
     const { vtep4: _, ...silent } = peer();
+    const { vtep6: __, ...bare } = silent;
+    assert.deepEqual(plan(network(), { ...bare, own: false }, host(['10.9.0.1/24'])).lines, []);
     assert.deepEqual(plan(network(), silent, host(['10.9.0.1/24'])), {
       lines: [],
       trouble: 'n2 (10.9.0.2) tells no VTEP that this host could send to',
@@ -208,6 +235,30 @@ describe('a peer', () => {
       lines: [],
       trouble: 'n2 (10.9.0.2) has no IPv6 address, and the tunnel of this host is at fd09::1/64',
     });
+  });
+
+  test('where the way takes less than the underlay has, its routes say so; IPv6 has its least', () => {
+    const paths = { '10.9.0.2': 1400, 'fd09::2': 1300, '10.9.0.3': 68 };
+    const facts = (only?: readonly string[]) => host(only, { paths });
+    const routes = (backend: string, value: Peer = peer(SUBNETS), only?: readonly string[]): string[] =>
+      plan(network({ backend }, DUAL), value, facts(only)).lines.filter((line) => / route /.test(line));
+    assert.deepEqual(routes('host-gw'), [
+      'ip route add 10.244.2.0/24 via 10.9.0.2 dev eth1 src 10.244.1.1 mtu 1400',
+      'ip -6 route add fd44:0:0:2::/64 via fd09::2 dev eth1 src fd44:0:0:1::1 mtu 1300',
+    ]);
+    assert.deepEqual(routes('vxlan'), [
+      'ip route add 10.244.2.0/24 via 10.244.2.0 dev moor-vx1 mtu 1350 onlink',
+      'ip -6 route add fd44:0:0:2::/64 via fd44:0:0:2:: dev moor6vx1 mtu 1280 onlink',
+    ]);
+    assert.deepEqual(routes('udp'), [
+      'ip route add 10.244.2.0/24 dev moor-udp0 mtu 1372',
+      'ip -6 route add fd44:0:0:2::/64 dev moor-udp0 mtu 1372',
+    ]);
+    const narrow = peer({ address: parseIp('10.9.0.3'), addresses: [parseIp('10.9.0.3')] });
+    assert.deepEqual(routes('vxlan', narrow), ['ip route add 10.244.2.0/24 via 10.244.2.0 dev moor-vx1 mtu 68 onlink']);
+    assert.deepEqual(routes('host-gw', peer({ address: parseIp('10.9.0.4'), addresses: [parseIp('10.9.0.4')] })), [
+      'ip route add 10.244.2.0/24 via 10.9.0.4 dev eth1 src 10.244.1.1',
+    ]);
   });
 
   test('alloc: nothing', () => {
@@ -251,15 +302,17 @@ describe('a peer', () => {
 describe('what the others are told', () => {
   const part = (...at: Parameters<typeof network>) => driver.peerData?.(network(...at), host());
 
-  test('MAC addresses of the VTEPs: those of the devices, the same each time, others on other hosts and networks', () => {
-    assert.deepEqual(part({}, DUAL), { vtep4: '4e:d5:07:68:a7:6c', vtep6: '4e:d5:09:68:a7:6c' });
-    assert.deepEqual(part({}), { vtep4: '4e:d5:07:68:a7:6c' });
+  test('MAC addresses of the VTEPs: those of the devices, the same each time, others on other hosts and VNIs', () => {
+    assert.deepEqual(part({}, DUAL), { vtep4: '4e:ba:a9:66:d5:fc', vtep6: 'de:2c:bd:b5:cd:94' });
+    assert.deepEqual(part({}), { vtep4: '4e:ba:a9:66:d5:fc' });
     const macs = [
       part({}, DUAL),
       driver.peerData?.(network({}, DUAL), host(undefined, { node: 'n2' })),
-      part({}, { ...DUAL, id: id('1a2b3c4d5e70') }),
+      part({ vni: '2' }, DUAL),
     ];
     assert.equal(new Set(macs.flatMap((each) => [each?.vtep4, each?.vtep6])).size, 6);
+    // Made on each host by itself, a network has another id there.
+    assert.deepEqual(part({}, { ...DUAL, id: id('1a2b3c4d5e70') }), part({}, DUAL));
   });
 
   test('the port of the tunnel; else nothing', () => {

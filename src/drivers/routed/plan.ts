@@ -9,7 +9,7 @@ import { ownerAlias } from '../../model/names.ts';
 import type { Network } from '../../model/network.ts';
 import type { Peer } from '../../model/node.ts';
 import { allocation } from './backends/alloc.ts';
-import { add, type Backend, IPV6_MIN_MTU, type Site } from './backends/backend.ts';
+import { add, type Backend, IPV4_MIN_MTU, IPV6_MIN_MTU, type Site } from './backends/backend.ts';
 import { hostGateway } from './backends/host-gw.ts';
 import { udp } from './backends/udp.ts';
 import { vxlan } from './backends/vxlan.ts';
@@ -53,9 +53,6 @@ export function localView({ local }: Deps, network: Network, mtu: number | null)
   if (mtu !== null) options[MTU_OPTION] ??= String(mtu);
   return { ...network, driver: local.type, scope: 'local', options };
 }
-
-/** IPV4_MIN_MTU, RFC 791. */
-const IPV4_MIN_MTU = 68;
 
 /** Of sandboxes, bytes. IPv6 needs its least in any case; larger packets of the tunnel then travel in fragments. */
 const mtuOf = (site: Site): number =>

@@ -4,11 +4,12 @@ import { bootClock } from '../../base/boot-clock.ts';
 import { type Logger, systemClock } from '../../base/clock.ts';
 import { invalid } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
-import { addressOf, familyOf, isIp, parseIp } from '../../base/ip.ts';
+import { addressOf, familyOf, type IpAddress, isIp, parseIp } from '../../base/ip.ts';
 import { HOST } from '../../contracts/change.ts';
 import type { Cluster } from '../../contracts/cluster.ts';
 import type { NetworkDriver } from '../../contracts/driver.ts';
 import type { Kernel } from '../../contracts/kernel.ts';
+import type { Paths } from '../../contracts/paths.ts';
 import type { Store } from '../../contracts/store.ts';
 import { CLUSTER_KEY } from '../../engine/records.ts';
 import type { Network } from '../../model/network.ts';
@@ -29,6 +30,8 @@ export interface ClusterDeps {
 export interface ClusterLink extends AsyncDisposable {
   readonly cluster: Cluster;
   readonly underlay: () => Promise<Underlay>;
+  /** What the ways to the others take. */
+  readonly paths: Paths;
   /** Until it is told, a network counts as in use. */
   readonly useBy: (inUse: (network: Id) => boolean) => void;
 }
@@ -52,7 +55,15 @@ export async function openCluster({ config, version, store, kernel, drivers, log
   if (first === null)
     throw invalid(`invalid cluster-advertise ${wanted}: this host has no such device or address, or the device has no address`);
   let last = first;
-  const underlay = async (): Promise<Underlay> => (last = (await underlayOf(kernel, { node: name, wanted })) ?? last);
+  const { openPaths } = await import('../../paths/paths.ts');
+  const paths = stack.use(openPaths({ logger, ...(await rowOf(store, PATHS_KEY)) }));
+  let move: Cluster['move'] = () => {};
+  const underlay = async (): Promise<Underlay> => {
+    last = (await underlayOf(kernel, { node: name, wanted })) ?? last;
+    // Whoever asks for facts has been told that something changed: the others hear of it at once.
+    move({ addresses: last.addresses.map(addressOf), mtu: last.mtu });
+    return withPaths(last, paths);
+  };
   const features = await kernel.features();
   const node: ClusterNode = {
     name,
@@ -96,12 +107,40 @@ export async function openCluster({ config, version, store, kernel, drivers, log
       }),
     );
   }
+  move = cluster.move;
   const owned = stack.move();
   return {
     cluster,
     underlay,
+    paths,
     useBy: (told) => void (inUse = told),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Row of what is known of the ways to other hosts. */
+const PATHS_KEY = 'paths';
+
+/** A row of this host's own store, as it is now and to be written again. */
+async function rowOf(
+  store: Store,
+  key: string,
+): Promise<{ readonly kept: string | null; readonly keep: (text: string) => Promise<void> }> {
+  return {
+    kept: (await store.get(key))?.value ?? null,
+    keep: async (value) => void (await store.commit([{ type: 'put', key, value }])),
+  };
+}
+
+/** With what takes less than the device. */
+function withPaths(underlay: Underlay, paths: Paths): Underlay {
+  const narrow = paths
+    .reports()
+    .flatMap(([address, { mtu }]) => (mtu !== null && mtu < underlay.mtu ? [[address, mtu] as const] : []));
+  return {
+    ...underlay,
+    ...(narrow.length === 0 ? {} : { paths: Object.fromEntries(narrow) as Record<IpAddress, number> }),
+    ...(paths.broken() ? { brokenChecksums: true } : {}),
   };
 }
 

@@ -86,7 +86,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
         ...(link === null ? [] : [(await import('../../ipam/cluster/ipam.ts')).createClusterIpam(link.cluster)]),
       ],
       drivers,
-      ...(link === null ? {} : { cluster: link.cluster, underlay: link.underlay }),
+      ...(link === null ? {} : { cluster: link.cluster, underlay: link.underlay, paths: link.paths }),
       tunnels: createTunnels(logger, udpTunnels(config.execRoot, logger)),
       processes,
       resolver,

@@ -1,8 +1,10 @@
 import type { ClusterView, EngineStatus } from '../../../contracts/engine.ts';
 import { defineCommand } from '../../command.ts';
+import type { PathReport } from '../../../model/node.ts';
 import type { Context } from '../../context.ts';
 import type { DockerNetwork } from '../../docker/network.ts';
 import { ageOf } from '../../output/age.ts';
+import { pathAdvice, pathTo, pathWords } from '../../output/path.ts';
 import { writeJson } from '../../output/report.ts';
 import { paint } from '../../output/style.ts';
 import { renderTable } from '../../output/table.ts';
@@ -52,32 +54,43 @@ const amount = (bytes: number): string => (bytes < 10_000 ? `${bytes} B` : `${Ma
 type Section = readonly [heading: string, body: string];
 
 /** The store, and who is reached in each network that spans hosts. */
-function clusterSections({ self, nodes, store, networks }: ClusterView): Section[] {
+function clusterSections({ self, nodes, store, paths, checksums, networks }: ClusterView): Section[] {
   const state = store.error === '' ? 'reached' : printable(store.error);
   const lines = [
     `this host is ${self.name} (${self.addresses.join(', ')}), of ${count(nodes.length, 'host')}`,
     `${store.url}: ${state}`,
+    ...(checksums === 'left'
+      ? []
+      : [
+          'checksums inside of VXLAN are made here: they arrived wrong when they were left to a network card (option checksum-offload)',
+        ]),
   ];
   return [
     ['Cluster', lines.map((line) => `${line}\n`).join('')],
     ...networks.map(({ name, backend, subnets, mtu, peers, tunnel }): Section => {
       const counted = tunnel !== undefined;
-      const rows = peers.map(({ node, address, subnets: behind, trouble, counts }) => [
-        node,
-        address,
-        behind.join(' '),
-        ...(counted
-          ? [
-              counts === undefined ? '' : `${counts.sentPackets} (${amount(counts.sentBytes)})`,
-              counts === undefined ? '' : `${counts.receivedPackets} (${amount(counts.receivedBytes)})`,
-              counts === undefined ? '' : String(counts.spoofed),
-            ]
-          : []),
-        printable(trouble) || 'reached',
-      ]);
-      const headings = ['PEER', 'ADDRESS', 'SUBNETS', ...(counted ? ['SENT', 'RECEIVED', 'SPOOFED'] : []), 'STATE'];
+      const pathOf = ({ address, addresses = [address] }: (typeof peers)[number]): PathReport | null => pathTo(paths, addresses);
+      const rows = peers.map((peer) => {
+        const { node, address, subnets: behind, trouble, counts } = peer;
+        return [
+          node,
+          address,
+          behind.join(' '),
+          ...(counted
+            ? [
+                counts === undefined ? '' : `${counts.sentPackets} (${amount(counts.sentBytes)})`,
+                counts === undefined ? '' : `${counts.receivedPackets} (${amount(counts.receivedBytes)})`,
+                counts === undefined ? '' : String(counts.spoofed),
+              ]
+            : []),
+          pathWords(pathOf(peer), mtu ?? undefined),
+          printable(trouble) || 'reached',
+        ];
+      });
+      const headings = ['PEER', 'ADDRESS', 'SUBNETS', ...(counted ? ['SENT', 'RECEIVED', 'SPOOFED'] : []), 'PATH', 'STATE'];
       const drops = Object.entries(tunnel?.drops ?? {}).filter(([, number]) => number > 0);
       const notes = [
+        ...peers.map((peer) => pathAdvice(peer.node, pathOf(peer))).filter((line) => line !== ''),
         ...(tunnel === undefined || tunnel.error === '' ? [] : [`tunnel: ${printable(tunnel.error)}`]),
         ...(drops.length === 0 ? [] : [`dropped: ${drops.map(([reason, number]) => `${number} ${reason}`).join(', ')}`]),
       ];

@@ -1,13 +1,17 @@
 import type { ClusterStatus } from '../../../contracts/cluster.ts';
 import { defineCommand, text } from '../../command.ts';
+import type { PathReport } from '../../../model/node.ts';
 import { formatRows } from '../../output/format.ts';
+import { pathWords, worst } from '../../output/path.ts';
 import { writeJson } from '../../output/report.ts';
 import { printable } from '../../output/width.ts';
 
 /** An entry of `GET /moor/nodes`. */
 type NodeEntry = ClusterStatus['nodes'][number] & {
-  /** `ready`; `unknown`: the store is not reached, so it was there when it was last heard of. */
+  /** `ready`; `silent`: a host of a file that does not answer; `unknown`: it was there when it was last heard of, or was not asked yet. */
   readonly state: string;
+  /** What is known of the ways to its addresses. */
+  readonly paths: readonly PathReport[];
   readonly self: boolean;
 };
 
@@ -15,6 +19,7 @@ const HEADINGS = {
   Name: 'NAME',
   Addresses: 'ADDRESSES',
   MTU: 'MTU',
+  Path: 'PATH',
   Version: 'VERSION',
   State: 'STATE',
   Self: 'SELF',
@@ -22,7 +27,7 @@ const HEADINGS = {
   Features: 'FEATURES',
 } as const;
 
-const TABLE = 'table {{.Name}}\t{{.Addresses}}\t{{.MTU}}\t{{.Version}}\t{{.State}}';
+const TABLE = 'table {{.Name}}\t{{.Addresses}}\t{{.MTU}}\t{{.Path}}\t{{.Version}}\t{{.State}}';
 
 export const ls = defineCommand({
   name: 'ls',
@@ -40,10 +45,11 @@ export const ls = defineCommand({
       writeJson(context, nodes);
       return;
     }
-    const rows = nodes.map(({ name, addresses, mtu, version, state, self, started, features }) => ({
+    const rows = nodes.map(({ name, addresses, mtu, paths, version, state, self, started, features }) => ({
       Name: self && format === '' ? `${name} *` : name,
       Addresses: addresses.join(' '),
       MTU: mtu === 0 ? '' : String(mtu),
+      Path: pathWords(worst(paths)),
       Version: printable(version),
       State: state,
       Self: String(self),

@@ -57,13 +57,32 @@ export const isOnLink = ({ addresses }: Underlay, address: IpAddress): boolean =
 const gatewayOf = ({ pools }: Network, family: Family): IpAddress | null =>
   pools.find((pool) => pool.family === family)?.gateway ?? null;
 
+/** IPV4_MIN_MTU, RFC 791. */
+export const IPV4_MIN_MTU = 68;
+
+/**
+ * What goes to another host where the way there takes less than the underlay's MTU: larger packets are answered with "too big" at once, and TCP is told
+ * as it connects (the bridge driver's rule `rt mtu`), instead of being lost on the way.
+ * @param overhead bytes around a packet
+ */
+export function pathMtu(
+  { underlay: { paths = {} } }: Site,
+  { destination, at, overhead }: { readonly destination: Prefix; readonly at: IpAddress; readonly overhead: number },
+): { readonly mtu?: number } {
+  const path = paths[at];
+  if (path === undefined) return {};
+  return { mtu: Math.max(path - overhead, familyOf(destination) === 6 ? IPV6_MIN_MTU : IPV4_MIN_MTU) };
+}
+
 /**
  * Past no tunnel. What the host itself sends carries its address in the network, as the sandbox there would not be let answer, nor be sent
  * anything, from outside the range.
  */
-export function plainRoute({ network, underlay }: Site, destination: Prefix, via: IpAddress): Change {
+export function plainRoute(site: Site, destination: Prefix, via: IpAddress): Change {
+  const { network, underlay } = site;
   const source = gatewayOf(network, familyOf(destination));
-  return add({ destination, via, device: underlay.device, ...(source === null ? {} : { source }) });
+  const mtu = pathMtu(site, { destination, at: via, overhead: 0 });
+  return add({ destination, via, device: underlay.device, ...(source === null ? {} : { source }), ...mtu });
 }
 
 export const add = (route: Route): Change => ({ kind: 'route', op: 'add', netns: HOST, route });

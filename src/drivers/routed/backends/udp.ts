@@ -1,10 +1,10 @@
 /** `udp`: a TUN device, whose packets a tunnel of ours sends to the peer in UDP datagrams as they are. */
-import { addressOf, familyOf, type IfAddress } from '../../../base/ip.ts';
+import { addressOf, familyOf, type IfAddress, type Prefix } from '../../../base/ip.ts';
 import { type Change, HOST } from '../../../contracts/change.ts';
 import type { PeerPlan } from '../../../contracts/driver.ts';
 import type { TunnelPeer, TunnelSpec } from '../../../contracts/tunnel.ts';
 import type { Peer } from '../../../model/node.ts';
-import { add, addressing, type Backend, peerAddress, type Site } from './backend.ts';
+import { add, addressing, type Backend, pathMtu, peerAddress, type Site } from './backend.ts';
 
 export const udp: Backend = {
   overhead,
@@ -46,14 +46,17 @@ function planNetwork(site: Site): readonly Change[] {
 
 function planPeer(site: Site, peer: Peer): PeerPlan {
   const family = localOf(site)?.family ?? 4;
-  if (peerAddress(peer, family) === null) {
+  const at = peerAddress(peer, family);
+  if (at === null) {
     return {
       changes: [],
       trouble: `${peer.node} (${peer.address}) has no IPv${family} address, and the tunnel of this host is at ${site.underlay.addresses.join(', ')}`,
     };
   }
   const device = deviceName(site.options.port);
-  return { changes: peer.subnets.map((destination) => add({ destination, device })), trouble: '' };
+  const way = (destination: Prefix): Change =>
+    add({ destination, device, ...pathMtu(site, { destination, at, overhead: OVERHEAD[family] }) });
+  return { changes: peer.subnets.map(way), trouble: '' };
 }
 
 function tunnel(site: Site, peers: readonly Peer[]): TunnelSpec | null {

@@ -7,7 +7,18 @@ import { type Mac, randomMac } from '../../../base/mac.ts';
 import { type Change, HOST } from '../../../contracts/change.ts';
 import type { PeerPlan } from '../../../contracts/driver.ts';
 import type { NodePart, Peer } from '../../../model/node.ts';
-import { add, addressing, type Backend, isOnLink, join, ownAddress, peerAddress, plainRoute, type Site } from './backend.ts';
+import {
+  add,
+  addressing,
+  type Backend,
+  isOnLink,
+  join,
+  ownAddress,
+  pathMtu,
+  peerAddress,
+  plainRoute,
+  type Site,
+} from './backend.ts';
 
 export const vxlan: Backend = { overhead, closed: true, planNetwork, planPeer, part, tunnel: () => null };
 
@@ -23,10 +34,13 @@ const familiesOf = ({ network }: Site): readonly Family[] => (network.ranges ?? 
  * Packets of a family travel over the same family, as flannel's do, and over the other one where the underlay has only that.
  * @returns families of VTEPs
  */
-function outerFamilies(site: Site): readonly Family[] {
-  const has = ([4, 6] as const).filter((family) => ownAddress(site.underlay, family) !== null);
+const outerFamilies = (site: Site): readonly Family[] => outerOf(site, (family) => ownAddress(site.underlay, family) !== null);
+
+/** Of a host that has these addresses on the underlay. */
+function outerOf(site: Site, has: (family: Family) => boolean): readonly Family[] {
+  const there = ([4, 6] as const).filter(has);
   const families = familiesOf(site);
-  return families.every((family) => has.includes(family)) ? has.filter((family) => families.includes(family)) : has;
+  return families.every((family) => there.includes(family)) ? there.filter((family) => families.includes(family)) : there;
 }
 
 /** Families of the network that may come through a VTEP. */
@@ -56,14 +70,22 @@ function planNetwork(site: Site): readonly Change[] {
           kind: { type: 'vxlan', vni: options.vni, port: options.port, local, learning: false },
           up: true,
           mtu,
-          mac: vtepMac(site, outer),
+          mac: vtepMac(site, underlay.node, outer),
           alias,
         },
       },
+      ...(leavesChecksums(site) ? [] : [made(name)]),
       ...addressing(site, { device: name, mtu, families: innerFamilies(site, outer) }),
     ];
   });
 }
+
+/** Whether checksums of what is inside may be left to whatever device packets leave by. */
+const leavesChecksums = ({ options: { checksums }, underlay: { brokenChecksums = false } }: Site): boolean =>
+  checksums === 'on' || (checksums === 'auto' && !brokenChecksums);
+
+/** The kernel makes them before the VTEP then, and segments there, too. */
+const made = (device: string): Change => ({ kind: 'offload', netns: HOST, device, checksums: false, old: true });
 
 function planPeer(site: Site, peer: Peer): PeerPlan {
   const changes: Change[] = [];
@@ -86,19 +108,23 @@ function planPeer(site: Site, peer: Peer): PeerPlan {
       changes.push({ kind: 'fdb', op: 'add', netns: HOST, entry: { device, mac: way.mac, destination: way.address } });
       known.add(way.outer);
     }
-    changes.push(...subnetChanges(subnet, device, way.mac));
+    const mtu = pathMtu(site, { destination: subnet, at: way.address, overhead: OVERHEAD[way.outer] });
+    changes.push(...subnetChanges(subnet, { device, mac: way.mac, ...mtu }));
   }
   return { changes, trouble: join(troubles) };
 }
 
 /** The route last: from then on there are packets, which the neighbour is for. */
-function subnetChanges(subnet: Prefix, device: string, mac: Mac): Change[] {
+function subnetChanges(
+  subnet: Prefix,
+  { device, mac, ...mtu }: { readonly device: string; readonly mac: Mac; readonly mtu?: number },
+): Change[] {
   const via = addressOf(subnet);
   // A subnet of one address is its own gateway.
   const route =
     lengthOf(subnet) === bitsOf(familyOf(subnet))
-      ? { destination: subnet, device }
-      : { destination: subnet, via, device, onlink: true };
+      ? { destination: subnet, device, ...mtu }
+      : { destination: subnet, via, device, onlink: true, ...mtu };
   return [
     { kind: 'neighbour', op: 'add', netns: HOST, neighbour: { device, address: via, mac, state: 'permanent' } },
     add(route),
@@ -113,30 +139,44 @@ function wayTo(
 ): { readonly outer: Family; readonly mac: Mac; readonly address: IpAddress } | null {
   const own = outerFamilies(site);
   for (const outer of family === 4 ? ([4, 6] as const) : ([6, 4] as const)) {
-    const mac = outer === 4 ? peer.vtep4 : peer.vtep6;
+    const mac = vtepOf(site, peer, outer);
     const address = peerAddress(peer, outer);
-    if (own.includes(outer) && mac !== undefined && address !== null) return { outer, mac, address };
+    if (own.includes(outer) && mac !== null && address !== null) return { outer, mac, address };
   }
   return null;
+}
+
+/**
+ * What it tells; of a host of ours that tells nothing, because it stands in a file, what it must have. null: it has none, as far as is known.
+ */
+function vtepOf(site: Site, peer: Peer, outer: Family): Mac | null {
+  const { vtep4, vtep6 } = peer;
+  const told = outer === 4 ? vtep4 : vtep6;
+  if (told !== undefined) return told;
+  const silent = peer.own && (vtep4 ?? vtep6) === undefined;
+  const has = silent && outerOf(site, (family) => peerAddress(peer, family) !== null).includes(outer);
+  return has ? vtepMac(site, peer.node, outer) : null;
 }
 
 function part(site: Site): Omit<NodePart, 'inUse'> {
   const families = outerFamilies(site);
   return {
-    ...(families.includes(4) ? { vtep4: vtepMac(site, 4) } : {}),
-    ...(families.includes(6) ? { vtep6: vtepMac(site, 6) } : {}),
+    ...(families.includes(4) ? { vtep4: vtepMac(site, site.underlay.node, 4) } : {}),
+    ...(families.includes(6) ? { vtep6: vtepMac(site, site.underlay.node, 6) } : {}),
   };
 }
 
 /**
- * The same after a restart, when peers still have it, and another for every host and network: the id, which is random, mixed with the host's name
- * (FNV-1a, 64 bits: isthe.com/chongo/tech/comp/fnv).
+ * The same after a restart, when peers still have it, and known to whoever knows a host's name: another for each host of a VNI (FNV-1a, 64 bits:
+ * isthe.com/chongo/tech/comp/fnv).
  */
-function vtepMac({ network, underlay }: Site, outer: Family): Mac {
+function vtepMac({ options: { vni } }: Site, node: string, outer: Family): Mac {
   let hash = 0xcbf29ce484222325n;
-  for (const byte of Buffer.from(`${network.id} ${underlay.node} ${outer}`)) {
+  for (const byte of Buffer.from(`vxlan ${vni} ${outer} ${node}`)) {
     hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
   }
-  // The upper bits are those that every byte has reached.
+  // Names of hosts differ in their last letters, which have not reached the upper bits yet.
+  hash ^= hash >> 32n;
+  hash = (hash * 0xd6e8feb86659fd93n) & 0xffffffffffffffffn;
   return randomMac(Uint8Array.from({ length: 6 }, (_, i) => Number((hash >> BigInt(56 - 8 * i)) & 0xffn)));
 }
