@@ -65,6 +65,7 @@ test('defaults', () => {
   assert.equal(config.pidfile, '/run/moor/moord.pid');
   assert.equal(config.icc, true);
   assert.equal(config.ipMasquerade, true);
+  assert.equal(config.loopbackShortcut, true);
   assert.equal(config.ipv6, false);
   assert.equal(config.addressPools, null);
   assert.equal(config.mtu, null);

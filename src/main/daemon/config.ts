@@ -34,6 +34,7 @@ export interface DaemonConfig {
   readonly icc: boolean;
   readonly ip: string | null;
   readonly ipMasquerade: boolean;
+  readonly loopbackShortcut: boolean;
   /** `etcd://…`, checked; null: this host shares no store. Never beside `peersFile`. */
   readonly clusterStore: string | null;
   readonly peersFile: string | null;
@@ -199,6 +200,7 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     icc: flag('icc', true),
     ip,
     ipMasquerade: flag('ip-masq', true),
+    loopbackShortcut: flag('loopback-shortcut', true),
     ...clusterOf(text),
     logLevel: flag('debug', false) ? 'debug' : level,
     logFormat: format,

@@ -83,6 +83,12 @@ export const FLAGS = [
   { name: 'ip', kind: 'text', key: 'ip', value: 'ip', help: 'Host address that published ports bind to (default 0.0.0.0)' },
   { name: 'ip-masq', kind: 'boolean', key: 'ip-masq', help: 'Masquerade what leaves the default bridge (default true)' },
   {
+    name: 'loopback-shortcut',
+    kind: 'boolean',
+    key: 'loopback-shortcut',
+    help: 'Let TCP from this host to ports published at 127.0.0.1 and [::1] go straight to the sandbox, by eBPF (default true)',
+  },
+  {
     name: 'cluster-store',
     kind: 'text',
     key: 'cluster-store',

@@ -11,13 +11,17 @@ import { createResolver } from '../../dns/resolver.ts';
 import { registerDocker } from '../../docker/routes.ts';
 import { forwardWarnings } from '../../drivers/bridge/foreign.ts';
 import { createBridgeDriver } from '../../drivers/bridge/index.ts';
+import { loopbackOf } from '../../drivers/bridge/loopback.ts';
+import { tableRef } from '../../drivers/bridge/plan.ts';
 import { createHostDriver } from '../../drivers/host/index.ts';
 import { createNullDriver } from '../../drivers/none/index.ts';
 import { createRoutedDriver } from '../../drivers/routed/index.ts';
 import { createEngine } from '../../engine/engine.ts';
+import { withShortcut } from '../../engine/port-shortcut.ts';
 import { createOverlayDriver } from '../../drivers/overlay/index.ts';
 import { createLocalIpam } from '../../ipam/local/ipam.ts';
 import { createKernel } from '../../kernel/kernel.ts';
+import { noShortcut, openShortcut } from '../../kernel/shortcut/shortcut.ts';
 import { tableName } from '../../model/instance.ts';
 import { openSqliteStore } from '../../store/sqlite/store.ts';
 import { takeNetns } from './alone.ts';
@@ -73,7 +77,12 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
     createNullDriver(),
   ];
   const store = stack.use(await openSqliteStore({ file: `${config.dataRoot}/state.db` }));
-  const kernel = stack.use(await createKernel({ instance, tableName: tableName(instance), innerTables: [NAMES_TABLE], logger }));
+  const shortcut = stack.use(config.loopbackShortcut ? openShortcut() : noShortcut());
+  if (shortcut.feature.state !== 'yes') logger.info({}, `ports at the loopback are translated: ${shortcut.feature.why}`);
+  const kernel = withShortcut(
+    stack.use(await createKernel({ instance, tableName: tableName(instance), innerTables: [NAMES_TABLE], logger })),
+    { shortcut, table: tableRef(instance), read: loopbackOf, logger },
+  );
   const resolver = stack.use(await createResolver({ logger }));
   const link = stack.use(await openCluster({ config, version, store, kernel, drivers, logger }));
   const engine = stack.use(
