@@ -8,7 +8,7 @@ import { NetlinkFd } from '../sys/socket.ts';
 import { sourceOf } from '../wire/bytes.ts';
 import { address as addressMessage } from '../wire/netlink/address.ts';
 import { familyH, ifH, netfilterH, netlinkH, nfnetlinkH, nfTablesH, rtnetlinkH } from '../wire/netlink/constants.ts';
-import { link as linkMessage } from '../wire/netlink/link.ts';
+import { ifinfomsg, linkMark } from '../wire/netlink/link.ts';
 import { neighbour as neighbourMessage } from '../wire/netlink/neighbour.ts';
 import { netconf } from '../wire/netlink/netconf.ts';
 import { nftGeneration, nftObject } from '../wire/netlink/nftables.ts';
@@ -157,11 +157,12 @@ interface OpenOptions<E> {
 }
 
 function open<E>({ protocol, groups, allNsid, netns, receiveBuffer, decode }: OpenOptions<E>): Monitor<E> {
-  const make = (): NetlinkFd => new NetlinkFd(protocol, receiveBuffer);
+  const make = (): NetlinkFd => new NetlinkFd(protocol);
   const socket = netns ? withNetns(netns, make) : make();
   try {
+    socket.setRoom({ receive: receiveBuffer });
     if (allNsid) socket.setOption(netlinkSocketH.SOL_NETLINK, netlinkSocketH.NETLINK_LISTEN_ALL_NSID, 1);
-    for (const group of groups) socket.join(group);
+    socket.join(groups);
   } catch (error) {
     socket.close();
     throw error;
@@ -194,7 +195,7 @@ function routeEvent(message: Received, nsid: number | null): RouteEvent | undefi
   switch (message.type) {
     case rtnetlinkH.RTM_NEWLINK:
     case rtnetlinkH.RTM_DELLINK: {
-      const { header, attributes } = message.read(linkMessage);
+      const { header, attributes } = message.read(linkMark);
       return {
         type: 'link',
         nsid,
@@ -240,9 +241,9 @@ function departure(message: Received): Departure | undefined {
     return { type: 'departure', index };
   }
   if (message.type !== rtnetlinkH.RTM_DELLINK) return undefined;
-  const { header } = message.read(linkMessage);
+  const { family, index } = message.read(ifinfomsg);
   // A port that leaves its bridge is told the same way.
-  return header.family === familyH.AF_BRIDGE ? undefined : { type: 'departure', index: header.index };
+  return family === familyH.AF_BRIDGE ? undefined : { type: 'departure', index };
 }
 
 const { NFT_MSG_NEWGEN } = nfTablesH;

@@ -4,10 +4,14 @@ import { test } from 'node:test';
 import { hasCode } from '../sys/errors.ts';
 import { ruleComment } from '../wire/netlink/nftables.ts';
 import { Lab } from './lab.testing.ts';
-import { dumpTable, makeTable, removeTable } from './nft-tables.ts';
+import { dumpTable, removeTable, tableRequests, transactTable } from './nft-tables.ts';
 import { NetlinkSocket } from './socket.ts';
 
 const REF = { family: 'ip', name: 'names' } as const;
+type Contents = Parameters<typeof tableRequests>[0]['contents'];
+const makeTable = (socket: NetlinkSocket, contents: Contents, update: boolean) =>
+  transactTable(socket, tableRequests({ ref: REF, contents }, update));
+
 const COMMANDS = [
   'add table ip names',
   'add chain ip names queries { type filter hook output priority raw; policy accept; }',
@@ -39,15 +43,15 @@ test('what nft made in one namespace is made in another, completed there, and re
     ],
   );
   assert.equal(dumpTable(into, REF), null);
-  assert.equal(makeTable(into, { ref: REF, contents }, false), null);
+  assert.equal(makeTable(into, contents, false), null);
   const wanted = listing(first.run('nft -a list table ip names'));
   assert.match(wanted, /udp dport 53 udp dport set 14 comment "two"/);
   assert.equal(listing(second.run('nft -a list table ip names')), wanted);
 
   second.run('nft flush chain ip names queries; nft delete chain ip names other');
-  assert.ok(hasCode(makeTable(into, { ref: REF, contents }, false), 'EEXIST'));
-  assert.equal(makeTable(into, { ref: REF, contents }, true), null);
-  assert.equal(makeTable(into, { ref: REF, contents }, true), null);
+  assert.ok(hasCode(makeTable(into, contents, false), 'EEXIST'));
+  assert.equal(makeTable(into, contents, true), null);
+  assert.equal(makeTable(into, contents, true), null);
   // Chains are listed in the order in which they came.
   const lines = (text: string): readonly string[] => listing(text).split('\n').toSorted();
   assert.deepEqual(lines(second.run('nft -a list table ip names')), lines(wanted));
@@ -63,9 +67,9 @@ test('all of a table is made, or nothing', () => {
   using socket = NetlinkSocket.open('netfilter', space.netns);
   const chain = { name: 'c', hook: undefined, policy: undefined, type: undefined };
   const rule = { chain: 'nowhere', expressions: undefined, userdata: undefined };
-  const error = makeTable(socket, { ref: REF, contents: { chains: [chain], rules: [rule] } }, false);
+  const error = makeTable(socket, { chains: [chain], rules: [rule] }, false);
   assert.ok(hasCode(error, 'ENOENT'), String(error));
   assert.equal(space.run('nft list ruleset'), '');
-  assert.equal(makeTable(socket, { ref: REF, contents: { chains: [chain], rules: [] } }, false), null);
+  assert.equal(makeTable(socket, { chains: [chain], rules: [] }, false), null);
   assert.deepEqual(dumpTable(socket, REF), { chains: [chain], rules: [] });
 });

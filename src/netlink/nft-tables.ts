@@ -88,18 +88,16 @@ function rulesQuery(ref: TableRef): Query<RawRule> {
 }
 
 /**
- * Makes a table with its contents.
+ * The messages that make a table with its contents, for `transactTable`. They can be sent more than once, and in any namespace.
  * @param update it is there: missing chains come, the rules of its chains are put anew
- * @returns null, or why it was not made. EEXIST without `update`: it is there
  */
-export function makeTable(
-  socket: NetlinkSocket,
+export function tableRequests(
   { ref, contents: { chains, rules } }: { readonly ref: TableRef; readonly contents: RawTable },
   update: boolean,
-): MoorError | null {
+): readonly Request[] {
   const header = headerOf(ref);
   const what = `nft add table ${ref.family} ${ref.name}`;
-  const requests: Request[] = [
+  return [
     newTable(ref, update ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL),
     ...chains.map((chain) =>
       change(what, type(nfTablesH.NFT_MSG_NEWCHAIN), {
@@ -122,8 +120,11 @@ export function makeTable(
       }),
     ),
   ];
-  return firstOf(socket.transact(requests));
 }
+
+/** @returns null, or why nothing was done. EEXIST for a new table: it is there */
+export const transactTable = (socket: NetlinkSocket, requests: readonly Request[]): MoorError | null =>
+  firstOf(socket.transact(requests));
 
 /** @returns null, or why it was not removed. ENOENT: there is none */
 export const removeTable = (socket: NetlinkSocket, ref: TableRef): MoorError | null =>

@@ -30,6 +30,23 @@ export interface Received {
 
 const { NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP } = netlinkH;
 
+/** Words are for the rare request that fails: they are put together when somebody asks. */
+type Words = string | (() => string);
+
+class Message implements Request {
+  readonly bytes: Uint8Array;
+  readonly #what: Words;
+
+  constructor(what: Words, bytes: Uint8Array) {
+    this.#what = what;
+    this.bytes = bytes;
+  }
+
+  get what(): string {
+    return typeof this.#what === 'string' ? this.#what : this.#what();
+  }
+}
+
 /** One writer serves all requests of a thread: building is synchronous. */
 const writer = new Writer(4096);
 
@@ -46,8 +63,8 @@ function encode<T>(type: number, flags: number, body: { readonly codec: Codec<T>
 }
 
 /** A change: answered with an ACK. */
-export function change<T>(what: string, type: number, options: { flags?: number; codec: Codec<T>; value: T }): Request {
-  return { what, bytes: encode(type, NLM_F_ACK | (options.flags ?? 0), options) };
+export function change<T>(what: Words, type: number, options: { flags?: number; codec: Codec<T>; value: T }): Request {
+  return new Message(what, encode(type, NLM_F_ACK | (options.flags ?? 0), options));
 }
 
 /** A message that the kernel only answers when something is wrong with it. */

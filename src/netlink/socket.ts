@@ -7,6 +7,7 @@ import { withNetns } from '../sys/netns.ts';
 import { NetlinkFd } from '../sys/socket.ts';
 import { type Source, sourceOf } from '../wire/bytes.ts';
 import { netlinkH, nfnetlinkH } from '../wire/netlink/constants.ts';
+import { nlmsghdr } from '../wire/netlink/header.ts';
 import { nftObject } from '../wire/netlink/nftables.ts';
 import { explain } from './extack.ts';
 import { eachMessage, type Frame } from './frame.ts';
@@ -20,8 +21,13 @@ const PROTOCOLS = { route: netlinkH.NETLINK_ROUTE, netfilter: netlinkH.NETLINK_N
   number
 >;
 
-/** Bytes of kernel memory. One ACK takes under 1 KiB of it, so a whole batch of answers fits several times. */
-const RECEIVE_BUFFER = 8 << 20;
+/**
+ * Bytes of kernel memory, for sockets that send more than a few requests at a time. An answer takes about 1 KiB of it, 4 KiB when it describes a link; a socket is born
+ * with 208 KiB.
+ */
+const ROOM = { receive: 8 << 20, send: 1 << 20 } as const;
+/** Requests and bytes of one send that a new socket has room for. */
+const FEW = { requests: 32, bytes: 64 << 10 } as const;
 /**
  * Bytes in one send. The send buffer is 1 MiB, and the answers to all requests, of at least 32 bytes each, wait in the receive buffer before we read the
  * first.
@@ -40,6 +46,13 @@ export interface Aside {
 
 /** What is sent: sockets of a thread take turns, as nothing of it is needed once a send has returned. */
 let out = new Uint8Array(8192);
+let view = new DataView(out.buffer);
+
+/** The kernel answers a request that lies here only when it refuses it. */
+const silence = (at: number): void => {
+  const flags = at + nlmsghdr.at.flags;
+  view.setUint16(flags, view.getUint16(flags, true) & ~netlinkH.NLM_F_ACK, true);
+};
 
 /**
  * A request socket: made in one namespace, used by one thread. Nothing waits: the kernel has answered by the time a send returns.
@@ -49,9 +62,12 @@ export class NetlinkSocket implements Disposable {
   /** What is received; the buffer is reused. */
   readonly #in: Source;
   #sequence = 1;
+  #roomy = false;
+  #strict: boolean;
 
-  private constructor(fd: NetlinkFd) {
+  private constructor(fd: NetlinkFd, protocol: Protocol) {
     this.#fd = fd;
+    this.#strict = protocol !== 'route';
     // Dumps look at known attributes only.
     this.#in = sourceOf(fd.bytes, false);
   }
@@ -61,15 +77,13 @@ export class NetlinkSocket implements Disposable {
    * @throws unsupported when the kernel lacks the protocol
    */
   static open(protocol: Protocol, netns?: Fd): NetlinkSocket {
-    const open = (): NetlinkFd => new NetlinkFd(PROTOCOLS[protocol], RECEIVE_BUFFER);
+    const open = (): NetlinkFd => new NetlinkFd(PROTOCOLS[protocol]);
     const fd = netns ? withNetns(netns, open) : open();
     try {
-      const { SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK } = netlinkSocketH;
+      const { SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK } = netlinkSocketH;
       fd.setOption(SOL_NETLINK, NETLINK_CAP_ACK, 1);
       fd.setOption(SOL_NETLINK, NETLINK_EXT_ACK, 1);
-      // Dumps are filtered by the kernel, and what it does not understand is an error instead of being ignored.
-      if (protocol === 'route') fd.setOption(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
-      return new NetlinkSocket(fd);
+      return new NetlinkSocket(fd, protocol);
     } catch (error) {
       fd.close();
       throw error;
@@ -77,7 +91,8 @@ export class NetlinkSocket implements Disposable {
   }
 
   /**
-   * Sends requests in as few sends as fit. The kernel takes them in order and goes on after one that it refuses.
+   * Sends requests in as few sends as fit. The kernel takes them in order and goes on after one that it refuses. It answers what it refuses, and the last:
+   * silence about another one says that it is done.
    * @returns one entry per request: null = done, or why not
    * @throws only when the socket itself fails
    */
@@ -86,13 +101,18 @@ export class NetlinkSocket implements Disposable {
     for (let start = 0; start < requests.length; ) {
       let end = start;
       let bytes = 0;
+      /** Where the last one lies. */
+      let last = 0;
       const first = this.#nextSequence();
       while (end < requests.length) {
         const request = requests[end];
         if (!request || (end > start && bytes + request.bytes.length > BATCH_BYTES)) break;
+        if (end > start) silence(last);
+        last = bytes;
         bytes = this.#place(request, bytes);
         end++;
       }
+      if (end - start > FEW.requests || bytes > FEW.bytes) this.#makeRoom();
       this.#fd.send(out, bytes);
       this.#acknowledge(requests.slice(start, end), first, results);
       start = end;
@@ -115,7 +135,7 @@ export class NetlinkSocket implements Disposable {
         const length = this.#fd.receive();
         if (length < 0) return undefined;
         eachMessage(this.#in, length, (frame) => {
-          if (frame.type === netlinkH.NLMSG_ERROR && frame.sequence === sequence) answer = errorOf(frame, request.what);
+          if (frame.type === netlinkH.NLMSG_ERROR && frame.sequence === sequence) answer = errorOf(frame, request);
         });
         return answer;
       },
@@ -129,16 +149,22 @@ export class NetlinkSocket implements Disposable {
   transact(requests: readonly Request[]): readonly (MoorError | null)[] {
     const begin = this.#nextSequence();
     let bytes = this.#place(BATCH_BEGIN, 0);
-    for (const request of requests) bytes = this.#place(request, bytes);
+    for (const [i, request] of requests.entries()) {
+      const at = bytes;
+      bytes = this.#place(request, bytes);
+      if (i < requests.length - 1) silence(at);
+    }
+    if (requests.length > FEW.requests || bytes > FEW.bytes) this.#makeRoom();
     this.#fd.send(out, this.#place(BATCH_END, bytes));
-    const results: (MoorError | null | undefined)[] = requests.map(() => undefined);
+    // Undefined: not answered yet. Only the last has to be.
+    const results: (MoorError | null | undefined)[] = requests.map((_, i) => (i < requests.length - 1 ? null : undefined));
     /** Of the transaction as a whole: it is told as an answer to its beginning. */
     let whole: MoorError | null = null;
     for (let length = this.#fd.receive(); length >= 0; length = this.#fd.receive()) {
       eachMessage(this.#in, length, (frame) => {
         const index = frame.sequence - begin - 1;
         if (frame.type !== netlinkH.NLMSG_ERROR || index < -1 || index >= requests.length) return;
-        const error = errorOf(frame, requests[Math.max(index, 0)]?.what ?? BATCH_BEGIN.what);
+        const error = errorOf(frame, requests[Math.max(index, 0)] ?? BATCH_BEGIN);
         if (index < 0) whole ??= error;
         else results[index] = error;
       });
@@ -209,45 +235,57 @@ export class NetlinkSocket implements Disposable {
       const grown = new Uint8Array(Math.max(end, out.length * 2));
       grown.set(out);
       out = grown;
+      view = new DataView(out.buffer);
     }
     out.set(request.bytes, at);
     out.fill(0, at + request.bytes.length, end);
-    // nlmsg_seq of struct nlmsghdr
-    new DataView(out.buffer).setUint32(at + 8, this.#sequence, true);
+    view.setUint32(at + nlmsghdr.at.sequence, this.#sequence, true);
     this.#sequence++;
     return end;
   }
 
+  /** Until the last is answered: answers come in order. */
   #acknowledge(requests: readonly Request[], first: number, results: (MoorError | null)[]): void {
     const base = results.length;
-    let left = requests.length;
-    while (left > 0) {
-      const length = this.#receive(requests[0]?.what ?? 'netlink');
-      eachMessage(this.#in, length, (frame) => {
-        if (frame.type !== netlinkH.NLMSG_ERROR) return;
-        const index = frame.sequence - first;
-        const request = requests[index];
-        // An answer to an earlier batch that failed half way.
-        if (!request || results[base + index] !== undefined) return;
-        results[base + index] = errorOf(frame, request.what);
-        left--;
-      });
-    }
+    for (const _ of requests) results.push(null);
+    let done = false;
+    const visit = (frame: Frame): void => {
+      if (frame.type !== netlinkH.NLMSG_ERROR) return;
+      const index = frame.sequence - first;
+      const request = requests[index];
+      // An answer to an earlier batch that failed half way.
+      if (!request || done) return;
+      results[base + index] = errorOf(frame, request);
+      done = index === requests.length - 1;
+    };
+    while (!done) eachMessage(this.#in, this.#receive(requests[0]), visit);
+  }
+
+  /** For many answers, and for what fills more than the buffers of a new socket. */
+  #makeRoom(): void {
+    if (this.#roomy) return;
+    this.#fd.setRoom(ROOM);
+    this.#roomy = true;
   }
 
   #ask<T>(query: Query<T>): { readonly items: readonly T[]; readonly interrupted: boolean } {
     const sequence = this.#nextSequence();
+    if (!this.#strict) {
+      // Dumps are filtered by the kernel, and what it does not understand is an error instead of being ignored.
+      this.#fd.setOption(netlinkSocketH.SOL_NETLINK, netlinkSocketH.NETLINK_GET_STRICT_CHK, 1);
+      this.#strict = true;
+    }
     this.#fd.send(out, this.#place(query, 0));
     const items: T[] = [];
     let interrupted = false;
     let failure: Error | null = null as Error | null;
     for (let done = false; !done; ) {
-      const length = this.#receive(query.what);
+      const length = this.#receive(query);
       eachMessage(this.#in, length, (frame) => {
         if (frame.sequence !== sequence || done) return;
         if (frame.flags & netlinkH.NLM_F_DUMP_INTR) interrupted = true;
         if (frame.type === netlinkH.NLMSG_DONE || frame.type === netlinkH.NLMSG_ERROR) {
-          failure ??= errorOf(frame, query.what);
+          failure ??= errorOf(frame, query);
           done = true;
           return;
         }
@@ -266,9 +304,9 @@ export class NetlinkSocket implements Disposable {
     return { items, interrupted };
   }
 
-  #receive(what: string): number {
+  #receive(request: Request | undefined): number {
     const length = this.#fd.receive();
-    if (length < 0) throw new MoorError('internal', `${what}: the kernel's answer was lost`);
+    if (length < 0) throw new MoorError('internal', `${request?.what ?? 'netlink'}: the kernel's answer was lost`);
     return length;
   }
 }
@@ -286,8 +324,8 @@ const BATCH_END = batchMark(nfnetlinkH.NFNL_MSG_BATCH_END);
 const MIN_TYPE = 0x10;
 
 /** NLMSG_ERROR and NLMSG_DONE both begin with 0 or a negative errno. */
-function errorOf(frame: Frame, what: string): MoorError | null {
+function errorOf(frame: Frame, request: Request): MoorError | null {
   if (frame.end - frame.at < 4) return null;
   const code = frame.source.view.getInt32(frame.at, true);
-  return code === 0 ? null : kernelError(what, -code, explain(frame));
+  return code === 0 ? null : kernelError(request.what, -code, explain(frame));
 }

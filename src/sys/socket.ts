@@ -1,4 +1,4 @@
-/** Netlink sockets at the level of system calls: whole datagrams in and out, through one buffer that is reused. */
+/** Netlink sockets at the level of system calls: whole datagrams in and out, through one buffer for all sockets of a thread. */
 import { AsideWrite } from './aio.ts';
 import { netlinkSocketH, sockiosH, socketH } from './constants.ts';
 import { errnoName, kernelError } from './errors.ts';
@@ -23,10 +23,12 @@ const DATA_AT = CONTROL_AT + CONTROL;
 /** `struct ifreq`, <linux/if.h>: char name[IFNAMSIZ] at 0, here int ifindex at 16; 40 bytes with 64-bit pointers. */
 const IFREQ = 40;
 const IFNAMSIZ = 16;
+const ifreq = Buffer.alloc(IFREQ);
+const nameRequest = { bytes: ifreq, view: new DataView(ifreq.buffer, ifreq.byteOffset, IFREQ) };
 /** `struct cmsghdr`: size_t len, int level, int type, then data. */
 const CMSGHDR = 16;
 
-/** Memory of one socket: what recvmsg(2) is given, and what it fills. */
+/** What recvmsg(2) is given, and what it fills. */
 class Arena {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly head: DataView<ArrayBuffer>;
@@ -50,46 +52,42 @@ class Arena {
 }
 
 /**
- * Of sockets that were closed, for those that are opened next: an operation opens several for a moment, and new memory has to be
- * cleared, mapped page by page, and collected again.
+ * One for all sockets of a thread: what was received is read before anybody receives again. There may be a socket in every sandbox, and 64 KiB for
+ * each would have to be cleared, mapped page by page, and collected again.
  */
-const spare: Arena[] = [];
-const SPARES = 8;
+let arena: Arena | undefined;
 
 export class NetlinkFd implements Disposable {
   readonly fd: Fd;
   /** Of the last datagram: id of the namespace it came from, null = the socket's own. */
   nsid: number | null = null;
-  readonly #arena: Arena;
-  readonly #head: DataView<ArrayBuffer>;
+  readonly #arena = (arena ??= new Arena());
+  readonly #head = this.#arena.head;
 
   /**
-   * In the calling thread's namespace.
+   * In the calling thread's namespace. The kernel gives it an address with its first message, or when it joins a group.
    * @param protocol NETLINK_*
-   * @param receiveBuffer bytes; beyond it notifications are lost. Counted in the kernel's own memory, about 1 KB per small message
    * @throws unsupported when the kernel lacks the protocol
    */
-  constructor(protocol: number, receiveBuffer: number) {
+  constructor(protocol: number) {
     const type = socketH.SOCK_RAW | socketH.SOCK_CLOEXEC;
     const number = check(libc.socket(socketH.AF_NETLINK, type, protocol), `socket(AF_NETLINK, ${protocol})`);
     // There may be one in every sandbox.
     this.fd = aside(new Fd(number, 'netlink socket'));
-    this.#arena = spare.pop() ?? new Arena();
-    this.#head = this.#arena.head;
-    try {
-      const { SOL_SOCKET, SO_RCVBUFFORCE, SO_SNDBUFFORCE } = socketH;
-      this.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receiveBuffer);
-      this.setOption(SOL_SOCKET, SO_SNDBUFFORCE, 1 << 20);
-      const address = new Uint8Array(SOCKADDR_NL);
-      new DataView(address.buffer).setUint16(0, socketH.AF_NETLINK, true);
-      check(libc.bind(this.fd.number, address, SOCKADDR_NL), 'bind(AF_NETLINK)');
-    } catch (error) {
-      this.close();
-      throw error;
-    }
   }
 
-  /** Where `receive` puts what it gets; overwritten by the next one, and not to be read after `close`. */
+  /**
+   * Room for messages that wait. What a socket is born with is 208 KiB each (net.core.rmem_default, wmem_default).
+   * @param receive bytes; beyond it notifications and answers are lost. Counted in the kernel's own memory, about 1 KB per small message
+   * @param send bytes of one send
+   */
+  setRoom({ receive, send }: { readonly receive?: number; readonly send?: number }): void {
+    const { SOL_SOCKET, SO_RCVBUFFORCE, SO_SNDBUFFORCE } = socketH;
+    if (receive !== undefined) this.setOption(SOL_SOCKET, SO_RCVBUFFORCE, receive);
+    if (send !== undefined) this.setOption(SOL_SOCKET, SO_SNDBUFFORCE, send);
+  }
+
+  /** Where `receive` puts what it gets; overwritten by the next one of any socket of this thread. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return this.#arena.bytes;
   }
@@ -105,19 +103,21 @@ export class NetlinkFd implements Disposable {
    * a message of 1.5 KB. (The way back, SIOCGIFINDEX, is none: for a name that nobody has, the kernel would run modprobe.)
    */
   linkName(index: number): string {
-    const request = new Uint8Array(IFREQ);
-    new DataView(request.buffer).setInt32(IFNAMSIZ, index, true);
-    if (libc.ioctl(this.fd.number, sockiosH.SIOCGIFNAME, request) < 0) {
+    nameRequest.view.setInt32(IFNAMSIZ, index, true);
+    if (libc.ioctl(this.fd.number, sockiosH.SIOCGIFNAME, nameRequest.bytes) < 0) {
       const errno = lastErrno();
       if (errnoName(errno) === 'ENODEV') return '';
       throw kernelError(`ioctl(SIOCGIFNAME, ${index})`, errno);
     }
-    return Buffer.from(request.buffer, 0, request.indexOf(0)).toString();
+    return nameRequest.bytes.toString('utf8', 0, nameRequest.bytes.indexOf(0));
   }
 
-  /** Joins a multicast group. @param group NFNLGRP_*, RTNLGRP_* */
-  join(group: number): void {
-    this.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
+  /** Joins multicast groups. With an address first: what the kernel sends for nobody in particular leaves out who has none. @param groups NFNLGRP_*, RTNLGRP_* */
+  join(groups: readonly number[]): void {
+    const address = new Uint8Array(SOCKADDR_NL);
+    new DataView(address.buffer).setUint16(0, socketH.AF_NETLINK, true);
+    check(libc.bind(this.fd.number, address, SOCKADDR_NL), 'bind(AF_NETLINK)');
+    for (const group of groups) this.setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
   }
 
   /** Sends the first `length` bytes as one datagram. The kernel has handled it, and queued its answers, when this returns. */
@@ -141,7 +141,7 @@ export class NetlinkFd implements Disposable {
   receive(): number {
     for (;;) {
       this.#head.setUint32(8, SOCKADDR_NL, true);
-      this.#head.setBigUint64(40, BigInt(CONTROL), true);
+      this.#head.setUint32(40, CONTROL, true);
       const length = libc.recvmsg(this.fd.number, this.#arena.message, socketH.MSG_DONTWAIT);
       if (length < 0) {
         const errno = lastErrno();
@@ -161,9 +161,10 @@ export class NetlinkFd implements Disposable {
   }
 
   #controlNsid(): number | null {
-    const end = Math.min(Number(this.#head.getBigUint64(40, true)), CONTROL);
+    // Sizes of eight bytes, far below what four hold.
+    const end = Math.min(this.#head.getUint32(40, true), CONTROL);
     for (let at = 0; at + CMSGHDR <= end; ) {
-      const length = Number(this.#head.getBigUint64(CONTROL_AT + at, true));
+      const length = this.#head.getUint32(CONTROL_AT + at, true);
       if (length < CMSGHDR || at + length > end) return null;
       const level = this.#head.getInt32(CONTROL_AT + at + 8, true);
       const type = this.#head.getInt32(CONTROL_AT + at + 12, true);
@@ -178,7 +179,6 @@ export class NetlinkFd implements Disposable {
   close(): void {
     if (this.fd.number < 0) return;
     this.fd.close();
-    if (spare.length < SPARES) spare.push(this.#arena);
   }
 
   [Symbol.dispose](): void {

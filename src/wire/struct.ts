@@ -20,6 +20,8 @@ export interface Struct<K extends string> extends Codec<Partial<Fields<K>>> {
   readonly header: string;
   readonly size: number;
   readonly fields: readonly (Field & { readonly key: K; readonly offset: number })[];
+  /** Where each field begins, in bytes: for who needs one of many. */
+  readonly at: Readonly<Record<K, number>>;
   read(...args: Parameters<Codec<unknown>['read']>): Fields<K>;
 }
 
@@ -41,6 +43,7 @@ export function struct<K extends string>(c: string, header: string, table: Reado
     name: `struct ${c}`,
     size,
     fields,
+    at: Object.fromEntries(fields.map(({ key, offset: o }) => [key, o])) as Record<K, number>,
     write(out, value) {
       const at = out.reserve(size);
       for (const { key, type, offset: o } of fields) {

@@ -137,6 +137,12 @@ export const linkInfo = attributes('linux/if_link.h', {
   slaveData: attr('IFLA_INFO_SLAVE_DATA', 5, choice('slaveKind', { bridge: bridgePort })),
 });
 
+/** Of what a notification says, the part that a watcher compares: a whole one has some fifty attributes. */
+export const linkMark = message(
+  ifinfomsg,
+  attributes('linux/if_link.h', { name: LINK.name, mtu: LINK.mtu, master: LINK.master, alias: LINK.alias }),
+);
+
 /** RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK. */
 export const link = message(
   ifinfomsg,
