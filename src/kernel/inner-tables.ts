@@ -6,7 +6,8 @@
 import { MoorError } from '../base/errors.ts';
 import type { Change, Netns } from '../contracts/change.ts';
 import type { Applied } from '../contracts/kernel.ts';
-import { dumpTable, makeTable, type RawTable, removeTable } from '../netlink/nft-tables.ts';
+import { dumpTable, removeTable, tableRequests, transactTable } from '../netlink/nft-tables.ts';
+import type { Request } from '../netlink/request.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import { commands, SEPARATOR } from '../nft/transaction.ts';
 import type { NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
@@ -18,24 +19,32 @@ import { type NftRunner, nftInside } from './nft-run.ts';
 
 export type InnerTable = Extract<Change, { kind: 'nft-table' }> & { readonly netns: Netns };
 
-/** What tables are for the kernel, by what they are for us. There are as many as kinds of tables: one. */
-const compiled = new Map<string, RawTable>();
+/** Messages that make a table, and that make one which is there as it should be. */
+interface Made {
+  readonly anew: readonly Request[];
+  readonly update: readonly Request[];
+}
+
+/** By what tables are for us, as text. There are as many as kinds of tables: one. */
+const compiled = new Map<string, Made>();
+/** The same by the object, which is the same each time for one that was made out beforehand. */
+const known = new WeakMap<NftTable, Made>();
 
 /** @param nft the host's: the library, or the program */
 export function applyInnerTable(change: InnerTable, socket: NetlinkSocket, nft: NftRunner): Applied {
   const { table, op } = change;
-  // Refuses text that nft could read as something else.
-  commands(change);
   if (op === 'remove') {
+    // Refuses text that nft could read as something else.
+    commands(change);
     const error = removeTable(socket, table);
     if (error === null) return CHANGED;
     return hasCode(error, 'ENOENT') ? ALREADY : failed(change, error);
   }
-  const contents = compile(table, nft);
-  const error = makeTable(socket, { ref: table, contents }, false);
+  const { anew, update } = known.get(table) ?? compile(table, nft);
+  const error = transactTable(socket, anew);
   if (error === null) return CHANGED;
   if (!hasCode(error, 'EEXIST')) return failed(change, error);
-  const again = makeTable(socket, { ref: table, contents }, true);
+  const again = transactTable(socket, update);
   return again === null ? ALREADY : failed(change, again);
 }
 
@@ -43,7 +52,7 @@ export function applyInnerTable(change: InnerTable, socket: NetlinkSocket, nft: 
 export function prepareInnerTables(tables: readonly NftTable[], nft: NftRunner): void {
   for (const table of tables) {
     try {
-      compile(table, nft);
+      known.set(table, compile(table, nft));
     } catch (error) {
       if (!(error instanceof MoorError)) throw error;
     }
@@ -60,10 +69,10 @@ export function listInnerTable(ref: NftTableRef, socket: NetlinkSocket): NftTabl
 }
 
 /** @throws what nft says of it */
-function compile(table: NftTable, nft: NftRunner): RawTable {
+function compile(table: NftTable, nft: NftRunner): Made {
   const key = JSON.stringify(table);
-  const known = compiled.get(key);
-  if (known !== undefined) return known;
+  const old = compiled.get(key);
+  if (old !== undefined) return old;
   if (table.sets.length > 0) throw new MoorError('unsupported', 'a table in a sandbox has no sets');
   using scratch = createUnpinnedNetns();
   using inside = nftInside(scratch, nft);
@@ -72,6 +81,11 @@ function compile(table: NftTable, nft: NftRunner): RawTable {
   using socket = NetlinkSocket.open('netfilter', scratch);
   const contents = dumpTable(socket, table);
   if (contents === null) throw new MoorError('internal', `nft did not make table ${table.name}`);
-  compiled.set(key, contents);
-  return contents;
+  const { family, name } = table;
+  const made: Made = {
+    anew: tableRequests({ ref: { family, name }, contents }, false),
+    update: tableRequests({ ref: { family, name }, contents }, true),
+  };
+  compiled.set(key, made);
+  return made;
 }

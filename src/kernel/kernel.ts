@@ -7,7 +7,7 @@ import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-p
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
-import { pack } from './pack.ts';
+import { pack, type PackedResults, unpackResults } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 
 export interface KernelOptions {
@@ -18,7 +18,10 @@ export interface KernelOptions {
   readonly logger: Logger;
   /** Module of the worker thread; default: worker.ts beside this file, or what the bundler made of it. */
   readonly worker?: URL;
-  /** Tables that sandboxes will have, to be made out beforehand: later, descriptors for that may be short. */
+  /**
+   * Tables that sandboxes will have, to be made out beforehand: later, descriptors for that may be short. Changes with these very objects travel
+   * without what they say.
+   */
   readonly innerTables?: readonly NftTable[];
   /** Use the `nft` program although libnftables is there: for tests. */
   readonly forceNftProgram?: boolean;
@@ -37,12 +40,12 @@ const HALT = 1000;
 
 /** @throws what keeps the kernel thread from starting */
 export async function createKernel(options: KernelOptions): Promise<Kernel> {
-  const { instance, tableName, logger } = options;
+  const { instance, tableName, logger, innerTables = [] } = options;
   const workerData: WorkerOptions = {
     table: { family: 'inet', name: tableName },
     roots: [instance.dataRoot, instance.execRoot],
     forceNftProgram: options.forceNftProgram ?? false,
-    innerTables: options.innerTables ?? [],
+    innerTables,
   };
   const worker = new Worker(options.worker ?? new URL('./worker.ts', import.meta.url), {
     workerData,
@@ -105,10 +108,10 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   };
 
   return {
-    apply: (changes, { keepGoing = false } = {}) =>
-      changes.length === 0
-        ? Promise.resolve([])
-        : ask<readonly Applied[]>({ method: 'apply', changes: pack(changes), keepGoing }),
+    async apply(changes, { keepGoing = false } = {}): Promise<readonly Applied[]> {
+      if (changes.length === 0) return [];
+      return unpackResults(await ask<PackedResults>({ method: 'apply', changes: pack(changes, innerTables), keepGoing }));
+    },
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
     listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),
     tableNames: () => ask<readonly NftTableRef[]>({ method: 'tableNames' }),

@@ -4,10 +4,10 @@ import type { Netns } from '../contracts/change.ts';
 import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
 import type { KernelEvent, SnapshotPart } from '../contracts/kernel.ts';
 import type { NftTable, NftTableRef } from '../nft/types.ts';
-import type { Packed } from './pack.ts';
+import type { PackedChanges } from './pack.ts';
 
 export type Call =
-  | { readonly method: 'apply'; readonly changes: Packed; readonly keepGoing: boolean }
+  | { readonly method: 'apply'; readonly changes: PackedChanges; readonly keepGoing: boolean }
   | { readonly method: 'snapshot'; readonly netns: readonly Netns[]; readonly parts: readonly SnapshotPart[] }
   | { readonly method: 'listTable'; readonly table: NftTableRef; readonly netns: Netns }
   | { readonly method: 'tableNames' | 'facts' | 'features' | 'watch' | 'unwatch' }

@@ -15,7 +15,7 @@ import { hostFacts } from './facts.ts';
 import { automaticPorts, HeldPorts } from './host-ports.ts';
 import { listInnerTable, prepareInnerTables } from './inner-tables.ts';
 import { keepTableName, openKeepTable } from './keep-table.ts';
-import { unpack } from './pack.ts';
+import { packResults, unpack } from './pack.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { Spaces } from './spaces.ts';
@@ -42,11 +42,11 @@ type ApplyCall = Extract<Call, { readonly method: 'apply' }>;
 
 function apply(id: number, { changes: packed, keepGoing }: ApplyCall): void {
   try {
-    const changes = unpack(packed);
+    const changes = unpack(packed, innerTables);
     watch?.before();
     const results = applyList(machine, changes, keepGoing);
     // First: who asked need not wait until we have read the echoes, which takes as long as a fifth of the whole.
-    send({ id, value: results });
+    send({ id, value: packResults(results) });
     watch?.after(changes, results);
   } catch (error) {
     send({ id, error: errorData(error) });
