@@ -64,8 +64,9 @@ export class Executor {
         if (failures(plan.changes, results).length === 0) await after();
         return results;
       });
-      const working = beside();
       const storing = this.commit(rows);
+      // Behind the store's message, which goes off in a microtask: who is woken may take this thread's CPU, and the disk takes longest.
+      const working = Promise.resolve().then(beside);
       const [made, ...others] = await Promise.allSettled([making, storing, working]);
       if (made.status === 'rejected') throw made.reason;
       const failure = failures(plan.changes, made.value)[0];

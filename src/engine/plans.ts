@@ -193,21 +193,35 @@ export const sandboxRemoval = (ctx: Context, sandbox: Sandbox, facts: HostFacts)
   return [...subsume(inversePlan(sandboxChanges(ctx, sandbox, facts))), ...ended];
 };
 
-/** Two values of one sandbox that differ by an endpoint. */
+/** Two values of one sandbox that differ by an endpoint, and perhaps in its ports. The other endpoints are the same objects. */
 export interface Attach {
   readonly without: Sandbox;
   readonly with: Sandbox;
   readonly endpoint: Endpoint;
 }
 
+/** What both have, each endpoint planned once. */
+function joinsOf(
+  ctx: Context,
+  attach: Attach,
+  facts: HostFacts,
+): { readonly alone: readonly Join[]; readonly together: readonly Join[]; readonly own: readonly Change[] } {
+  const together = joins(ctx, attach.with, facts);
+  const own = together.find(({ endpoint }) => endpoint === attach.endpoint);
+  return { alone: together.filter((one) => one !== own), together, own: own?.plan.changes ?? [] };
+}
+
 export function connectChanges(ctx: Context, attach: Attach, facts: HostFacts): Change[] {
   const netns = netnsOf(attach.with);
-  const [alone, together] = [joins(ctx, attach.without, facts), joins(ctx, attach.with, facts)];
+  const { alone, together, own } = joinsOf(ctx, attach, facts);
   const sources = difference(sourcesOf(netns, alone), sourcesOf(netns, together));
-  const ports = difference(sandboxPortChanges(ctx, attach.without, facts), sandboxPortChanges(ctx, attach.with, facts));
+  const ports = difference(
+    portChanges(ctx, { ports: attach.without.ports, list: alone }, facts),
+    portChanges(ctx, { ports: attach.with.ports, list: together }, facts),
+  );
   return [
     ...ports.gone,
-    ...(join(ctx, { sandbox: attach.with, endpoint: attach.endpoint }, facts)?.plan.changes ?? []),
+    ...own,
     ...sources.gone,
     ...gatewayChanges(netns, gatewaysOf(alone), gatewaysOf(together)),
     ...sources.come,
@@ -219,11 +233,14 @@ export function connectChanges(ctx: Context, attach: Attach, facts: HostFacts): 
 
 export function disconnectChanges(ctx: Context, attach: Attach, facts: HostFacts): Change[] {
   const netns = netnsOf(attach.with);
-  const [alone, together] = [joins(ctx, attach.without, facts), joins(ctx, attach.with, facts)];
+  const { alone, together, own } = joinsOf(ctx, attach, facts);
   const routes = gatewayChanges(netns, gatewaysOf(together), gatewaysOf(alone));
   const sources = difference(sourcesOf(netns, together), sourcesOf(netns, alone));
-  const ports = difference(sandboxPortChanges(ctx, attach.with, facts), sandboxPortChanges(ctx, attach.without, facts));
-  const leave = inversePlan(join(ctx, { sandbox: attach.with, endpoint: attach.endpoint }, facts)?.plan.changes ?? []);
+  const ports = difference(
+    portChanges(ctx, { ports: attach.with.ports, list: together }, facts),
+    portChanges(ctx, { ports: attach.without.ports, list: alone }, facts),
+  );
+  const leave = inversePlan(own);
   return subsume([
     ...ports.gone,
     ...sources.gone,
