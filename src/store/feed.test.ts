@@ -66,3 +66,22 @@ test('changes elsewhere do not make a watcher fall behind', async () => {
   await watching;
   assert.deepEqual(seen, [50]);
 });
+
+test('what has the revision of what was told before, but comes later, is told', async () => {
+  const feed = new Feed(10, 10);
+  const stop = new AbortController();
+  const seen: string[] = [];
+  feed.append(11, [event(11, 'a')]);
+  for await (const batch of feed.watch('', 10, stop.signal)) {
+    seen.push(...batch.map(({ key }) => key));
+    if (seen.length === 1) feed.append(11, [event(11, 'b')]);
+    else stop.abort();
+  }
+  assert.deepEqual(seen, ['a', 'b']);
+});
+
+test('a batch of several commits is told from where the watch begins', async () => {
+  const feed = new Feed(10, 10);
+  feed.append(13, [event(11), event(12), event(13)]);
+  assert.deepEqual(await first(feed, 11), [12, 13]);
+});

@@ -1,6 +1,6 @@
 /**
  * The recent changes of a store in this process, and the watchers that read them. A watcher holds no queue, only the
- * revision that it has seen, so a slow one costs nothing: it is told `compacted` when the history has moved past it.
+ * place up to which it has seen them, so a slow one costs nothing: it is told `compacted` when the history has moved past it.
  */
 import { MoorError } from '../base/errors.ts';
 import { CompactedError, type Revision, type StoreEvent } from '../contracts/store.ts';
@@ -17,6 +17,8 @@ export class Feed {
   readonly #limit: number;
   /** In order of revision; together all that changed after `#floor`. */
   #batches: Batch[] = [];
+  /** Batches that are forgotten. */
+  #dropped = 0;
   #count = 0;
   #floor: Revision;
   #latest: Revision;
@@ -42,7 +44,7 @@ export class Feed {
   }
 
   /**
-   * @param revision everything up to it is told with this
+   * @param revision everything up to it is told with this, or with one of the same revision that follows
    * @param events never empty, of one commit, or of several in order of revision: watchers get them together
    */
   append(revision: Revision, events: readonly StoreEvent[]): void {
@@ -58,6 +60,7 @@ export class Feed {
       this.#floor = batch.revision;
     }
     if (drop > 0) this.#batches = this.#batches.slice(drop);
+    this.#dropped += drop;
     this.#wake();
   }
 
@@ -73,12 +76,16 @@ export class Feed {
   }
 
   async *watch(prefix: string, from: Revision, signal: AbortSignal): AsyncGenerator<readonly StoreEvent[], void, void> {
+    const forgotten = (seen: Revision): CompactedError =>
+      new CompactedError(`cannot watch ${prefix} from revision ${seen}: compacted up to ${this.#floor}, list again`);
+    const news = (event: StoreEvent): boolean => event.revision > from && event.key.startsWith(prefix);
+    if (from < this.#floor && !signal.aborted) throw forgotten(from);
+    let next = this.#after(from);
     let seen = from;
     while (!signal.aborted) {
-      if (seen < this.#floor) {
-        throw new CompactedError(`cannot watch ${prefix} from revision ${seen}: compacted up to ${this.#floor}, list again`);
-      }
-      const events = this.#after(seen, prefix);
+      if (next < this.#dropped) throw forgotten(seen);
+      const events = this.#batches.slice(next - this.#dropped).flatMap((batch) => batch.events.filter(news));
+      next = this.#dropped + this.#batches.length;
       seen = Math.max(seen, this.#latest);
       if (events.length > 0) yield events;
       else if (this.#ended) throw endOf(prefix, this.#ended);
@@ -86,8 +93,8 @@ export class Feed {
     }
   }
 
-  #after(revision: Revision, prefix: string): readonly StoreEvent[] {
-    // Binary search for the first batch that is newer.
+  /** Place of the first batch that is newer. */
+  #after(revision: Revision): number {
     let low = 0;
     let high = this.#batches.length;
     while (low < high) {
@@ -95,8 +102,7 @@ export class Feed {
       if ((this.#batches[middle]?.revision ?? 0) > revision) high = middle;
       else low = middle + 1;
     }
-    const news = (event: StoreEvent): boolean => event.revision > revision && event.key.startsWith(prefix);
-    return this.#batches.slice(low).flatMap((batch) => batch.events.filter(news));
+    return this.#dropped + low;
   }
 
   #change(signal: AbortSignal): Promise<void> {

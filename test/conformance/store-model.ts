@@ -22,13 +22,16 @@ class Numbers {
 class Side {
   readonly store: Store;
   readonly numbers = new Numbers();
+  /** Whether a commit that changes nothing has the revision of the last that did. */
+  readonly history: boolean;
   readonly leases: Lease[] = [];
   /** Every revision that a commit has returned, in order. */
   readonly revisions: Revision[] = [];
   start: Revision = 0;
 
-  constructor(store: Store) {
+  constructor(store: Store, history: boolean) {
     this.store = store;
+    this.history = history;
   }
 }
 
@@ -94,8 +97,10 @@ async function run(side: Side, operation: Operation): Promise<unknown> {
     }
     case 'commit': {
       const writes = await Promise.all(operation.writes.map((planned) => write(side, planned)));
+      const nothing = !side.history && (await changesNothing(store, writes));
       try {
         const revision = await store.commit(writes);
+        if (nothing) return 'nothing';
         side.revisions.push(revision);
         return numbers.name(revision);
       } catch (error) {
@@ -105,6 +110,11 @@ async function run(side: Side, operation: Operation): Promise<unknown> {
       }
     }
   }
+}
+
+async function changesNothing(store: Store, writes: readonly Write[]): Promise<boolean> {
+  const present = await Promise.all(writes.map(({ type, key }) => type === 'put' || store.get(key)));
+  return present.every((one) => one === null);
 }
 
 async function write(side: Side, { type, key, value, lease, expect }: Planned): Promise<Write> {
@@ -166,7 +176,7 @@ export interface Compared {
 
 /** @param operations how many; the history that `watch` keeps has to hold all of their writes */
 export async function compareStores(stores: Compared, random: Random, operations: number): Promise<void> {
-  const sides = [new Side(stores.model), new Side(stores.store)] as const;
+  const sides = [new Side(stores.model, stores.history !== false), new Side(stores.store, stores.history !== false)] as const;
   const result = stores.history === false ? outcome : history;
   for (const side of sides) {
     side.start = await side.store.commit([{ type: 'put', key: 'start', value: '' }]);

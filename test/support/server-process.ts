@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,6 +40,7 @@ export class ServerProcess implements AsyncDisposable {
   /** Also again, on the data that is there. */
   launch(): void {
     const { program, args, files = {}, env = {} } = this.#command;
+    mkdirSync(join(this.#folder, 'data'), { recursive: true });
     for (const [name, text] of Object.entries(files)) writeFileSync(join(this.#folder, name), text);
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -34,7 +34,8 @@ export const COMMIT_WRITES = 21;
 export function transaction(writes: readonly Write[], keys: Keys, leaseOf: (write: Write) => string): Transaction {
   const parts = writes.map((write) => operations(write, keys, leaseOf));
   // Deletions alone come back without an index. A value that is the same as before would not get a new one.
-  if (writes.every(({ type }) => type === 'delete')) parts.push([{ Verb: 'set', Key: keys.mark, Value: Buffer.from(crypto.randomUUID()).toString('base64') }]);
+  if (writes.every(({ type }) => type === 'delete'))
+    parts.push([{ Verb: 'set', Key: keys.mark, Value: Buffer.from(crypto.randomUUID()).toString('base64') }]);
   const owners = parts.flatMap((part, at) => part.map(() => at));
   if (owners.length > OPERATIONS_MAX)
     throw invalid(

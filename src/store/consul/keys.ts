@@ -44,7 +44,8 @@ export class Keys {
  * segment `.` or `..`, which an HTTP path cannot have.
  */
 export function scopeOf(prefix: string): string {
-  const whole = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+  // No key begins with a slash or has two in a row; a path that did would be taken for another.
+  const whole = prefix.slice(0, prefix.lastIndexOf('/') + 1).replace(/^\/+|(?<=\/)\/+/g, '');
   const dots = /(^|\/)\.\.?\//.exec(whole);
   return dots === null ? whole : whole.slice(0, dots.index + (dots[1]?.length ?? 0));
 }

@@ -105,15 +105,10 @@ class ConsulStore implements Store {
   readonly commit = (writes: readonly Write[]): Promise<Revision> =>
     this.#run(async () => {
       checkWrites(writes);
-      const needed = writes.filter(({ type, expect }) => type === 'put' || expect !== undefined);
-      if (needed.length === 0) {
-        const [revision, present] = await this.#without(writes);
-        if (!present) return revision;
-      }
       const request = transaction(writes, this.#keys, (write) => this.#leaseOf(write));
       const { seen } = this.#deps;
       const known = seen.newest;
-      const answer = await this.#transact(request.body, `write ${writes[0]?.key ?? ''}`, false);
+      const answer = await this.#transact(request.body, writes[0] ? `write ${writes[0].key}` : 'commit nothing', false);
       if (answer.errors.length > 0) throw refusal(answer, request) ?? this.#failure(answer, request, writes);
       // Checks come back with the entry as it was.
       const revision = Math.max(0, ...answer.results.map(({ modifyIndex }) => modifyIndex));
@@ -158,15 +153,6 @@ class ConsulStore implements Store {
     // 409: nothing was done, and the answer says why.
     const { text } = await this.#client.call({ method: 'PUT', path, body }, { action, repeatable, also: [409] });
     return readTxn(text);
-  }
-
-  /** Whether any of these keys is there, and a revision of before that question. */
-  async #without(writes: readonly Write[]): Promise<readonly [Revision, boolean]> {
-    const { revision } = await this.#follower('').look('commit nothing');
-    if (writes.length === 0) return [revision, false];
-    const operations = writes.map(({ key }) => ({ KV: { Verb: 'get', Key: this.#keys.full(key) } }));
-    const { errors } = await this.#transact(operations, `read ${writes[0]?.key ?? ''}`, true);
-    return [revision, new Set(errors.map(({ operation }) => operation)).size < writes.length];
   }
 
   /** Neither an expectation nor a lease that was known to be lost. */

@@ -1,0 +1,78 @@
+/** A lease as a session of its own, over a connection of its own: its nodes go with it. */
+import type { SteadyClock } from '../../base/clock.ts';
+import { MoorError } from '../../base/errors.ts';
+import type { LeaseGrant, LeaseWire } from '../held-lease.ts';
+import type { Connection } from './connection.ts';
+import { CODE, isCode, storeFault } from './faults.ts';
+import { Line, type ServersOptions } from './line.ts';
+
+const NEVER = new AbortController().signal;
+
+export class LeaseSession implements LeaseWire {
+  readonly #line: Line;
+  readonly #clock: SteadyClock;
+  readonly #timeoutMs: number;
+
+  private constructor(line: Line, clock: SteadyClock, timeoutMs: number) {
+    this.#line = line;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** @param ttlMs what the server makes of it (minSessionTimeout, maxSessionTimeout) is in the grant. @throws MoorError */
+  static async begin(
+    servers: ServersOptions,
+    { ttlMs, timeoutMs }: { readonly ttlMs: number; readonly timeoutMs: number },
+  ): Promise<{ readonly grant: LeaseGrant; readonly session: LeaseSession }> {
+    const line = new Line(servers, { sessionMs: Math.ceil(ttlMs), resume: true });
+    const until = servers.clock.elapsed() + timeoutMs;
+    try {
+      let askedAt = servers.clock.elapsed();
+      const connection = await line.get(until, NEVER);
+      // Connecting may have taken long: a ping says from when on the session has its whole time.
+      askedAt = servers.clock.elapsed();
+      await connection.ping(Math.max(1, until - askedAt));
+      const id = BigInt.asUintN(64, connection.session.id).toString(16);
+      const grant = { id, ttlMs: connection.sessionMs, askedAt };
+      return { grant, session: new LeaseSession(line, servers.clock, timeoutMs) };
+    } catch (error) {
+      line.close();
+      throw storeFault('take a lease', error);
+    }
+  }
+
+  /** For a commit under the lease. @throws MoorError unavailable when the session is no more; LostError */
+  async connection(until: number): Promise<Connection | null> {
+    try {
+      return await this.#line.get(until, NEVER);
+    } catch (error) {
+      if (isCode(error, CODE.SESSION_EXPIRED)) return null;
+      throw error;
+    }
+  }
+
+  async renew(timeoutMs: number): Promise<number> {
+    const until = this.#clock.elapsed() + timeoutMs;
+    const connection = await this.connection(until);
+    if (connection === null) return 0;
+    await connection.ping(Math.max(1, until - this.#clock.elapsed()));
+    return connection.sessionMs;
+  }
+
+  async end(): Promise<void> {
+    const until = this.#clock.elapsed() + this.#timeoutMs;
+    try {
+      const connection = await this.connection(until);
+      await connection?.end(Math.max(1, until - this.#clock.elapsed()));
+    } catch (error) {
+      throw error instanceof MoorError ? error : storeFault('end a lease', error);
+    } finally {
+      this.close();
+    }
+  }
+
+  /** The session is left to run out. */
+  close(): void {
+    this.#line.close();
+  }
+}
