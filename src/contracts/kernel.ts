@@ -66,7 +66,8 @@ export type SnapshotPart = 'links' | 'addresses' | 'routes' | 'rules' | 'neighbo
 /** Something in the kernel changed, and not by us. Level-triggered: look again, do not trust the details. */
 export type KernelEvent =
   | { readonly type: 'link'; readonly netns: Netns; readonly name: string; readonly gone: boolean }
-  | { readonly type: 'address' | 'route'; readonly netns: Netns; readonly device: string }
+  /** `neighbour`: also forwarding entries; only of VXLAN devices in observed namespaces. */
+  | { readonly type: 'address' | 'route' | 'neighbour'; readonly netns: Netns; readonly device: string }
   /** `netns` absent: the host's. */
   | { readonly type: 'nft'; readonly table: NftTableRef | null; readonly netns?: Netns }
   /** Notifications were lost (ENOBUFS): everything may have changed. */

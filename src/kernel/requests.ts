@@ -110,10 +110,7 @@ function newLink(link: Link, space: Space, spaces: Spaces): Request[] {
 /** What a link cannot be born with: its alias, and the flags of a bridge port. */
 export function afterBirth(link: Link, index: number): Request[] {
   const { alias, isolated, hairpin, static: fixed } = link;
-  return [
-    ...(alias === undefined ? [] : [setLink(index, { alias })]),
-    ...portFlags(index, { isolated, hairpin, static: fixed }),
-  ];
+  return [...(alias === undefined ? [] : [setLink(index, { alias })]), ...portFlags(index, { isolated, hairpin, static: fixed })];
 }
 
 function portFlags(

@@ -2,7 +2,15 @@
 import type { Change, Netns } from '../contracts/change.ts';
 import { HOST } from '../contracts/change.ts';
 import type { Applied, KernelEvent } from '../contracts/kernel.ts';
-import { type Monitor, type NftEvent, type RouteEvent, openNftMonitor, openRouteMonitor } from '../netlink/monitor.ts';
+import {
+  type Monitor,
+  type NeighbourEvent,
+  type NftEvent,
+  openNeighbourMonitor,
+  openNftMonitor,
+  openRouteMonitor,
+  type RouteEvent,
+} from '../netlink/monitor.ts';
 import { announceSelf } from '../netlink/nft-tables.ts';
 import { getNsid, setNsid } from '../netlink/nsid.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
@@ -24,6 +32,7 @@ export class Watch implements Disposable {
   readonly #stack = new DisposableStack();
   readonly #route: Monitor<RouteEvent>;
   readonly #nft: Monitor<NftEvent>;
+  #entries: Monitor<NeighbourEvent> | null = null;
   /** One socket hears all namespaces that have an id in ours; null is ours itself. */
   readonly #byId = new Map<number | null, Watched>();
   /** Tables of a transaction whose end has not come yet, by namespace. */
@@ -78,7 +87,15 @@ export class Watch implements Disposable {
       const watched = new Watched(path);
       watched.load(space.route);
       this.#byId.set(id, watched);
+      if (watched.hasTunnels) this.#watchEntries();
     }
+  }
+
+  /** Only from when there are entries that lead to other hosts: all containers' neighbours come along. */
+  #watchEntries(): void {
+    if (this.#entries !== null) return;
+    this.#entries = this.#stack.use(openNeighbourMonitor((nsid) => this.#byId.get(nsid)?.hasTunnels === true));
+    this.#stack.use(watchReadable(this.#entries.fd, () => this.drain()));
   }
 
   forget(paths: readonly Netns[]): void {
@@ -92,8 +109,13 @@ export class Watch implements Disposable {
 
   /** After it, at once: its echoes are waiting, and what disagrees with it is somebody else's. */
   after(changes: readonly Change[], results: readonly Applied[]): void {
-    for (const [at, change] of changes.entries()) if (results[at]?.state === 'changed') this.#absorb(change);
-    this.drain(true);
+    const own = new Set<Netns>();
+    for (const [at, change] of changes.entries()) {
+      if (results[at]?.state !== 'changed') continue;
+      this.#absorb(change);
+      if (change.kind === 'neighbour' || change.kind === 'fdb' || change.kind === 'link') own.add(change.netns);
+    }
+    this.drain(own);
   }
 
   #absorb(change: Change): void {
@@ -119,8 +141,8 @@ export class Watch implements Disposable {
     return undefined;
   }
 
-  /** Tells what is new. @param own right after a list of ours */
-  drain(own = false): void {
+  /** Tells what is new. @param own right after a list of ours: namespaces in which it changed devices and entries */
+  drain(own: ReadonlySet<Netns> | null = null): void {
     const news = new Map<string, KernelEvent>();
     const add = (event: KernelEvent): void => void news.set(JSON.stringify(event), event);
     // Only how a thing ended counts: a link of ours is born without its alias and gets it a moment later.
@@ -139,12 +161,20 @@ export class Watch implements Disposable {
       const found = this.#byId.get(event.nsid)?.compare(event);
       if (found) add(found);
     }
+    for (const event of this.#entries?.drain() ?? []) {
+      if (event.type === 'overrun') this.#entriesLost(add);
+      else {
+        const watched = this.#byId.get(event.nsid);
+        const found = watched === undefined || own?.has(watched.netns) === true ? null : watched.compareEntry(event.index);
+        if (found) add(found);
+      }
+    }
     for (const event of this.#nft.drain()) {
       if (event.type === 'overrun') this.#overrun(add);
       else if (event.type === 'nft') this.#collect(event);
       else {
         // Without the library, a program of ours made it: then only its name and the moment tell.
-        const program = own && this.#options.nft.reason !== '' && event.process === 'nft';
+        const program = own !== null && this.#options.nft.reason !== '' && event.process === 'nft';
         if (event.pid !== this.#ownPid && !program) this.#tell(event.nsid, add);
         this.#tables.delete(event.nsid);
       }
@@ -163,6 +193,10 @@ export class Watch implements Disposable {
     const netns = this.#byId.get(nsid)?.netns ?? HOST;
     for (const table of this.#tables.get(nsid)?.values() ?? [])
       add(netns === HOST ? { type: 'nft', table } : { type: 'nft', table, netns });
+  }
+
+  #entriesLost(add: (event: KernelEvent) => void): void {
+    for (const { netns, hasTunnels } of this.#byId.values()) if (hasTunnels) add({ type: 'neighbour', netns, device: '' });
   }
 
   #overrun(add: (event: KernelEvent) => void): void {

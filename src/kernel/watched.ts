@@ -53,8 +53,20 @@ export class Watched {
   /** Routes that a change of ours removed and whose end has not been told yet: one that takes their place is there before (batch.ts). */
   readonly #leavingRoutes = new Set<string>();
 
+  /** Indexes of VXLAN devices: their entries are watched, too. */
+  readonly #tunnels = new Set<number>();
+
   constructor(netns: Netns) {
     this.netns = netns;
+  }
+
+  get hasTunnels(): boolean {
+    return this.#tunnels.size > 0;
+  }
+
+  /** What changed about the entries of a VXLAN device; null for any other device's. */
+  compareEntry(index: number): KernelEvent | null {
+    return this.#tunnels.has(index) ? { type: 'neighbour', netns: this.netns, device: this.#name(index) } : null;
   }
 
   /** Reads everything anew. */
@@ -64,8 +76,11 @@ export class Watched {
     this.#routes.clear();
     this.#leaving.clear();
     this.#leavingRoutes.clear();
-    for (const { index, name, up, master, alias, mtu } of route.collect(dumpLinks()))
+    this.#tunnels.clear();
+    for (const { index, name, up, master, alias, mtu, type } of route.collect(dumpLinks())) {
       this.#links.set(index, { name, up, master, alias, mtu });
+      if (type === 'vxlan') this.#tunnels.add(index);
+    }
     for (const { index, address } of route.collect(dumpAddresses()))
       this.#addresses.set(addressKey(index, addressOf(address)), index);
     for (const family of [4, 6] as const) {
@@ -150,7 +165,11 @@ export class Watched {
     switch (change.kind) {
       case 'link':
         if (change.op === 'remove') this.#removeByName(change.link.name);
-        else this.#addLink(change.link.name, { ...change.link, alias: change.link.alias ?? '' }, space);
+        else {
+          this.#addLink(change.link.name, { ...change.link, alias: change.link.alias ?? '' }, space);
+          const index = change.link.kind.type === 'vxlan' ? space.indexOf(change.link.name) : null;
+          if (index !== null) this.#tunnels.add(index);
+        }
         break;
       case 'link-set': {
         const index = space.indexOf(change.name);
@@ -220,6 +239,7 @@ export class Watched {
 
   #removeLink(index: number): void {
     this.#links.delete(index);
+    this.#tunnels.delete(index);
     for (const [port, link] of this.#links) if (link.master === index) this.#links.set(port, { ...link, master: 0 });
     for (const [key, owner] of this.#addresses) if (owner === index) this.#addresses.delete(key);
     this.#forgetRoutes((route) => route.index === index);

@@ -112,6 +112,27 @@ export function openRouteMonitor(options: RouteMonitorOptions = {}): Monitor<Rou
   });
 }
 
+export type NeighbourEvent = Extract<RouteEvent, { readonly type: 'neighbour' }>;
+
+/**
+ * Neighbours and forwarding entries in all namespaces that have an id in this one. They change often where containers talk: those of others are
+ * passed over unread.
+ * @param wanted asked for each: the id of its namespace, null = this one
+ */
+export function openNeighbourMonitor(wanted: (nsid: number | null) => boolean): Monitor<NeighbourEvent> {
+  return open({
+    protocol: netlinkH.NETLINK_ROUTE,
+    groups: [rtnetlinkH.RTNLGRP_NEIGH],
+    allNsid: true,
+    netns: undefined,
+    receiveBuffer: RECEIVE_BUFFER,
+    decode(message, nsid) {
+      const event = wanted(nsid) ? routeEvent(message, nsid) : undefined;
+      return event?.type === 'neighbour' ? event : undefined;
+    },
+  });
+}
+
 /** A link that nobody can find any more. */
 export interface Departure {
   readonly type: 'departure';

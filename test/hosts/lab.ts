@@ -62,9 +62,9 @@ export async function createHosts(count: number, args: (n: number) => readonly s
   return { hosts, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Waits for something that is told by way of others. @param what for the error */
-export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 30_000;
+/** Waits for something that is told by way of others. @param what for the error @param within milliseconds */
+export async function until(what: string, condition: () => Promise<boolean>, within = 30_000): Promise<void> {
+  const end = Date.now() + within;
   while (!(await condition())) {
     assert.ok(Date.now() < end, `it did not happen: ${what}`);
     await sleep(50);
@@ -82,7 +82,13 @@ export async function createNetwork({ daemon }: Host, name: string, backend: str
   assert.equal(answer.status, 201, answer.text);
 }
 
-interface Sandbox {
+/** An overlay network; the cluster chooses its subnet. */
+export async function createOverlay({ daemon }: Host, name: string, more: object = {}): Promise<void> {
+  const answer = await daemon.request('POST', '/networks/create', { Name: name, Driver: 'overlay', ...more });
+  assert.equal(answer.status, 201, answer.text);
+}
+
+export interface Sandbox {
   readonly name: string;
   readonly netns: string;
   readonly address: string;

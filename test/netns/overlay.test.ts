@@ -18,6 +18,7 @@ import { missing } from '../../src/engine/diff/missing.ts';
 import { Actual } from '../../src/engine/diff/actual.ts';
 import { createKernel } from '../../src/kernel/kernel.ts';
 import { segmentPin } from '../../src/model/instance.ts';
+import { until } from '../support/snapshot.ts';
 import { INSTANCE } from './lab.ts';
 import { at, end, HERE, pings } from './packets.ts';
 
@@ -226,6 +227,29 @@ test('who remembers another MAC address is told', async () => {
       assert.deepEqual(await apply(announced), ['changed']);
       assert.ok(await pings(INNER, address));
       assert.match(await at(INNER, 'ip', 'neigh', 'show', address), /02:42:0a:00:00:03/);
+    }
+  });
+});
+
+test('what others do to entries is told, and what we do is not', async () => {
+  await withSegment(async () => {
+    const events: string[] = [];
+    const unwatch = await kernel.watch((event) => void events.push(JSON.stringify(event)));
+    try {
+      await kernel.observe([SEGMENT]);
+      await apply(inversePlan(theirs));
+      await apply(theirs);
+      // Of somebody else's: containers' own neighbours come and go, and tell nothing.
+      assert.ok(await pings(INNER, '10.0.0.1'));
+      assert.deepEqual(events, []);
+      for (const by of ['ip neigh del 10.0.0.3 dev vxlan0', 'bridge fdb del 02:42:0a:00:00:03 dev vxlan0 dst 10.9.0.2 self']) {
+        events.length = 0;
+        await at(SEGMENT, ...by.split(' '));
+        assert.ok(await until(() => events.length > 0), by);
+        assert.deepEqual(events, [JSON.stringify({ type: 'neighbour', netns: SEGMENT, device: 'vxlan0' })]);
+      }
+    } finally {
+      await unwatch();
     }
   });
 });
