@@ -6,7 +6,7 @@ import { conflict, errorData, exhausted, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import { familyOf, type IpAddress, type Prefix, parseIp } from '../base/ip.ts';
 import type { AddressClaim, ClusterAddresses } from '../contracts/cluster.ts';
-import type { Lease, Revision, Store, Write } from '../contracts/store.ts';
+import type { Entry, Lease, Revision, Store, Write } from '../contracts/store.ts';
 import { type AddressValue, addressText, isRole, readAddress } from './address-values.ts';
 import { candidates } from './candidates.ts';
 import { addressesFolder, addressKey } from './keys.ts';
@@ -25,6 +25,8 @@ export interface AddressesDeps {
   /** @throws unavailable, forbidden */
   readonly assertActive: (action: string) => void;
   readonly complain: (key: string, why: string) => void;
+  /** What is contested has changed. */
+  readonly onContest: () => void;
   /** There is something to write. */
   readonly onDirty: () => void;
 }
@@ -38,6 +40,10 @@ interface Mine {
   readonly sure: { readonly revision: Revision; readonly lease: string } | null;
 }
 
+/** Unsure addresses that are made certain one by one. */
+const FEW = 4;
+/** Writes in one commit; etcd allows 128. */
+const COMMIT_WRITES = 100;
 /** Tries at addresses that others were faster to take. */
 const TRIES = 50;
 /** Free addresses of which one is taken by chance, once others were faster; more at each further try. */
@@ -50,6 +56,8 @@ export class Addresses implements ClusterAddresses {
   readonly #byOwner = new Map<string, string>();
   /** Keys to be given back. */
   readonly #giving = new Set<string>();
+  /** Held here, and another node's in the store. */
+  readonly #contested = new Set<string>();
   /** Taken by others, as they were listed or met, by network. */
   readonly #taken = new Map<Id, Set<IpAddress>>();
   /** Given last, by network and range: the search goes on behind it, so that what was released is not the next one given. */
@@ -109,8 +117,9 @@ export class Addresses implements ClusterAddresses {
     if (this.#deps.reachable()) await this.#giveBack(key).catch(() => {});
   };
 
-  get pending(): boolean {
-    return this.#giving.size > 0 || this.#mine.values().some(({ sure }) => sure === null);
+  /** It is held here, and another node has taken it while this one's lease had run out. */
+  contested(network: Id, address: IpAddress): boolean {
+    return this.#contested.has(addressKey(network, address));
   }
 
   /** The lease is another one: everything is put under it. */
@@ -122,9 +131,38 @@ export class Addresses implements ClusterAddresses {
   /** What this node has, and has not any more, in the store. @throws what the store throws: to be tried again */
   async flush(): Promise<void> {
     for (const key of [...this.#giving]) await this.#giveBack(key);
-    for (const [key, mine] of [...this.#mine]) {
-      if (mine.sure !== null || !this.#deps.exists(mine.network)) continue;
-      if (!(await this.#put(key, mine))) this.#lost(key, mine);
+    const unsure = [...this.#mine].filter(([, { sure, network }]) => sure === null && this.#deps.exists(network));
+    if (unsure.length > FEW) await this.#putMany(unsure);
+    for (const [key, mine] of unsure) {
+      if (this.#mine.get(key)?.sure !== null) continue;
+      if (await this.#put(key, mine)) this.#won(key);
+      else this.#lost(key, mine);
+    }
+  }
+
+  /** Those that nobody else has by now, in few commits; of the others, one by one, comes what to do with them. */
+  async #putMany(unsure: readonly (readonly [string, Mine])[]): Promise<void> {
+    const { store, node } = this.#deps;
+    const lease = await this.#deps.lease();
+    const own = unsure.filter(([, { owner }]) => !isRole(owner));
+    const found = new Map<string, Entry>();
+    for (const network of new Set(own.map(([, mine]) => mine.network)))
+      for (const entry of (await store.list(addressesFolder(network))).entries) found.set(entry.key, entry);
+    const writes = own.flatMap(([key, { owner }]): Write[] => {
+      const entry = found.get(key);
+      const value = readable(entry?.value ?? '');
+      if (entry !== undefined && (value?.node !== node || isRole(value.owner))) return [];
+      return [{ type: 'put', key, value: addressText({ node, owner }), expect: entry?.revision ?? 'absent', lease }];
+    });
+    for (let at = 0; at < writes.length; at += COMMIT_WRITES) {
+      const some = writes.slice(at, at + COMMIT_WRITES);
+      await this.#unlessConflict(async () => {
+        const revision = await store.commit(some);
+        for (const { key } of some) {
+          this.#sure(key, revision, lease);
+          this.#won(key);
+        }
+      });
     }
   }
 
@@ -222,8 +260,15 @@ export class Addresses implements ClusterAddresses {
     if (mine) this.#mine.set(key, { ...mine, sure: { revision, lease: lease?.id ?? '' } });
   }
 
+  #won(key: string): void {
+    if (this.#contested.delete(key)) this.#deps.onContest();
+  }
+
   #lost(key: string, mine: Mine): void {
     // Asked for again with each pulse: whoever has it may go.
+    if (this.#contested.has(key)) return;
+    this.#contested.add(key);
+    this.#deps.onContest();
     this.#deps.complain(key, `it is another node's now, and ${mine.owner}'s here: that one must be connected anew`);
   }
 
@@ -252,6 +297,7 @@ export class Addresses implements ClusterAddresses {
     const mine = this.#mine.get(key);
     if (!mine) return;
     this.#mine.delete(key);
+    if (this.#contested.delete(key)) this.#deps.onContest();
     const owner = ownerKey(mine.network, mine);
     if (this.#byOwner.get(owner) === key) this.#byOwner.delete(owner);
   }

@@ -24,7 +24,13 @@ export async function follow(deps: FollowDeps, signal: AbortSignal): Promise<voi
       if (signal.aborted) return;
       failures = 0;
       deps.onListing(listing);
-      for await (const events of store.watch(prefix, listing.revision, signal)) deps.onEvents(events);
+      let { revision } = listing;
+      for await (const events of store.watch(prefix, listing.revision, signal)) {
+        // What was told before is not told again: an entry that has gone meanwhile would come back, for ever.
+        const news = events.filter((event) => event.revision >= revision);
+        for (const event of news) revision = Math.max(revision, event.revision);
+        if (news.length > 0) deps.onEvents(news);
+      }
     } catch (error) {
       if (signal.aborted) return;
       failures++;

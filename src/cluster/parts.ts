@@ -1,5 +1,6 @@
 /** What a cluster over a store is made of, joined. */
 import type { Id } from '../base/ids.ts';
+import type { IpAddress } from '../base/ip.ts';
 import { Addresses } from './addresses.ts';
 import { Catalogue } from './catalogue.ts';
 import { Complaints } from './complaints.ts';
@@ -67,7 +68,8 @@ export function createParts(options: PartsOptions, hooks: PartsHooks): Parts {
     ...{ store, state, registration, node: node.name, ttlMs: subnetTtlMs, part, random },
     onLost: onLeaseLost,
   });
-  const telling = new Telling({ store, registration, node: node.name, exists, complain, onDirty });
+  const contested = (network: Id, address: IpAddress): boolean => addresses.contested(network, address);
+  const telling = new Telling({ store, registration, node: node.name, exists, contested, complain, onDirty });
   const participation = new Participation(
     {
       ...{ store, telling, logger, sleep, random, nodeTtlMs, holding, complain, onFailure, self: node.name },
@@ -81,6 +83,7 @@ export function createParts(options: PartsOptions, hooks: PartsHooks): Parts {
     ...{ store, node: node.name, exists, random, complain, onDirty },
     lease: () => leasing.leased(),
     known: (network, address) => participation.hasAddress(network, address),
+    onContest: () => telling.again(),
     reachable: hooks.reachable,
     assertActive: hooks.assertActive,
   });

@@ -2,7 +2,7 @@
  * What a network that is one segment on all nodes gets when it is made: subnets and VXLAN network identifiers that no other one has. They
  * are decided from what the store has now, and committed with the lock of all such: who decides at the same time decides again.
  */
-import { conflict, exhausted, invalid } from '../base/errors.ts';
+import { conflict, exhausted, invalid, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import {
   type Family,
@@ -72,6 +72,9 @@ export class Segments {
     // The lock first: what changes after it was read makes the commit fail.
     const lock = await store.get(SEGMENTS_LOCK);
     const [pools, vnis] = await Promise.all([store.list(POOLS), store.list(VNIS)]);
+    const old = [pools, vnis].find(({ revision }) => revision < (lock?.revision ?? 0));
+    if (old)
+      throw new MoorError('unavailable', `the cluster's store answers with revision ${old.revision} after ${lock?.revision}`);
     const taken = pools.entries.flatMap(({ key }) => subnetIn(key) ?? []);
     const subnets = this.#subnets(network, taken).map(withGateway);
     const count = Math.max(...([4, 6] as const).map((family) => subnets.filter((pool) => pool.family === family).length));

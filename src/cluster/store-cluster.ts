@@ -16,6 +16,7 @@ import { poolOf } from './leasing.ts';
 import type { StoreClusterOptions } from './options.ts';
 import { createParts, type Parts } from './parts.ts';
 import { Reachability } from './reachability.ts';
+import { Tending, type TendingDeps } from './tending.ts';
 import { Alarm, backoffMs, realSleep, type Sleep } from './time.ts';
 import { isSegment } from './values.ts';
 
@@ -48,7 +49,7 @@ class StoreCluster implements Cluster {
   readonly #listeners = new Set<(event: ClusterEvent) => void>();
   readonly #stop = new AbortController();
   readonly #alarm = new Alarm();
-  readonly #hurry = new Alarm();
+  readonly #tending: Tending;
   readonly #running = new Set<Promise<void>>();
   /** Everything there is was listed once in this life. */
   readonly #listed = Promise.withResolvers<void>();
@@ -58,12 +59,6 @@ class StoreCluster implements Cluster {
   /** Networks without a subnet for this node, told once. */
   readonly #without = new Set<Id>();
   #orphans = false;
-  /** This node's endpoints and addresses were told, all of them. */
-  #complete = false;
-  /** Addresses of an earlier life may be left. */
-  #earlier = true;
-  /** Lease and generation under which endpoints were told last. */
-  #told = '';
 
   constructor(options: StoreClusterOptions) {
     const { url, logger, kept, keep, nodeTtlMs = NODE_TTL_MS, sleep = realSleep, random = Math.random } = options;
@@ -79,7 +74,7 @@ class StoreCluster implements Cluster {
       settleMs: nodeTtlMs,
       onChange: (reachable) => {
         this.#emit({ type: 'store', reachable });
-        this.#earlier = true;
+        this.#tending.doubt();
         if (reachable) this.#alarm.kick();
       },
       onSettled: () => {
@@ -102,12 +97,25 @@ class StoreCluster implements Cluster {
           this.#emit({ type: 'endpoints', network });
           this.#keeper.later();
         },
-        onDirty: () => this.#hurry.kick(),
+        onDirty: () => this.#tending.hurry(),
         reachable: () => this.#reach.reachable,
         assertActive: (action) => this.#assertActive(action),
         onFlannelChange: (network, type) => this.#flannelChanged(network, type),
       },
     );
+    this.#tending = new Tending(this.#tendingDeps());
+  }
+
+  /** What the loop of endpoints and addresses asks and tells. */
+  #tendingDeps(): TendingDeps {
+    return {
+      parts: this.#parts,
+      sleep: this.#sleep,
+      patience: { nodeTtlMs: this.#nodeTtlMs, random: this.#random },
+      pulseMs: this.#nodeTtlMs * PULSE_SHARE,
+      ready: () => this.#synced && this.#parts.registration.superseded === null,
+      onFailure: (error) => this.#failed(error),
+    };
   }
 
   async start(): Promise<void> {
@@ -118,7 +126,7 @@ class StoreCluster implements Cluster {
     for (const network of this.#parts.state.networks())
       if (isFlannel(network)) await this.#parts.flannel.of(network).catch(() => {});
     for (const feed of feeds) this.#run(feed);
-    this.#run(this.#tend(signal));
+    this.#run(this.#tending.run(signal));
     this.#run(
       this.#maintain(signal, () => {
         this.#begun = true;
@@ -214,9 +222,8 @@ class StoreCluster implements Cluster {
   }
 
   readonly complete = async (): Promise<void> => {
-    this.#complete = true;
     this.#parts.participation.complete();
-    this.#hurry.kick();
+    this.#tending.complete();
     const enough = new AbortController();
     await Promise.race([
       this.#parts.participation.known(),
@@ -276,7 +283,7 @@ class StoreCluster implements Cluster {
       let again = false;
       try {
         await this.#parts.registration.ensure();
-        this.#retell();
+        this.#tending.retell();
         // Entries that this life cannot know of are not its own to make again.
         await this.#listed.promise;
         if (this.#synced && !signal.aborted) again = await this.#ensureNetworks();
@@ -291,41 +298,6 @@ class StoreCluster implements Cluster {
       begun();
       const pause = failures > 0 || again ? backoffMs(Math.max(1, failures), patience) : this.#nodeTtlMs * PULSE_SHARE;
       await this.#alarm.wait(this.#sleep, pause, signal);
-    }
-  }
-
-  /** Under another lease, or in another generation, everything is told again. */
-  #retell(): void {
-    const { lease, generation } = this.#parts.registration;
-    const now = `${lease?.id} ${generation}`;
-    if (now === this.#told) return;
-    this.#told = now;
-    this.#parts.telling.again();
-  }
-
-  /** Until the signal aborts: this node's endpoints and addresses are in the store. */
-  async #tend(signal: AbortSignal): Promise<void> {
-    const { telling, addresses } = this.#parts;
-    const patience = { nodeTtlMs: this.#nodeTtlMs, random: this.#random };
-    let failures = 0;
-    while (!signal.aborted) {
-      try {
-        if (this.#synced && !this.#parts.registration.superseded) {
-          await telling.flush();
-          await addresses.flush();
-          if (this.#earlier && this.#complete) {
-            this.#earlier = false;
-            await addresses.dropEarlier();
-          }
-        }
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) break;
-        failures++;
-        this.#failed(error);
-      }
-      const pause = failures > 0 ? backoffMs(failures, patience) : this.#nodeTtlMs * PULSE_SHARE;
-      await this.#hurry.wait(this.#sleep, pause, signal);
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
+import type { IpAddress } from '../base/ip.ts';
 import type { Entry, Lease, Revision, Store, Write } from '../contracts/store.ts';
 import type { LocalEndpoint } from '../model/node.ts';
 import { endpointText, readEndpoint } from './endpoint-values.ts';
@@ -16,6 +17,8 @@ export interface TellingDeps {
   readonly node: string;
   /** The network is still there: of one that was removed nothing is told. */
   readonly exists: (network: Id) => boolean;
+  /** Another node has the address: who has it here as well is not told of, or packets would go to either. */
+  readonly contested: (network: Id, address: IpAddress) => boolean;
   readonly complain: (key: string, why: string) => void;
   /** There is something to write. */
   readonly onDirty: () => void;
@@ -89,10 +92,6 @@ export class Telling {
     this.#deps.onDirty();
   }
 
-  get pending(): boolean {
-    return this.#dirty.size > 0;
-  }
-
   /** @throws what the store throws: to be tried again. Without a lease nothing is done: `again` comes with the next one. */
   async flush(): Promise<void> {
     for (let tries = 1; this.#dirty.size > 0; ) {
@@ -123,11 +122,16 @@ export class Telling {
     const { node, registration, exists } = this.#deps;
     const wanted = this.#wanted.get(key);
     const written = this.#written.get(key);
-    if (wanted === undefined || !exists(wanted.network)) return this.#foreign.has(key) ? null : { type: 'delete', key };
+    if (wanted === undefined || !exists(wanted.network) || this.#contested(wanted))
+      return this.#foreign.has(key) ? null : { type: 'delete', key };
     if (this.#foreign.has(key)) return null;
     const text = endpointText({ ...wanted.endpoint, node, generation: registration.generation });
     if (written?.text === text && written.lease === lease.id) return null;
     return { type: 'put', key, value: text, expect: written?.revision ?? 'absent', lease };
+  }
+
+  #contested({ network, endpoint }: Wanted): boolean {
+    return endpoint.addresses.some((address) => this.#deps.contested(network, address));
   }
 
   #committed(step: Write, lease: Lease, revision: Revision): void {

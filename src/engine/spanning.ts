@@ -2,23 +2,22 @@
  * Networks that span hosts. The cluster says which there are, what this host has leased and who its peers are; here that becomes networks
  * like any others. Level-triggered: each look at a network compares all of it, so an event too many does no harm.
  */
-import { invalid, MoorError } from '../base/errors.ts';
-import { type Id, newId } from '../base/ids.ts';
+import { MoorError } from '../base/errors.ts';
+import type { Id } from '../base/ids.ts';
 import { KeyedLock } from '../base/keyed-lock.ts';
 import type { ClusterEvent, ClusterNetwork } from '../contracts/cluster.ts';
 import type { ClusterView, EngineEvent, OperationOptions, Outcome, PeerView, SpanningView } from '../contracts/engine.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
 import { type Context, driverOf, spans } from './context.ts';
-import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
+import { checkNetworkSpec } from './network-spec.ts';
 import { adoptNetwork, checkUnused, createNetwork, removeNetwork, unmakeNetwork } from './networks.ts';
 import { PathWatch } from './path-watch.ts';
 import { applyPeers, deletePeers } from './peers.ts';
 import { isOnDemand } from './plans.ts';
 import { applyRemotes, forgetRemotes } from './remotes.ts';
+import { networkOf, undecided } from './spanning-spec.ts';
 
-/** The address management of networks that are one segment on all hosts (src/ipam/cluster). */
-const CLUSTER_IPAM = 'cluster';
 /** Milliseconds until a network that could not be followed is looked at again; twice as long each time. */
 const AGAIN_MS = 1_000;
 const AGAIN_MOST_MS = 60_000;
@@ -94,7 +93,7 @@ export class Spanning {
       checked.driver.check(network, ctx.registry.ofDriver(network.driver, network.id));
       if (options.dryRun === true) {
         const changes = isOnDemand(ctx, network) ? [] : checked.driver.planNetwork(network, await ctx.facts.get());
-        const warnings = [network.ranges === undefined ? UNDECIDED.segment : UNDECIDED.subnet];
+        const warnings = [undecided(network)];
         return { value: network, plan: { title: `create network ${network.name} (${network.driver})`, changes }, warnings };
       }
     }
@@ -317,12 +316,6 @@ export class Spanning {
   }
 }
 
-/** What a dry run cannot tell. */
-const UNDECIDED = {
-  subnet: "which subnet this host gets, and with it the bridge's address, is decided when the network is made",
-  segment: 'which subnets and VXLAN network identifiers it gets is decided when the network is made, for all hosts at once',
-} as const;
-
 const noCluster = (action: string): MoorError =>
   new MoorError(
     'unavailable',
@@ -331,64 +324,3 @@ const noCluster = (action: string): MoorError =>
 
 const subnets = ({ pools }: Network): string => pools.map(({ subnet }) => subnet).join(' and ');
 const sameSubnets = (a: Network, b: Network): boolean => subnets(a) === subnets(b);
-
-/** As the cluster is told of it. @throws invalid for what each host decides for itself */
-function networkOf(ctx: Context, spec: NetworkSpec, checked: CheckedNetwork): Network {
-  const { driver, ipv4, ipv6, options } = checked;
-  return {
-    id: newId(),
-    name: spec.name,
-    created: new Date(ctx.clock.now()).toISOString(),
-    driver: driver.type,
-    scope: driver.capabilities.scope,
-    ipv4,
-    ipv6,
-    internal: spec.internal ?? false,
-    attachable: spec.attachable ?? false,
-    options,
-    labels: spec.labels ?? {},
-    ipamOptions: spec.ipamOptions ?? {},
-    predefined: false,
-    ...(driver.planPeer === undefined ? segmentPools(spec, checked) : ranges(spec, checked)),
-  };
-}
-
-/** One segment on all hosts: the cluster decides what was left open. */
-function segmentPools(
-  { name }: NetworkSpec,
-  { driver, ipamDriver, pools }: CheckedNetwork,
-): Pick<Network, 'pools' | 'ipamDriver'> {
-  if (ipamDriver !== 'default' && ipamDriver !== CLUSTER_IPAM)
-    throw invalid(
-      `Cannot create network ${name}: addresses of driver ${driver.type} come from the cluster, not from --ipam-driver ${ipamDriver}`,
-    );
-  return {
-    ipamDriver: CLUSTER_IPAM,
-    pools: pools.flatMap(({ family, subnet, length, range, gateway, auxiliary }) => {
-      if (length !== undefined)
-        throw invalid(`Cannot create network ${name}: driver ${driver.type} needs a subnet in full, or none, not any /${length}`);
-      return subnet === undefined
-        ? []
-        : { family, subnet, range: range ?? null, gateway: gateway ?? null, auxiliary, configured: true };
-    }),
-  };
-}
-
-/** Each host gets a subnet of its own out of these. */
-function ranges(
-  { name }: NetworkSpec,
-  { driver, ipamDriver, pools }: CheckedNetwork,
-): Pick<Network, 'pools' | 'ranges' | 'ipamDriver'> {
-  const given = pools.flatMap(({ subnet }) => subnet ?? []);
-  if (given.length < pools.length) {
-    const family = pools.find(({ subnet }) => subnet === undefined)?.family ?? 4;
-    throw invalid(
-      `Cannot create network ${name}: driver ${driver.type} needs an IPv${family} --subnet, of which each host gets a part`,
-    );
-  }
-  if (pools.some(({ gateway, range, auxiliary }) => gateway ?? range ?? Object.keys(auxiliary)[0]))
-    throw invalid(
-      `Cannot create network ${name}: each host gets a subnet of its own, so there is no --gateway, --ip-range or --aux-address for all`,
-    );
-  return { ipamDriver, pools: [], ranges: given };
-}

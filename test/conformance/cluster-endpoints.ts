@@ -88,7 +88,7 @@ export function endpointConformance(suite: ClusterSuite): void {
     await sees(world, b, ['web 10.244.1.2 n1@192.0.2.1']);
     assert.deepEqual(seen(a), ['db 10.244.2.2 n2@192.0.2.2', 'old 10.244.2.3 n2@192.0.2.2']);
     // It has told all that it has: what else is there is of its last life.
-    b.cluster.complete();
+    void b.cluster.complete();
     await sees(world, a, ['db 10.244.2.2 n2@192.0.2.2']);
     await world.pass(2 * world.ttlMs);
     assert.deepEqual(seen(a), ['db 10.244.2.2 n2@192.0.2.2']);
@@ -147,7 +147,7 @@ export function endpointConformance(suite: ClusterSuite): void {
     await b.start({ line });
     assert.deepEqual(seen(b), []);
     b.cluster.tell(network.id, db);
-    b.cluster.complete();
+    void b.cluster.complete();
     assert.deepEqual(seen(b), ['web 10.244.1.2 n1@192.0.2.1']);
     b.events = [];
     line.mend();
@@ -211,7 +211,7 @@ export function endpointConformance(suite: ClusterSuite): void {
     fresh.kept = kept;
     await fresh.start();
     fresh.cluster.tell(network.id, { ...db, names: ['db', 'later'] });
-    fresh.cluster.complete();
+    void fresh.cluster.complete();
     await sees(world, a, ['db,later 10.244.2.2 n2@192.0.2.2']);
     old.cluster.tell(network.id, { ...db, names: ['db', 'stale'] });
     old.cluster.tell(network.id, endpoint('ghost', '10.244.2.9'));

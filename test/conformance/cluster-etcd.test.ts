@@ -1,64 +1,9 @@
 // test-timeout: 300 s
 /** Clusters on a real etcd, in real time. */
-import { after, before } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { bootClock } from '../../src/base/boot-clock.ts';
-import { silentLogger, systemClock } from '../../src/base/clock.ts';
-import type { Store } from '../../src/contracts/store.ts';
-import { realSleep } from '../../src/cluster/time.ts';
-import { openEtcdStore } from '../../src/store/etcd/store.ts';
-import { EtcdServer, NO_ETCD } from '../support/etcd.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
-import type { ClusterSuite } from './cluster-check.ts';
+import { etcdSuite } from './cluster-etcd-lab.ts';
 import { endpointConformance } from './cluster-endpoints.ts';
 import { clusterConformance } from './cluster.ts';
 
-const PORT = 23_810;
-const server = new EtcdServer(PORT);
-before(async () => {
-  if (NO_ETCD === false) await server.start();
-});
-after(() => server[Symbol.asyncDispose]());
-
-let worlds = 0;
-let ports = PORT + 10;
-
-const open = (port: number, prefix: string): Promise<Store> =>
-  openEtcdStore({ endpoints: [{ host: '127.0.0.1', port }], prefix, logger: silentLogger, clock: bootClock });
-
-const suite: ClusterSuite = {
-  name: 'etcd',
-  skip: NO_ETCD,
-  open: async () => {
-    const prefix = `/cluster/${++worlds}`;
-    await using opened = new AsyncDisposableStack();
-    const store = opened.use(await open(PORT, prefix));
-    const closing = opened.move();
-    return {
-      clock: systemClock,
-      sleep: realSleep,
-      ttlMs: 4_000,
-      store,
-      line: async () => {
-        const port = ++ports;
-        const proxy = closing.use(await TcpProxy.start(port, PORT));
-        const line = closing.use(await open(port, prefix));
-        return {
-          store: line,
-          cut: () => proxy.cut(),
-          mend: () => proxy.restore(),
-          kill: async () => {
-            proxy.cut();
-            await line[Symbol.asyncDispose]();
-          },
-        };
-      },
-      pass: (ms) => sleep(ms),
-      compact: () => server.compact(),
-      [Symbol.asyncDispose]: () => closing[Symbol.asyncDispose](),
-    };
-  },
-};
-
+const suite = etcdSuite(23_810);
 clusterConformance(suite);
 endpointConformance(suite);

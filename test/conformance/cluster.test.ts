@@ -4,6 +4,8 @@ import { createMemoryStore } from '../../src/store/memory/store.ts';
 import { Line, VirtualTime } from '../support/virtual-cluster.ts';
 import type { ClusterSuite } from './cluster-check.ts';
 import { endpointConformance } from './cluster-endpoints.ts';
+import { faultConformance } from './cluster-faults.ts';
+import { segmentConformance } from './cluster-segments.ts';
 import { clusterConformance } from './cluster.ts';
 
 const suite: ClusterSuite = {
@@ -32,3 +34,5 @@ const suite: ClusterSuite = {
 
 clusterConformance(suite);
 endpointConformance(suite);
+segmentConformance(suite);
+faultConformance({ ...suite, seeds: [1, 2, 3, 4, 5], steps: 400 });

@@ -32,7 +32,7 @@ async function dig({ daemon }: Host, from: Named, ...query: readonly string[]): 
   return stdout.split('\n').filter((line) => line !== '' && !line.startsWith(';'));
 }
 
-async function finds(host: Host, from: Named, query: readonly string[], answer: readonly string[]): Promise<void> {
+async function finds([host, from]: readonly [Host, Named], query: readonly string[], answer: readonly string[]): Promise<void> {
   let last: readonly string[] = [];
   await until(`h${host.n} answers ${query.join(' ')} with ${answer.join(' ') || 'nothing'}, not ${last.join(' ')}`, async () => {
     last = (await dig(host, from, ...query)).toSorted();
@@ -60,13 +60,13 @@ test('names across hosts', { skip: NO_ETCD }, async (t) => {
       [h3, c],
     ] as const) {
       for (const [i, to] of [a, b, c].entries()) {
-        await finds(host, from, [`s${i + 1}`], [to.address]);
-        await finds(host, from, [`alias${i + 1}`], [to.address]);
-        await finds(host, from, [`s${i + 1}.pods`], [to.address]);
-        await finds(host, from, [to.id.slice(0, 12)], [to.address]);
-        await finds(host, from, ['-x', to.address], [`s${i + 1}.pods.`]);
+        await finds([host, from], [`s${i + 1}`], [to.address]);
+        await finds([host, from], [`alias${i + 1}`], [to.address]);
+        await finds([host, from], [`s${i + 1}.pods`], [to.address]);
+        await finds([host, from], [to.id.slice(0, 12)], [to.address]);
+        await finds([host, from], ['-x', to.address], [`s${i + 1}.pods.`]);
       }
-      await finds(host, from, ['all'], [a.address, b.address, c.address]);
+      await finds([host, from], ['all'], [a.address, b.address, c.address]);
     }
     const firsts = new Set<string | undefined>();
     for (let i = 0; i < 60; i++) firsts.add((await dig(h1, a, 'all'))[0]);
@@ -78,14 +78,14 @@ test('names across hosts', { skip: NO_ETCD }, async (t) => {
 
   await t.test('one that comes, gets another name, and goes', async () => {
     const late = await named(h2, 'late');
-    await finds(h1, a, ['late'], [late.address]);
+    await finds([h1, a], ['late'], [late.address]);
     const renamed = await h2.daemon.request('POST', '/moor/sandboxes/late/rename', { name: 'later' });
     if (renamed.status === 200) {
-      await finds(h1, a, ['later'], [late.address]);
-      await finds(h1, a, ['late'], []);
+      await finds([h1, a], ['later'], [late.address]);
+      await finds([h1, a], ['late'], []);
     }
     assert.equal((await h2.daemon.request('DELETE', `/moor/sandboxes/${late.id}`)).status, 200);
-    await finds(h1, a, [renamed.status === 200 ? 'later' : 'late'], []);
+    await finds([h1, a], [renamed.status === 200 ? 'later' : 'late'], []);
   });
 
   await t.test('a daemon that is started again, or killed: its names stay, and it knows all', async () => {
@@ -110,7 +110,7 @@ test('names across hosts', { skip: NO_ETCD }, async (t) => {
     assert.deepEqual(await dig(h1, a, 's3'), [c.address]);
     const meanwhile = await named(h3, 'meanwhile');
     store.thaw();
-    await finds(h1, a, ['meanwhile'], [meanwhile.address]);
+    await finds([h1, a], ['meanwhile'], [meanwhile.address]);
     assert.deepEqual(await dig(h2, b, 's1'), [a.address]);
   });
 
@@ -125,6 +125,6 @@ test('names across hosts', { skip: NO_ETCD }, async (t) => {
     const seconds = (Date.now() - died) / 1_000;
     t.diagnostic(`gone ${seconds.toFixed(0)} s after its death, of a time to live of 30 s`);
     assert.ok(seconds > 10, `${seconds} s`);
-    await finds(h1, a, ['all'], [a.address, b.address]);
+    await finds([h1, a], ['all'], [a.address, b.address]);
   });
 });
