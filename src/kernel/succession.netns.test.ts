@@ -97,7 +97,9 @@ test('a route by the same way with another MTU, and none: replaced in one step, 
         assert.deepEqual(apply(route('remove', from), route('add', to)), ['changed', 'changed']),
       );
       assert.deepEqual(seen, ['there'], `${destination}: replaced, never gone`);
-      const own = ip('-o', destination.includes(':') ? '-6' : '-4', 'route', 'show', destination).trim().split('\n');
+      const own = ip('-o', destination.includes(':') ? '-6' : '-4', 'route', 'show', destination)
+        .trim()
+        .split('\n');
       assert.equal(own.length, 1);
       assert.match(own[0] ?? '', shown);
       // It is as wanted now.
