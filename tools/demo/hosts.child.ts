@@ -4,24 +4,24 @@
  */
 import { resolve } from 'node:path';
 import { createHosts, outer, startStore } from '../../test/hosts/lab.ts';
+import { NO_ETCD } from '../../test/support/etcd.ts';
 import { ACTS, play } from './acts.ts';
 import { processesOf, traces } from './look.ts';
-import { compare, perform } from './proof.ts';
+import { playInside, unchanged } from './proof.ts';
 import { type Scene, sceneOf, settled, startPlayer } from './scene.ts';
-import { heading, Interrupted, say } from './stage.ts';
+import { DemoError, heading, say } from './stage.ts';
 import { table, type Throughput } from './throughput.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
-const stop = new AbortController();
-process.on('SIGINT', () => stop.abort());
 // What the sandboxes run is typed as `node`, and that is this one.
 process.env['PATH'] = `${ROOT}/node_modules/.bin:${process.env['PATH']}`;
 
-async function show(): Promise<void> {
+async function show(signal: AbortSignal): Promise<void> {
+  if (NO_ETCD) throw new DemoError(NO_ETCD);
   await using world = await createHosts(3, () => []);
   await using store = await startStore();
-  const scene = sceneOf(world.hosts, stop.signal);
+  const scene = sceneOf(world.hosts, signal);
   heading('Three hosts on one segment, and an etcd');
   say(
     `a namespace each: ${world.hosts.map(({ n }) => `h${n} has ${outer(n)}`).join(', ')}; etcd is at 10.9.0.254, port ${store.port}`,
@@ -43,8 +43,7 @@ async function show(): Promise<void> {
     await stage.moor(['reset', '--force']);
     await daemon.stop();
   }
-  const after = await Promise.all(scene.players.map(look));
-  for (const [i, { name }] of scene.players.entries()) compare(name, before[i] ?? '', after[i] ?? '');
+  for (const [i, player] of scene.players.entries()) await unchanged(player.name, before[i] ?? '', () => look(player));
   say('the three hosts: no link, address, route, rule, setting, namespace or process is left');
 }
 
@@ -61,12 +60,4 @@ async function known({ players, signal }: Scene): Promise<void> {
   await players[0].stage.moor(['node', 'ls']);
 }
 
-await perform('demo-hosts', async () => {
-  try {
-    await show();
-  } catch (error) {
-    if (!(error instanceof Interrupted) && !stop.signal.aborted) throw error;
-    say('interrupted');
-    process.exitCode = 130;
-  }
-});
+await playInside('demo-hosts', show);

@@ -1,9 +1,9 @@
 /** Looks at the private host with `ip` and `nft`, and at the whole machine for what might be left. */
-import type { RunResult, TestDaemon } from '../../test/support/daemon.ts';
+import type { TestDaemon } from '../../test/support/daemon.ts';
 import type { DrawnLink, DrawnSandbox, Picture } from './drawing.ts';
 
 /** Runs a command somewhere. */
-export type Runner = (command: string, ...args: readonly string[]) => Promise<RunResult>;
+export type Runner = (command: string, ...args: readonly string[]) => Promise<{ readonly stdout: string }>;
 
 interface IpLink {
   readonly ifname: string;
@@ -89,14 +89,13 @@ export async function traces(run: Runner): Promise<string> {
 }
 
 /**
- * Command lines of the processes that run in a PID namespace, or of those on this machine that name a path. What has ended and waits
- * to be reaped is left out: process 1 of the private host is no init and reaps nobody.
+ * Command lines of the processes that run in a PID namespace. What has ended and waits to be reaped is left out.
  */
-export async function processesOf(run: Runner, path = ''): Promise<string> {
+export async function processesOf(run: Runner): Promise<string> {
   const { stdout } = await run('ps', '-e', '-o', 'args=');
   return stdout
     .split('\n')
-    .filter((line) => line.includes(path) && !line.startsWith('ps -e') && !line.endsWith('<defunct>'))
+    .filter((line) => !line.startsWith('ps -e') && !line.endsWith('<defunct>'))
     .join('\n');
 }
 
