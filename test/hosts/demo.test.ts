@@ -38,7 +38,10 @@ it('the demonstration of three hosts', { skip: NO_ETCD }, async () => {
     ['h3', 'one on h1'],
   ] as const) {
     const pages = stdout.match(
-      new RegExp(`^${asker} \\$ moor exec \\w+ -- curl .*\\n  hello 10\\.244\\.\\d+\\.2, this is ${asked}$`, 'gm'),
+      new RegExp(
+        `^${asker} \\$ moor exec \\w+ -- curl -s http://${asked.split(' ')[0]}/\\n  hello 10\\.244\\.\\d+\\.2, this is ${asked}$`,
+        'gm',
+      ),
     );
     assert.equal(pages?.length, 3, stdout);
   }

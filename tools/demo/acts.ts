@@ -60,7 +60,7 @@ export async function play(act: Act, scene: Scene): Promise<Throughput> {
     const page = ['node', PAGE, sandbox, 'on', name];
     await stage.moor(['run', '-d', '--name', sandbox, '--network', NETWORK, '--', ...page], SILENT);
   }
-  heading('Each host has a subnet of its own, and its sandboxes reach all others');
+  heading('Each host has a subnet of its own, and its sandboxes reach all others, by address and by name');
   await reachEachOther(scene);
 
   heading('What each kernel got');
@@ -99,7 +99,9 @@ async function reachEachOther({ players, signal }: Scene): Promise<void> {
     // The page tells the address it was asked from: the sandbox's own, not one of a host.
     const asked = (await addressOf(from)).replaceAll('.', String.raw`\.`);
     const says = new RegExp(`^hello ${asked}, this is ${to.sandbox} on ${to.name}$`, 'm');
-    await from.stage.moor(['exec', from.sandbox, '--', 'curl', '-s', `http://${await addressOf(to)}/`], { says });
+    const fetch = ['exec', from.sandbox, '--', 'curl', '-s', `http://${to.sandbox}/`];
+    await settled(`${from.sandbox} finds ${to.sandbox}`, async () => (await from.daemon.moor(...fetch)).code === 0, { signal });
+    await from.stage.moor(fetch, { says });
   }
 }
 
