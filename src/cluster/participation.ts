@@ -87,6 +87,18 @@ export class Participation {
     return this.#attended.get(network)?.neighbours.list() ?? NONE;
   }
 
+  /** @throws what the store throws */
+  async lookUp(network: Id): Promise<ReadonlyMap<Id, RemoteEndpoint>> {
+    const attended = this.#attended.get(network);
+    if (attended) {
+      await attended.known;
+      return attended.neighbours.list();
+    }
+    const neighbours = this.#neighbours(network, () => {});
+    neighbours.reset(await this.#deps.store.list(endpointsFolder(network)));
+    return neighbours.list();
+  }
+
   /** Whether somebody is known to have the address. */
   hasAddress(network: Id, address: IpAddress): boolean {
     return this.#attended.get(network)?.neighbours.hasAddress(address) ?? false;
@@ -120,14 +132,10 @@ export class Participation {
   }
 
   #attend(id: Id): Attended {
-    const { telling, self, network, node, holding, complain, onChange, onFailure, ...rest } = this.#deps;
-    const neighbours = new Neighbours({
-      ...{ id, self, node, holding, complain },
-      network: () => network(id),
-      onOwn: (endpoint) => {
-        telling.seen(id, endpoint, neighbours.held(endpoint));
-        if (this.#complete && neighbours.held(endpoint) !== null) telling.drop(id, endpoint);
-      },
+    const { telling, onChange, onFailure, store, logger, sleep, random, nodeTtlMs } = this.#deps;
+    const neighbours = this.#neighbours(id, (endpoint) => {
+      telling.seen(id, endpoint, neighbours.held(endpoint));
+      if (this.#complete && neighbours.held(endpoint) !== null) telling.drop(id, endpoint);
     });
     const kept = this.#kept.get(id);
     this.#kept.delete(id);
@@ -136,7 +144,7 @@ export class Participation {
     const known = Promise.withResolvers<void>();
     const following = follow(
       {
-        ...rest,
+        ...{ store, logger, sleep, random, nodeTtlMs },
         prefix: endpointsFolder(id),
         onListing: (listing) => {
           changed = neighbours.reset(listing);
@@ -158,6 +166,11 @@ export class Participation {
     this.#attended.set(id, attended);
     if (changed) onChange(id);
     return attended;
+  }
+
+  #neighbours(id: Id, onOwn: (endpoint: Id) => void): Neighbours {
+    const { self, network, node, holding, complain } = this.#deps;
+    return new Neighbours({ id, self, node, holding, complain, network: () => network(id), onOwn });
   }
 
   #dropEarlier(network: Id, neighbours: Neighbours): void {

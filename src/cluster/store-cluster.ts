@@ -6,7 +6,7 @@ import { type ErrorKind, errorData, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import type { Cluster, ClusterAddresses, ClusterEvent, ClusterNetwork, ClusterStatus } from '../contracts/cluster.ts';
 import type { Network } from '../model/network.ts';
-import type { ClusterNode, LocalEndpoint } from '../model/node.ts';
+import type { ClusterNode, LocalEndpoint, RemoteEndpoint } from '../model/node.ts';
 import { isFlannel } from './flannel/networks.ts';
 import { follow } from './follow.ts';
 import { Keeper } from './keeper.ts';
@@ -216,6 +216,11 @@ class StoreCluster implements Cluster {
   readonly tell = (network: Id, endpoint: LocalEndpoint): void => this.#parts.participation.tell(network, endpoint);
 
   readonly untell = (network: Id, endpoint: Id): void => this.#parts.participation.untell(network, endpoint);
+
+  readonly lookUp = async (network: Id): Promise<ReadonlyMap<Id, RemoteEndpoint>> => {
+    if (!this.#reach.reachable) return this.#parts.participation.endpoints(network);
+    return await this.#parts.participation.lookUp(network);
+  };
 
   get addresses(): ClusterAddresses {
     return this.#parts.addresses;

@@ -78,6 +78,8 @@ export interface Cluster extends AsyncDisposable {
    * sees the endpoints of others. Never waits for the store: what cannot be told now is told when it can be.
    */
   readonly tell: (network: Id, endpoint: LocalEndpoint) => void;
+  /** `endpoints`, of a network that this node does not take part in as well: then the store is asked. While that is away: what is known. */
+  readonly lookUp: (network: Id) => Promise<ReadonlyMap<Id, RemoteEndpoint>>;
   /** It has not any more. Idempotent. */
   readonly untell: (network: Id, endpoint: Id) => void;
   readonly addresses: ClusterAddresses;

@@ -2,7 +2,7 @@
 import type { Id } from '../base/ids.ts';
 import type { IpAddress, Prefix } from '../base/ip.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
-import type { PathReport, Peer } from '../model/node.ts';
+import type { PathReport, Peer, RemoteEndpoint } from '../model/node.ts';
 import type { PortBinding, PortSpec } from '../model/ports.ts';
 import type { Endpoint, EndpointSpec, ProcessRef, Sandbox, SandboxSpec } from '../model/sandbox.ts';
 import type { Plan } from './change.ts';
@@ -110,6 +110,8 @@ export interface NetworkOperations {
   readonly attachments: (network: Id) => readonly Attachment[];
   /** Other hosts that have a part of it; none for a network of this host alone. */
   readonly peers: (network: Id) => readonly Peer[];
+  /** Endpoints that other hosts have on it, whether this one has any or not; none for a network of this host alone. */
+  readonly remotes: (network: Id) => Promise<readonly RemoteEndpoint[]>;
   readonly create: (spec: NetworkSpec, options?: OperationOptions) => Promise<Outcome<Network>>;
   /** @throws forbidden for predefined networks; conflict... Docker answers 403 with `network x has active endpoints`: forbidden. */
   readonly remove: (reference: string, options?: OperationOptions) => Promise<Outcome<Network>>;

@@ -1,7 +1,8 @@
 /** Networks in Docker's JSON, in the order of its fields: `docker network inspect` prints them as they come. */
+import { bitsOf, type Family, familyOf, lengthOf, prefixContains, withLength } from '../base/ip.ts';
 import type { Attachment } from '../contracts/engine.ts';
 import type { Network, Pool } from '../model/network.ts';
-import type { Peer } from '../model/node.ts';
+import type { Peer, RemoteEndpoint } from '../model/node.ts';
 import { gatewayEndpointName } from '../model/way-out.ts';
 
 /** One element of `IPAM.Config`; what is not set is left out, as Go's omitempty does. */
@@ -79,6 +80,30 @@ export function networkShape(network: Network, attachments: readonly Attachment[
     Labels: network.labels,
     ...(peers.length === 0 ? {} : { Peers: peers.map(({ node, address }) => ({ Name: node, IP: address })) }),
   };
+}
+
+/** As Docker showed endpoints of other hosts: under `ep-` and their own id, for the containers are not known here. Their hosts are peers. */
+export function withRemotes(shape: NetworkShape, network: Network, remotes: readonly RemoteEndpoint[]): NetworkShape {
+  const resources = remotes.map((remote): [string, EndpointResource] => [`ep-${remote.id}`, remoteResource(network, remote)]);
+  const known = new Map((shape.Peers ?? []).map((peer) => [peer.Name, peer]));
+  for (const { node, hosts } of remotes) if (!known.has(node)) known.set(node, { Name: node, IP: hosts[0] ?? '' });
+  const peers = [...known.values()].toSorted((a, b) => (a.Name < b.Name ? -1 : 1));
+  return {
+    ...shape,
+    Containers: { ...shape.Containers, ...Object.fromEntries(resources) },
+    ...(peers.length === 0 ? {} : { Peers: peers }),
+  };
+}
+
+function remoteResource(network: Network, { id, sandbox, mac, addresses }: RemoteEndpoint): EndpointResource {
+  const shown = (family: Family): string => {
+    const address = addresses.find((one) => familyOf(one) === family);
+    if (address === undefined) return '';
+    const pools = network.ranges ?? network.pools.map(({ subnet }) => subnet);
+    const pool = pools.find((one) => prefixContains(one, address));
+    return withLength(address, pool === undefined ? bitsOf(family) : lengthOf(pool));
+  };
+  return { Name: sandbox, EndpointID: id, MacAddress: mac ?? '', IPv4Address: shown(4), IPv6Address: shown(6) };
 }
 
 function poolShape(pool: Pool): IpamConfigShape {

@@ -5,7 +5,7 @@ import { readBody } from './body.ts';
 import { containerOrSandbox, found } from './container/view.ts';
 import { type Filters, parseFilters } from './filters.ts';
 import { endpointSpec, networkSpec } from './network-request.ts';
-import { networkShape } from './network-shape.ts';
+import { networkShape, withRemotes } from './network-shape.ts';
 import { queryText, strictBoolean } from './query.ts';
 import { asDockerRefusal } from './refusal.ts';
 import type { Call, DockerDeps, DockerRoute } from './route.ts';
@@ -57,11 +57,13 @@ const isDangling = (network: Network, { engine }: DockerDeps): boolean =>
   !network.predefined && engine.networks.attachments(network.id).length === 0;
 
 async function inspect({ engine }: DockerDeps, { query, parameter }: Call): Promise<unknown> {
-  strictBoolean(query, 'verbose'); // adds the services of a cluster, of which a host alone has none
+  // Docker adds the services of a cluster; of a network that spans hosts, who is on it elsewhere.
+  const verbose = strictBoolean(query, 'verbose');
   const scope = queryText(query, 'scope');
   const network = engine.networks.get(parameter('id'));
   if (scope !== '' && scope !== network.scope) throw notFound(`network ${parameter('id')} not found`);
-  return networkShape(network, engine.networks.attachments(network.id), engine.networks.peers(network.id));
+  const shown = networkShape(network, engine.networks.attachments(network.id), engine.networks.peers(network.id));
+  return verbose ? withRemotes(shown, network, await engine.networks.remotes(network.id)) : shown;
 }
 
 async function create({ engine, apiVersion }: DockerDeps, { request, reply }: Call): Promise<unknown> {

@@ -18,7 +18,7 @@ import { loadPeers } from './peers.ts';
 import { PortKeeper } from './port-keeper.ts';
 import { PortTable } from './port-table.ts';
 import { publishedPorts, publishPorts, unpublishPorts } from './ports.ts';
-import { loadRemotes, peersOf } from './remotes.ts';
+import { loadRemotes, peersOf, remotesOf } from './remotes.ts';
 import { CLUSTER_KEY, deleteKey } from './records.ts';
 import { Reconciler } from './reconcile.ts';
 import { Registry } from './registry.ts';
@@ -145,6 +145,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       get: (reference) => registry.network(reference),
       attachments: (network) => registry.attachments(network),
       peers: (network) => peersOf(ctx, network),
+      remotes: (network) => remotesOf(ctx, network),
       create: (spec, options) => operation(() => spanning.create(spec, options)),
       remove: (reference, options) => operation(() => spanning.remove(reference, options)),
       prune: (filter, options) => operation(() => pruneNetworks(ctx, filter, options)),

@@ -11,7 +11,7 @@ import type { HostFacts } from '../contracts/kernel.ts';
 import type { NameRecord } from '../contracts/resolver.ts';
 import type { Network } from '../model/network.ts';
 import type { Peer, RemoteEndpoint } from '../model/node.ts';
-import { type Context, driverOf } from './context.ts';
+import { type Context, driverOf, spans } from './context.ts';
 import { failures } from './executor.ts';
 import { difference, isOnDemand, remoteChanges } from './plans.ts';
 
@@ -34,6 +34,8 @@ export async function applyRemotes(
   network: Network,
   { endpoints, facts }: { readonly endpoints: Remotes; readonly facts: HostFacts },
 ): Promise<boolean> {
+  // A part that is made meanwhile is made with these, or finds them made.
+  using _lock = await ctx.locks.hold(network.id);
   const before = ctx.remotes.get(network.id) ?? NONE;
   const { gone, come } = changed(before, endpoints);
   if (gone.length + come.length === 0) return true;
@@ -58,6 +60,13 @@ export async function applyRemotes(
 
 /** Failures of one batch that are told; the next comparison finds the others as well. */
 const REPORTED = 10;
+
+/** For people: also where this host has no part. */
+export async function remotesOf(ctx: Context, network: Id): Promise<readonly RemoteEndpoint[]> {
+  const known = ctx.registry.networks.get(network);
+  if (ctx.cluster === undefined || known === undefined || !spans(ctx, known)) return [];
+  return [...(await ctx.cluster.lookUp(network)).values()].toSorted((a, b) => (a.sandbox < b.sandbox ? -1 : 1));
+}
 
 /** The network is no more. */
 export function forgetRemotes(ctx: Context, network: Id): void {

@@ -86,6 +86,8 @@ export class FakeCluster implements Cluster {
     this.told.set(network, own.set(endpoint.id, endpoint));
   };
   readonly untell = (network: Id, endpoint: Id): void => void this.told.get(network)?.delete(endpoint);
+  readonly lookUp = async (network: Id): Promise<ReadonlyMap<Id, RemoteEndpoint>> =>
+    this.known.get(network)?.endpoints ?? new Map<Id, RemoteEndpoint>();
   readonly held = new Map<string, string>();
   readonly addresses: Cluster['addresses'] = {
     claim: async (_, { address, owner, subnet }: AddressClaim) => {

@@ -145,6 +145,7 @@ class FileCluster implements Cluster {
   /** A file tells of hosts, not of what they have at the moment: names do not leave a host, and nobody is asked for addresses. */
   readonly tell = (): void => {};
   readonly untell = (): void => {};
+  readonly lookUp = async (): Promise<ReadonlyMap<Id, RemoteEndpoint>> => NONE;
   readonly complete = async (): Promise<void> => {};
   readonly addresses: ClusterAddresses = {
     claim: async (_, { subnet }) => {
