@@ -7,7 +7,7 @@ import { bootClock } from '../../src/base/boot-clock.ts';
 import { silentLogger, systemClock } from '../../src/base/clock.ts';
 import { type ErrorKind, MoorError } from '../../src/base/errors.ts';
 import type { Mac } from '../../src/base/mac.ts';
-import { subnetEnv } from '../../src/cluster/flannel/subnet-env.ts';
+import { subnetEnv } from '../../src/drivers/routed/subnet-env.ts';
 import { realSleep } from '../../src/cluster/time.ts';
 import type { Store } from '../../src/contracts/store.ts';
 import { openEtcdStore } from '../../src/store/etcd/store.ts';

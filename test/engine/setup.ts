@@ -133,7 +133,7 @@ export async function start({
     ipam: [ipam],
     drivers: [
       bridge,
-      createRoutedDriver({ instance: INSTANCE, local: bridge }),
+      createRoutedDriver({ instance: INSTANCE, local: bridge, flannelFolder: '/run/flannel' }),
       createOverlayDriver({ instance: INSTANCE }),
       createHostDriver(),
       createNullDriver(),

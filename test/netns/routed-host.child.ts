@@ -37,7 +37,7 @@ const [, , name = ''] = process.argv;
 const instance: Instance = { id: 't', dataRoot: `/run/moor-${name}-data`, execRoot: `/run/moor-${name}` };
 for (const folder of [instance.execRoot, instance.dataRoot]) mkdirSync(folder, { recursive: true });
 const bridge = createBridgeDriver({ instance });
-const driver = createRoutedDriver({ instance, local: bridge });
+const driver = createRoutedDriver({ instance, local: bridge, flannelFolder: '/run/flannel' });
 const kernel: Kernel = await createKernel({ instance, tableName: tableName(instance), logger: silentLogger });
 const before = await kernel.facts();
 

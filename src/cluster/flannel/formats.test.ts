@@ -4,10 +4,8 @@ import fc from 'fast-check';
 import { MoorError } from '../../base/errors.ts';
 import type { IpAddress, Prefix } from '../../base/ip.ts';
 import type { Mac } from '../../base/mac.ts';
-import { poolOf } from '../leasing.ts';
 import { readConfig } from './config.ts';
 import { leaseKey, leaseText, readLease, readLeaseKey } from './lease.ts';
-import { subnetEnv } from './subnet-env.ts';
 
 const prefix = (text: string): Prefix => text as Prefix;
 
@@ -106,20 +104,6 @@ test('a config is read as flanneld reads it', () => {
     '{"Network":"10.0.0.0/8","Backend":7}',
   ])
     assert.throws(() => readConfig(bad), MoorError, bad);
-});
-
-test('subnet.env says what flanneld says', () => {
-  const four = { ranges: [prefix('10.5.0.0/16')], pools: [poolOf(prefix('10.5.34.0/24'))] };
-  assert.equal(
-    subnetEnv(four, { mtu: 1450, masquerade: false }),
-    'FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.34.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n',
-  );
-  const six = { ranges: [...four.ranges, prefix('fd00::/48')], pools: [...four.pools, poolOf(prefix('fd00:0:0:5::/64'))] };
-  assert.equal(
-    subnetEnv(six, { mtu: 1430, masquerade: true }),
-    'FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.34.1/24\nFLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00:0:0:5::1/64\n' +
-      'FLANNEL_MTU=1430\nFLANNEL_IPMASQ=true\n',
-  );
 });
 
 test('mutated leases and configs are read or refused, and nothing else', () => {

@@ -39,7 +39,11 @@ const local: NetworkDriver = {
   hostInterface: true,
 };
 
-export const driver = createRoutedDriver({ instance: { id: '', dataRoot: '/var/lib/moor', execRoot: '/run/moor' }, local });
+export const driver = createRoutedDriver({
+  instance: { id: '', dataRoot: '/var/lib/moor', execRoot: '/run/moor' },
+  local,
+  flannelFolder: '/run/flannel',
+});
 
 const pool = (subnet: string, gateway: string): Pool => ({
   family: subnet.includes(':') ? 6 : 4,

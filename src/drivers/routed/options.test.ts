@@ -7,10 +7,31 @@ const refused = (options: Readonly<Record<string, string>>, message: string): vo
   assert.throws(() => parse(options), { kind: 'invalid', message });
 
 test('defaults are flannel’s', () => {
-  assert.deepEqual(parse(), { backend: 'vxlan', vni: 1, port: 8472, directRouting: false, checksums: 'auto' });
-  assert.deepEqual(parse({ backend: 'udp' }), { backend: 'udp', vni: 1, port: 8285, directRouting: false, checksums: 'auto' });
+  assert.deepEqual(parse(), {
+    backend: 'vxlan',
+    vni: 1,
+    port: 8472,
+    directRouting: false,
+    checksums: 'auto',
+    flannelPrefix: null,
+  });
+  assert.deepEqual(parse({ backend: 'udp' }), {
+    backend: 'udp',
+    vni: 1,
+    port: 8285,
+    directRouting: false,
+    checksums: 'auto',
+    flannelPrefix: null,
+  });
   for (const backend of ['host-gw', 'alloc'])
-    assert.deepEqual(parse({ backend }), { backend, vni: 1, port: 0, directRouting: false, checksums: 'auto' });
+    assert.deepEqual(parse({ backend }), {
+      backend,
+      vni: 1,
+      port: 0,
+      directRouting: false,
+      checksums: 'auto',
+      flannelPrefix: null,
+    });
 });
 
 test('what is given', () => {
@@ -21,7 +42,14 @@ test('what is given', () => {
     'checksum-offload': 'off',
     'flannel-prefix': '/coreos.com/network',
   };
-  assert.deepEqual(parse(options), { backend: 'vxlan', vni: 16_777_215, port: 4789, directRouting: true, checksums: 'off' });
+  assert.deepEqual(parse(options), {
+    backend: 'vxlan',
+    vni: 16_777_215,
+    port: 4789,
+    directRouting: true,
+    checksums: 'off',
+    flannelPrefix: '/coreos.com/network',
+  });
   assert.equal(parse({ backend: 'udp', port: '1' }).port, 1);
   const subnets = {
     'subnet-len': '24',

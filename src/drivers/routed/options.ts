@@ -44,6 +44,8 @@ export interface RoutedOptions {
   readonly directRouting: boolean;
   /** Whether checksums of packets inside of VXLAN are left to the network card; `auto`: unless they are found to arrive wrong. */
   readonly checksums: (typeof CHECKSUMS)[number];
+  /** Where flannel's keys are; null: leases lie elsewhere. */
+  readonly flannelPrefix: string | null;
 }
 
 /** flannel's: the port that Linux used for VXLAN before IANA gave 4789, and that of its `udp` backend. Unused by the other backends. */
@@ -91,6 +93,7 @@ export function parseOptions({ options }: Pick<Network, 'options'>): RoutedOptio
     port: numberOf(options, OPTION.port, { least: 1, most: PORT_MAX, otherwise: PORT[backend] }),
     directRouting: boolOf(options, OPTION.directRouting),
     checksums: checksumsOf(options),
+    flannelPrefix: prefix ?? null,
   };
 }
 
@@ -103,6 +106,7 @@ export const bridgeOptions = (options: Options): Record<string, string> =>
     }),
   );
 
+export const MASQUERADE_OPTION = 'com.docker.network.bridge.enable_ip_masquerade' satisfies (typeof BRIDGE_OPTIONS)[number];
 export const MTU_OPTION = 'com.docker.network.driver.mtu' satisfies (typeof BRIDGE_OPTIONS)[number];
 
 function backendOf(options: Options): BackendName {
@@ -155,6 +159,9 @@ function numberOf(
 
 const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const FALSE = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
+
+/** Of a value that the bridge driver has checked. */
+export const isTrue = (value: string): boolean => TRUE.includes(value);
 
 /** What Go's strconv.ParseBool takes, as Docker's options do. */
 function boolOf(options: Options, key: string): boolean {

@@ -13,12 +13,23 @@ import { add, type Backend, IPV4_MIN_MTU, IPV6_MIN_MTU, type Site } from './back
 import { hostGateway } from './backends/host-gw.ts';
 import { udp } from './backends/udp.ts';
 import { vxlan } from './backends/vxlan.ts';
-import { type BackendName, bridgeOptions, MTU_OPTION, parseOptions, type RoutedOptions } from './options.ts';
+import {
+  type BackendName,
+  bridgeOptions,
+  isTrue,
+  MASQUERADE_OPTION,
+  MTU_OPTION,
+  parseOptions,
+  type RoutedOptions,
+} from './options.ts';
+import { subnetFile, subnetFileChange } from './subnet-env.ts';
 
 export interface Deps {
   readonly instance: Instance;
   /** Makes the part on this host: a bridge, endpoints, ports. */
   readonly local: NetworkDriver;
+  /** Folder of subnet.env, for networks in flannel's layout: /run/flannel. */
+  readonly flannelFolder: string;
 }
 
 const BACKEND = { 'host-gw': hostGateway, vxlan, udp, alloc: allocation } as const satisfies Record<BackendName, Backend>;
@@ -64,10 +75,20 @@ export function planNetwork(deps: Deps, network: Network, host: HostFacts): read
   return [
     ...deps.local.planNetwork(localView(deps, network, mtuOf(site)), host),
     ...backend.planNetwork(site),
+    ...subnetFileOf(deps, site),
     ...(backend.closed
       ? (network.ranges ?? []).map((range) => add({ type: 'unreachable', destination: range, metric: LAST }))
       : []),
   ];
+}
+
+/** Others on this host, such as CNI's flannel plugin, learn of its part by a file. */
+function subnetFileOf({ flannelFolder }: Deps, site: Site): readonly Change[] {
+  const { network, options } = site;
+  if (options.flannelPrefix === null) return [];
+  const { [MTU_OPTION]: mtu = String(mtuOf(site)), [MASQUERADE_OPTION]: masquerade = 'true' } = network.options;
+  const told = { mtu: Number(mtu), masquerade: isTrue(masquerade) };
+  return subnetFileChange(subnetFile(flannelFolder, options.flannelPrefix), network, told);
 }
 
 /**

@@ -102,6 +102,8 @@ export async function openCluster({ config, version, store, kernel, drivers, log
         part,
         kept,
         keep,
+        ...(config.nodeTtlMs === null ? {} : { nodeTtlMs: config.nodeTtlMs }),
+        ...(config.subnetTtlMs === null ? {} : { subnetTtlMs: config.subnetTtlMs }),
         // flannel's keys lie beside ours. The cluster closes what it opens.
         openPrefix: (prefix) => openEtcdStore({ ...options, prefix }),
       }),

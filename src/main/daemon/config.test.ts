@@ -204,7 +204,16 @@ test('the cluster', () => {
   });
   assert.deepEqual([clusterStore, peersFile, clusterAdvertise, nodeName], ['etcd://a,b:2380/moor', null, 'eth1', 'n1']);
   assert.equal(load(['--peers', '/etc/moor/peers.yaml', '--cluster-advertise', 'fd00::1']).clusterAdvertise, 'fd00::1');
+  const lasting = load(['--cluster-store', 'etcd://a', '--node-ttl', '5s', '--subnet-ttl', '90m', '--flannel-dir', '/run/f']);
+  assert.deepEqual([lasting.nodeTtlMs, lasting.subnetTtlMs, lasting.flannelFolder], [5_000, 5_400_000, '/run/f']);
+  const usual = load(['--cluster-store', 'etcd://a']);
+  assert.deepEqual([usual.nodeTtlMs, usual.subnetTtlMs, usual.flannelFolder], [null, null, '/run/flannel']);
   for (const [args, message] of [
+    [['--cluster-store', 'etcd://a', '--node-ttl', '1s'], /^invalid node-ttl "1s": it is 2s to 1h, such as 30s or 24h$/],
+    [['--cluster-store', 'etcd://a', '--node-ttl', '30'], /^invalid node-ttl "30"/],
+    [['--cluster-store', 'etcd://a', '--subnet-ttl', '721h'], /^invalid subnet-ttl "721h": it is 2s to 720h/],
+    [['--peers', '/p', '--node-ttl', '5s'], /^invalid node-ttl: this host shares no store/],
+    [['--flannel-dir', 'run'], /^invalid flannel-dir "run": it is an absolute path$/],
     [['--cluster-store', 'consul://a'], /^invalid cluster-store: invalid etcd URL: it is not etcd:/],
     [['--cluster-store', 'etcd://a', '--peers', '/p'], /^invalid peers: there is a cluster-store as well/],
     [['--peers', 'peers.yaml'], /^invalid peers "peers.yaml": it is an absolute path$/],

@@ -41,6 +41,10 @@ export interface DaemonConfig {
   /** A device or an address; null: the device of the default route. */
   readonly clusterAdvertise: string | null;
   readonly nodeName: string | null;
+  /** Milliseconds; null: the cluster's own choice. */
+  readonly nodeTtlMs: number | null;
+  readonly subnetTtlMs: number | null;
+  readonly flannelFolder: string;
   readonly logLevel: LogLevel;
   readonly logFormat: 'text' | 'json';
   /** The file that was read, or null. */
@@ -202,13 +206,21 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     ipMasquerade: flag('ip-masq', true),
     loopbackShortcut: flag('loopback-shortcut', true),
     ...clusterOf(text),
+    flannelFolder: absolute('flannel-dir', text('flannel-dir') ?? '/run/flannel'),
     logLevel: flag('debug', false) ? 'debug' : level,
     logFormat: format,
     file,
   };
 }
 
-type ClusterConfig = Pick<DaemonConfig, 'clusterStore' | 'peersFile' | 'clusterAdvertise' | 'nodeName'>;
+type ClusterConfig = Pick<
+  DaemonConfig,
+  'clusterStore' | 'peersFile' | 'clusterAdvertise' | 'nodeName' | 'nodeTtlMs' | 'subnetTtlMs'
+>;
+
+const HOUR_MS = 3_600_000;
+/** etcd gives no lease for less than one and a half of its election time-outs, which is a second. */
+const TTL_LEAST_MS = 2_000;
 
 function clusterOf(text: (name: FlagName) => string | null): ClusterConfig {
   const [clusterStore, peers, clusterAdvertise, nodeName] = [
@@ -230,7 +242,29 @@ function clusterOf(text: (name: FlagName) => string | null): ClusterConfig {
       `invalid cluster-advertise ${JSON.stringify(clusterAdvertise)}: it is a device or an IP address, and without a port: networks have theirs, -o port=NUMBER`,
     );
   if (nodeName !== null) named('node-name', () => checkHostname(nodeName));
-  return { clusterStore, peersFile: peers === null ? null : absolute('peers', peers), clusterAdvertise, nodeName };
+  const ttl = (name: 'node-ttl' | 'subnet-ttl', most: number): number | null => {
+    const value = text(name);
+    if (value !== null && clusterStore === null) throw invalid(`invalid ${name}: this host shares no store (cluster-store)`);
+    return value === null ? null : duration(name, value, { least: TTL_LEAST_MS, most });
+  };
+  return {
+    clusterStore,
+    peersFile: peers === null ? null : absolute('peers', peers),
+    clusterAdvertise,
+    nodeName,
+    nodeTtlMs: ttl('node-ttl', HOUR_MS),
+    subnetTtlMs: ttl('subnet-ttl', 720 * HOUR_MS),
+  };
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: HOUR_MS };
+
+/** @returns milliseconds @throws invalid */
+function duration(name: string, text: string, { least, most }: { readonly least: number; readonly most: number }): number {
+  const { number = '', unit = '' } = /^(?<number>\d{1,9})(?<unit>ms|s|m|h)$/.exec(text)?.groups ?? {};
+  const ms = Number(number || Number.NaN) * (UNIT_MS[unit] ?? Number.NaN);
+  if (ms >= least && ms <= most) return ms;
+  throw invalid(`invalid ${name} ${JSON.stringify(text)}: it is ${least / 1000}s to ${most / HOUR_MS}h, such as 30s or 24h`);
 }
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];

@@ -110,6 +110,27 @@ export const FLAGS = [
     help: "Name of this host in the cluster (default: the host's name)",
   },
   {
+    name: 'node-ttl',
+    kind: 'text',
+    key: 'node-ttl',
+    value: 'duration',
+    help: 'How long the others wait for a sign of life of this host until they take it for dead: 2s to 1h (default 30s)',
+  },
+  {
+    name: 'subnet-ttl',
+    kind: 'text',
+    key: 'subnet-ttl',
+    value: 'duration',
+    help: 'How long a host that is away keeps its subnets: 2s to 720h (default 24h)',
+  },
+  {
+    name: 'flannel-dir',
+    kind: 'text',
+    key: 'flannel-dir',
+    value: 'path',
+    help: "Folder of subnet.env, for networks in flannel's layout (default /run/flannel)",
+  },
+  {
     name: 'peers',
     kind: 'text',
     key: 'peers',

@@ -71,7 +71,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   const bridge = createBridgeDriver({ instance });
   const drivers = [
     bridge,
-    createRoutedDriver({ instance, local: bridge }),
+    createRoutedDriver({ instance, local: bridge, flannelFolder: config.flannelFolder }),
     createOverlayDriver({ instance }),
     createHostDriver(),
     createNullDriver(),

@@ -1,6 +1,21 @@
 /** `/run/flannel/subnet.env`: how flanneld tells CNI's flannel plugin, and whoever else looks, of this host's part. */
 import { type Family, familyOf, type Prefix } from '../../base/ip.ts';
+import type { Change } from '../../contracts/change.ts';
 import type { Network } from '../../model/network.ts';
+
+/** flannel's own prefix, whose file has flannel's own name. */
+const PREFIX = '/coreos.com/network';
+
+/** Several networks of a host cannot have one file: those under other prefixes have one that is named after theirs. */
+export const subnetFile = (folder: string, prefix: string): string =>
+  `${folder}/${prefix === PREFIX ? 'subnet' : prefix.slice(1).replaceAll('/', '-')}.env`;
+
+/** Gone with the network. While this host has no subnet there is nothing to tell. */
+export const subnetFileChange = (
+  path: string,
+  network: Pick<Network, 'ranges' | 'pools'>,
+  options: Parameters<typeof subnetEnv>[1],
+): Change[] => (network.pools.length === 0 ? [] : [{ kind: 'file', path, value: subnetEnv(network, options), old: null }]);
 
 /** @param network as this node has it. @param mtu of its containers, bytes. @param masquerade flanneld's --ip-masq: done by flannel itself */
 export function subnetEnv(
