@@ -36,13 +36,20 @@ export class Arena {
 
   /** @param size bytes, of everything that will be taken */
   constructor(size: number) {
-    const buffer = new ArrayBuffer((size + 63) & ~63);
-    this.bytes = new Uint8Array(buffer);
-    this.words = new Uint32Array(buffer);
-    this.view = new DataView(buffer);
-    this.base = addressOf(this.bytes);
-    this.#high = Math.floor(this.base / 2 ** 32);
-    this.#low = this.base - this.#high * 2 ** 32;
+    const rounded = (size + 63) & ~63;
+    // Across a multiple of 4 GiB the upper word would not be the same for all of it: then another block is taken, while this one is held.
+    const refused: ArrayBuffer[] = [];
+    for (;;) {
+      const buffer = new ArrayBuffer(rounded);
+      this.bytes = new Uint8Array(buffer);
+      this.base = addressOf(this.bytes);
+      this.#high = Math.floor(this.base / 2 ** 32);
+      this.#low = this.base - this.#high * 2 ** 32;
+      if (this.#low + rounded <= 2 ** 32) break;
+      refused.push(buffer);
+    }
+    this.words = new Uint32Array(this.bytes.buffer);
+    this.view = new DataView(this.bytes.buffer);
   }
 
   /** A part of it, on a cache line of its own. @returns its offset */
@@ -56,15 +63,8 @@ export class Arena {
   /** Writes the address of offset `target` to offset `at`. */
   pointer(at: number, target: number): void {
     const word = at >>> 2;
-    const low = this.#low + target;
-    // The block may lie across a multiple of 4 GiB.
-    if (low >= 2 ** 32) {
-      this.words[word] = low - 2 ** 32;
-      this.words[word + 1] = this.#high + 1;
-    } else {
-      this.words[word] = low;
-      this.words[word + 1] = this.#high;
-    }
+    this.words[word] = this.#low + target;
+    this.words[word + 1] = this.#high;
   }
 
   /** Writes a `struct iovec` to offset `at`. */

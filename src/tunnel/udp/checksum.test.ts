@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { fold, sum16 } from './checksum.ts';
+import { fold, fold16, sum16 } from './checksum.ts';
 
 /** RFC 1071, word by word. */
 function plain(bytes: Uint8Array, start: number): number {
@@ -30,4 +30,5 @@ test('equals the sum of RFC 1071, at any length and place', () => {
 test('the largest packet of ones does not overflow', () => {
   assert.equal(sum16(new DataView(new Uint8Array(65_536).fill(255).buffer), 0, { length: 65_536, start: 0xffff }), 0xffff);
   assert.equal(fold(2 ** 48), 1);
+  for (const sum of [0, 1, 0xffff, 0x10000, 0x1ffff, 0x4fffb, 2 ** 31 - 1]) assert.equal(fold16(sum), fold(sum));
 });

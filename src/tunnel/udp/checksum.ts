@@ -34,3 +34,9 @@ export function fold(sum: number): number {
   while (value > 0xffff) value = (value % 0x10000) + Math.floor(value / 0x10000);
   return value;
 }
+
+/** The same for a sum below 2^31, by whole numbers only. */
+export function fold16(sum: number): number {
+  const once = (sum & 0xffff) + (sum >>> 16);
+  return (once & 0xffff) + (once >>> 16);
+}

@@ -1,4 +1,5 @@
 /** Two tunnels over a veth pair: this process's namespace is host 1, `t2` is host 2; on each a container namespace behind it. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -29,9 +30,6 @@ export const host = (i: number, ...args: readonly string[]): string => (i === 1 
 /** Registers what makes the hosts before the first test of a file, and takes them away after the last. */
 export function useHosts(): void {
   before(() => {
-    // Run by `node --test` alone it would work on the machine's own interfaces and sysctls.
-    const links = ip('-br', 'link').trim().split('\n');
-    if (links.length !== 1) throw new Error('not in a fresh network namespace: run this by tools/test.ts');
     for (const name of NAMES) {
       ip('netns', 'add', name);
       ip('-n', name, 'link', 'set', 'lo', 'up');

@@ -17,7 +17,7 @@ export const PROGRAM = new URL('./worker.ts', import.meta.url);
 
 /**
  * Of V8: a small young generation, as nothing is allocated for a packet; one helper thread, which compiles; no thread that waits for SIGUSR1. Not
- * --optimize-for-size, with which the daemon runs: it takes a tenth of the throughput.
+ * --optimize-for-size, with which the daemon runs: packets are what this process is for.
  */
 const FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1', '--disable-sigusr1', '--disable-warning=ExperimentalWarning'];
 

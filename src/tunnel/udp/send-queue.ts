@@ -38,6 +38,7 @@ export class SendQueue {
   #peer = -1;
   #size = 0;
   #segments = 0;
+  #parts = 0;
   #total = 0;
   #closed = true;
 
@@ -70,52 +71,59 @@ export class SendQueue {
     return this.#iovecCount + 2 * segments <= IOVECS && this.#count + Math.ceil(segments / 32) + 1 <= MESSAGES;
   }
 
-  /** Begins a datagram of so many bytes; its parts follow. */
-  datagram(peer: number, size: number): void {
-    if (
-      this.#closed ||
-      peer !== this.#peer ||
-      size > this.#size ||
-      this.#segments === SEGMENTS ||
-      this.#total + size > DATAGRAM
-    ) {
-      this.#seal();
-      const at = (this.#messages + this.#count * MMSGHDR) >>> 2;
-      const { words } = this.#arena;
-      this.#arena.pointer(at * 4, this.#names + peer * SOCKADDR);
-      words[at + MSG.nameLength] = this.#nameLengths[peer] ?? 0;
-      this.#arena.pointer((at + MSG.iov) * 4, this.#iovecs + this.#iovecCount * IOVEC);
-      words[at + MSG.iovLength] = 0;
-      words[at + MSG.controlLength] = 0;
-      this.#count++;
-      this.#peer = peer;
-      this.#size = size;
-      this.#segments = 0;
-      this.#total = 0;
-      this.#closed = false;
-    }
+  /** A datagram that lies in one piece. */
+  whole(peer: number, at: number, size: number): void {
+    this.#datagram(peer, size);
+    this.#arena.iovec(this.#iovecs + this.#iovecCount++ * IOVEC, at, size);
+    this.#parts++;
+  }
+
+  /** A datagram in two pieces: a header of its own, and a part of what was read. */
+  pieces(peer: number, { head, header, payload, length }: Pieces): void {
+    this.#datagram(peer, header + length);
+    const at = this.#iovecs + this.#iovecCount * IOVEC;
+    this.#arena.iovec(at, head, header);
+    this.#arena.iovec(at + IOVEC, payload, length);
+    this.#iovecCount += 2;
+    this.#parts += 2;
+  }
+
+  #datagram(peer: number, size: number): void {
+    if (this.#closed || peer !== this.#peer || size > this.#size || this.#segments === SEGMENTS || this.#total + size > DATAGRAM)
+      this.#open(peer, size);
     this.#segments++;
     this.#total += size;
     // A shorter one can only be the last.
     if (size < this.#size) this.#closed = true;
   }
 
-  part(at: number, length: number): void {
-    this.#arena.iovec(this.#iovecs + this.#iovecCount * IOVEC, at, length);
-    this.#iovecCount++;
-    const header = (this.#messages + (this.#count - 1) * MMSGHDR) >>> 2;
-    this.#arena.words[header + MSG.iovLength] = (this.#arena.words[header + MSG.iovLength] ?? 0) + 1;
+  #open(peer: number, size: number): void {
+    this.#seal();
+    const at = this.#messages + this.#count * MMSGHDR;
+    this.#arena.pointer(at, this.#names + peer * SOCKADDR);
+    this.#arena.words[(at >>> 2) + MSG.nameLength] = this.#nameLengths[peer] ?? 0;
+    this.#arena.pointer(at + MSG.iov * 4, this.#iovecs + this.#iovecCount * IOVEC);
+    this.#count++;
+    this.#peer = peer;
+    this.#size = size;
+    this.#segments = 0;
+    this.#parts = 0;
+    this.#total = 0;
+    this.#closed = false;
   }
 
+  /** The message that was being filled is complete. */
   #seal(): void {
-    if (this.#count === 0 || this.#segments < 2) return;
+    if (this.#count === 0) return;
     const { words, view } = this.#arena;
     const header = (this.#messages + (this.#count - 1) * MMSGHDR) >>> 2;
+    words[header + MSG.iovLength] = this.#parts;
+    words[header + MSG.controlLength] = 0;
+    if (this.#segments < 2) return;
     const control = this.#controls + (this.#count - 1) * CONTROL;
     view.setUint16(control + 16, this.#size, true);
     this.#arena.pointer((header + MSG.control) * 4, control);
     words[header + MSG.controlLength] = CONTROL;
-    this.#segments = 0;
   }
 
   /**
@@ -140,7 +148,6 @@ export class SendQueue {
     this.#count = 0;
     this.#iovecCount = 0;
     this.#closed = true;
-    this.#segments = 0;
     return lost;
   }
 
@@ -177,4 +184,12 @@ export class SendQueue {
     const base = this.#arena.base % 2 ** 32;
     return low >= base ? low - base : low + 2 ** 32 - base;
   }
+}
+
+/** Offsets and lengths in bytes. */
+export interface Pieces {
+  readonly head: number;
+  readonly header: number;
+  readonly payload: number;
+  readonly length: number;
 }
