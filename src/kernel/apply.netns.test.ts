@@ -1,4 +1,5 @@
 /** What the conformance suite cannot arrange: collisions, half-made links, limits of the whole machine. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

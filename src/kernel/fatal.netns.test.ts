@@ -1,4 +1,5 @@
 /** How a process ends that has a kernel thread: with its own error, not with one of the thread's. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

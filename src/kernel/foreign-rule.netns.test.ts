@@ -1,4 +1,5 @@
 /** A rule of ours in a chain of others, as iptables leaves it. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';

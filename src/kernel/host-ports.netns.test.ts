@@ -1,4 +1,5 @@
 /** Holding ports against real programs of this host. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';

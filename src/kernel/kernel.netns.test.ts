@@ -1,4 +1,5 @@
 /** The thread behind the kernel: how it starts, ends, fails. What it does is the conformance suite's. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '../base/clock.ts';

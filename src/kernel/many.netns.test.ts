@@ -1,4 +1,5 @@
 /** Ten thousand peers: their entries are added, found again and kept, and only what has changed is touched. `ip` and `bridge` say what is there. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

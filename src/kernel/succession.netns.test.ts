@@ -1,4 +1,5 @@
 /** What comes in the place of something else: `ip monitor` and `bridge monitor` tell whether there was a moment without either. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';

@@ -1,4 +1,5 @@
 /** Notifications, on this thread: what waits in the socket is under the test's control. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,9 +21,6 @@ after(() => rmSync(root, { recursive: true, force: true }));
 const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 const nft = (...args: readonly string[]): string => execFileSync('nft', args, { encoding: 'utf8' });
 
-// Run by `node --test` alone it would leave its bridge on the machine itself.
-if (ip('-br', 'link').trim().split('\n').length !== 1)
-  throw new Error('not in a fresh network namespace: run this by tools/test.ts');
 const TABLE = { family: 'inet', name: 'moortest' } as const;
 const BRIDGE: Change = {
   kind: 'link',

@@ -1,4 +1,5 @@
 /** For tests: namespaces in a directory of their own, which are all removed again, and the answers of other programs inside them. */
+import '../../test/support/isolated.ts';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

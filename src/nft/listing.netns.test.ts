@@ -1,4 +1,5 @@
 /** Listings by nft itself give back what was rendered. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
 /** What iptables puts into the kernel, read back in nft's terms. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';

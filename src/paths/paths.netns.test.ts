@@ -1,4 +1,5 @@
 /** Ways to other hosts, through a router, with the real kernel. This process's namespace is one host; `pr` is the router and `pf` the other host. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

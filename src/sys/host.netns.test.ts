@@ -1,4 +1,5 @@
 /** sys against the machine: TUN devices, libnftables, sd_notify, moving into a sandbox. */
+import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
 /** What a node keeps of its cluster, in the stores of one host. */
+import '../support/isolated.ts';
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

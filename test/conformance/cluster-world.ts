@@ -1,4 +1,5 @@
 /** What the tests of clusters share: nodes on one store, each over a line of its own that can be cut. */
+import '../support/isolated.ts';
 import assert from 'node:assert/strict';
 import type { Clock, LogFields, Logger } from '../../src/base/clock.ts';
 import { newId } from '../../src/base/ids.ts';

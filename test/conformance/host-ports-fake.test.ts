@@ -1,3 +1,4 @@
+import '../support/isolated.ts';
 import { createFakeHostPorts } from '../../src/kernel/fake/host-ports.ts';
 import { familyOf, type IpAddress } from '../../src/base/ip.ts';
 import { hostPortsConformance } from './host-ports.ts';

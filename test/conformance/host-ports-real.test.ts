@@ -1,3 +1,4 @@
+import '../support/isolated.ts';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

@@ -1,3 +1,4 @@
+import '../support/isolated.ts';
 import { createLocalIpam, DEFAULT_POOLS } from '../../src/ipam/local/ipam.ts';
 import { ipamConformance } from './ipam.ts';
 

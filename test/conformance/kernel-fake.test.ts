@@ -1,3 +1,4 @@
+import '../support/isolated.ts';
 import { HOST } from '../../src/contracts/change.ts';
 import { createFakeKernel } from '../../src/kernel/fake/fake.ts';
 import type { FakeNetns } from '../../src/kernel/fake/state.ts';

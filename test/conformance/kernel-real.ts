@@ -1,4 +1,5 @@
 /** The real kernel under the conformance suite; ip, bridge and nft tell the truth. Runs in namespaces of the test runner's making. */
+import '../support/isolated.ts';
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
 /** What the tests of the store contract share. */
+import '../support/isolated.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MoorError, type ErrorKind } from '../../src/base/errors.ts';

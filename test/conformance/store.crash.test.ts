@@ -1,4 +1,5 @@
 /** What only a store on a disk can get wrong: SIGKILL, a full disk, damage, a second opener. */
+import '../support/isolated.ts';
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,5 @@
 /** The service of containers on a fake runtime, fake roots and images, and the real engine with the fake kernel and the memory store. */
+import '../support/isolated.ts';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

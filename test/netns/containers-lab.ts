@@ -1,4 +1,5 @@
 /** Containers on everything real but the doors: kernel, store, conmon and runc, overlayfs, a busybox image. */
+import '../support/isolated.ts';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

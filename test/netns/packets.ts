@@ -1,4 +1,5 @@
 /** Real packets between namespaces: who gets through, and under which address. */
+import '../support/isolated.ts';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';

@@ -7,6 +7,7 @@
  *     await using daemon = await startDaemon();
  *     const out = await daemon.docker('network', 'ls');
  */
+import './isolated.ts';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

@@ -1,3 +1,4 @@
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { test } from 'node:test';

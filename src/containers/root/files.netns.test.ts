@@ -1,4 +1,5 @@
 /** Roots on the real overlayfs, with hostile trees and archives. GNU tar is the other reader and writer. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {

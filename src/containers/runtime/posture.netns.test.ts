@@ -1,4 +1,5 @@
 /** What a container may and may not: looked at from inside. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
 /** Containers from start to end, with the real conmon and runc. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, describe, test } from 'node:test';

@@ -1,4 +1,5 @@
 /** Attaching: several at once, slow ones, ends of input, terminals of execs. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

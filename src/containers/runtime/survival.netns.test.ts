@@ -1,4 +1,5 @@
 /** What outlives the daemon, and what is left of containers: nothing. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

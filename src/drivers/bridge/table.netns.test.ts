@@ -1,4 +1,5 @@
 /** What other programs make of our rules: nft prints each as we write it, iptables can list the one that is a guest of its table. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';

@@ -1,4 +1,5 @@
 /** The shortcut with real connections: a server behind a pair of veth, and clients of this namespace, which has no rule that translates. */
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

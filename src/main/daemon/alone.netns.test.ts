@@ -1,3 +1,4 @@
+import '../../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
