@@ -1,10 +1,8 @@
 /** The engine: what the doors call. Composes the parts, and runs every operation under the world lock. */
 import { MoorError } from '../base/errors.ts';
-import type { Id } from '../base/ids.ts';
 import { KeyedLock } from '../base/keyed-lock.ts';
 import type { Engine, EngineStatus } from '../contracts/engine.ts';
 import type { Feature, KernelEvent } from '../contracts/kernel.ts';
-import type { Peer } from '../model/node.ts';
 import { connect, disconnect } from './connect.ts';
 import type { Context, EngineDeps } from './context.ts';
 import { EventBus } from './events.ts';
@@ -54,7 +52,8 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     segments: new Set(),
     remotes: new Map(),
     executor: new Executor(deps),
-    peers: deps.cluster === undefined ? new Map<Id, readonly Peer[]>() : await loadPeers(deps.store),
+    // Without a cluster as well: what was there stays until somebody says otherwise.
+    peers: await loadPeers(deps.store),
     facts: new FactsCache(
       deps.kernel,
       () => [...registry.networks.values()].flatMap(({ pools }) => pools.map(({ subnet }) => subnet)),
@@ -130,6 +129,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
       warnings: [
         ...(deps.warnings?.(facts) ?? []),
         ...nearlyFull(ctx),
+        ...spanning.warnings(),
         ...keeper.warnings(),
         ...ctx.unreadable.map(({ key, error }) => `row ${key} of the store cannot be read: ${error.message}`),
       ],

@@ -61,7 +61,11 @@ const HOST_KEY = 'meta/host';
 const PREDEFINED_KEY = 'meta/predefined';
 /** What the cluster had this host keep. The composition root reads and writes it. */
 export const CLUSTER_KEY = 'meta/cluster';
-export const META_KEYS: readonly string[] = [HOST_KEY, PREDEFINED_KEY, CLUSTER_KEY];
+/** Where this host met the others last: a start without a cluster plans its networks by it. */
+export const UNDERLAY_KEY = 'meta/underlay';
+/** What was known of the ways to the others. */
+export const PATHS_KEY = 'meta/paths';
+export const META_KEYS: readonly string[] = [HOST_KEY, PREDEFINED_KEY, CLUSTER_KEY, UNDERLAY_KEY, PATHS_KEY];
 
 const put = (key: string, value: object): Write => ({ type: 'put', key, value: JSON.stringify({ schema: SCHEMA, ...value }) });
 const del = (key: string): Write => ({ type: 'delete', key });

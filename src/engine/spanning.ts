@@ -61,7 +61,7 @@ export class Spanning {
   async start(): Promise<void> {
     const { cluster, events, registry, tunnels } = this.#ctx;
     await tunnels?.keep(new Set(registry.networks.keys()));
-    if (cluster === undefined) return;
+    if (cluster === undefined) return await this.#alone();
     this.#started = performance.now();
     this.#unsubscribe.push(cluster.subscribe(this.#onCluster), events.subscribe(this.#onEngine));
     for (const { network } of cluster.networks()) this.#dirty.add(network.id);
@@ -69,6 +69,30 @@ export class Spanning {
     this.#kick();
     await this.#running;
     await this.#paths.start();
+  }
+
+  /** Started without a cluster: what there is of networks that span hosts stays, and nobody is followed. */
+  async #alone(): Promise<void> {
+    const ctx = this.#ctx;
+    for (const text of this.warnings()) ctx.logger.warn({}, text);
+    const facts = await ctx.facts.get();
+    if (facts.underlay === undefined) return;
+    for (const network of ctx.registry.networks.values()) {
+      const peers = ctx.peers.get(network.id) ?? [];
+      if (spans(ctx, network))
+        await ctx.tunnels?.want(network.id, driverOf(ctx, network.driver).tunnelOf?.(network, peers, facts) ?? null);
+    }
+  }
+
+  /** What an administrator should know. */
+  warnings(): readonly string[] {
+    const { cluster, registry } = this.#ctx;
+    if (cluster !== undefined) return [...this.#told.values()].map(({ text }) => text);
+    const names = [...registry.networks.values()].flatMap((network) => (spans(this.#ctx, network) ? [network.name] : []));
+    if (names.length === 0) return [];
+    return [
+      `networks that span hosts (${names.join(', ')}) stay as they were, and follow nobody: this daemon was started without --cluster-store and --peers`,
+    ];
   }
 
   /** Nothing is followed any more; tunnels go on by themselves. Not under the world lock. */
@@ -166,8 +190,8 @@ export class Spanning {
     const network = this.#ctx.registry.networks.get(actorId as Id);
     if (network === undefined || !spans(this.#ctx, network)) return;
     this.#ctx.cluster?.refresh(network.id);
-    // One that was removed elsewhere waits here for its last endpoint to go.
-    if (action === 'disconnect' && this.#removed.has(network.id)) this.#notice(network.id);
+    // One that was removed elsewhere, or has another subnet now, waits here for its last endpoint to go.
+    if (action === 'disconnect' && (this.#removed.has(network.id) || this.#told.has(network.id))) this.#notice(network.id);
   };
 
   #notice(id: Id): void {
@@ -237,7 +261,8 @@ export class Spanning {
         await this.#followOthers(local, known);
         throw new MoorError(
           'conflict',
-          `network ${local.name} has ${subnets(known.network)} now, and endpoints with addresses of ${subnets(local)}: they must be connected anew`,
+          `network ${local.name} has ${subnets(known.network)} here now, and endpoints with addresses of ${subnets(local)}, which other hosts do not reach: ` +
+            'disconnect and connect them',
         );
       }
       await this.#unmake(local);

@@ -16,6 +16,7 @@ import { createEngine, type EngineConfig, type EngineDeps } from '../../src/engi
 import { createLocalIpam } from '../../src/ipam/local/ipam.ts';
 import { createFakeKernel, type FakeKernel } from '../../src/kernel/fake/fake.ts';
 import type { Instance } from '../../src/model/instance.ts';
+import type { Underlay } from '../../src/model/node.ts';
 import type { ProcessRef } from '../../src/model/sandbox.ts';
 import { createMemoryStore } from '../../src/store/memory/store.ts';
 import { UNDERLAY } from '../support/fake-cluster.ts';
@@ -97,6 +98,9 @@ export interface StartOptions {
   /** The host is in this one. */
   readonly cluster?: EngineDeps['cluster'];
   readonly tunnels?: EngineDeps['tunnels'];
+  readonly paths?: EngineDeps['paths'];
+  /** Where it meets the others. Without a cluster: where it did when it was in one. */
+  readonly underlay?: Partial<Underlay>;
 }
 
 export const newWorld = (): World => ({
@@ -120,6 +124,8 @@ export async function start({
   watchResolvConf,
   cluster,
   tunnels,
+  paths,
+  underlay,
 }: StartOptions = {}): Promise<Bench> {
   const bridge = createBridgeDriver({ instance: INSTANCE });
   const ipam = createLocalIpam({ pools: [], hostId: 'test' });
@@ -138,7 +144,9 @@ export async function start({
       createHostDriver(),
       createNullDriver(),
     ],
-    ...(cluster === undefined ? {} : { cluster, underlay: async () => UNDERLAY }),
+    ...(cluster === undefined ? {} : { cluster }),
+    ...((cluster ?? underlay) === undefined ? {} : { underlay: async () => ({ ...UNDERLAY, ...underlay }) }),
+    ...(paths === undefined ? {} : { paths }),
     ...(tunnels === undefined ? {} : { tunnels }),
     processes: world.processes,
     clock: { now: now ?? (() => ++last) },

@@ -11,11 +11,12 @@ import type { NetworkDriver } from '../../contracts/driver.ts';
 import type { Kernel } from '../../contracts/kernel.ts';
 import type { Paths } from '../../contracts/paths.ts';
 import type { Store } from '../../contracts/store.ts';
-import { CLUSTER_KEY } from '../../engine/records.ts';
+import { CLUSTER_KEY, PATHS_KEY, UNDERLAY_KEY } from '../../engine/records.ts';
 import type { Network } from '../../model/network.ts';
 import type { ClusterNode, NodePart, Underlay } from '../../model/node.ts';
 import { parseEtcdUrl } from '../../store/etcd/url.ts';
 import type { DaemonConfig } from './config.ts';
+import { rowOf } from './underlay.ts';
 
 export interface ClusterDeps {
   readonly config: DaemonConfig;
@@ -58,8 +59,17 @@ export async function openCluster({ config, version, store, kernel, drivers, log
   const { openPaths } = await import('../../paths/paths.ts');
   const paths = stack.use(openPaths({ logger, ...(await rowOf(store, PATHS_KEY)) }));
   let move: Cluster['move'] = () => {};
+  const row = await rowOf(store, UNDERLAY_KEY);
+  let remembered = row.kept;
+  const remember = (now: Underlay): void => {
+    const text = JSON.stringify(now);
+    if (text === remembered) return;
+    remembered = text;
+    row.keep(text).catch((error: unknown) => logger.error({ err: error }, 'could not keep where this host meets the others'));
+  };
   const underlay = async (): Promise<Underlay> => {
     last = (await underlayOf(kernel, { node: name, wanted })) ?? last;
+    remember(last);
     // Whoever asks for facts has been told that something changed: the others hear of it at once.
     move({ addresses: last.addresses.map(addressOf), mtu: last.mtu });
     return withPaths(last, paths);
@@ -117,20 +127,6 @@ export async function openCluster({ config, version, store, kernel, drivers, log
     paths,
     useBy: (told) => void (inUse = told),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
-}
-
-/** Row of what is known of the ways to other hosts. */
-const PATHS_KEY = 'paths';
-
-/** A row of this host's own store, as it is now and to be written again. */
-async function rowOf(
-  store: Store,
-  key: string,
-): Promise<{ readonly kept: string | null; readonly keep: (text: string) => Promise<void> }> {
-  return {
-    kept: (await store.get(key))?.value ?? null,
-    keep: async (value) => void (await store.commit([{ type: 'put', key, value }])),
   };
 }
 

@@ -37,6 +37,7 @@ import { takePidfile } from './pidfile.ts';
 import { processes } from './processes.ts';
 import { systemFacts } from './system.ts';
 import { createTunnels, udpTunnels } from './tunnels.ts';
+import { withoutCluster } from './underlay.ts';
 import { watchFiles } from './watch-files.ts';
 
 /** Of the host: resolv.conf(5), and what systemd-resolved(8) asks itself, which sandboxes get where it is only named as a stub. */
@@ -95,7 +96,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
         ...(link === null ? [] : [(await import('../../ipam/cluster/ipam.ts')).createClusterIpam(link.cluster)]),
       ],
       drivers,
-      ...(link === null ? {} : { cluster: link.cluster, underlay: link.underlay, paths: link.paths }),
+      ...(link === null ? await withoutCluster(store) : { cluster: link.cluster, underlay: link.underlay, paths: link.paths }),
       tunnels: createTunnels(logger, udpTunnels(config.execRoot, logger)),
       processes,
       resolver,
