@@ -60,6 +60,11 @@ export interface NetworkDriver {
   readonly planReset?: (host: HostFacts) => readonly Change[];
   /** The network itself, without endpoints. Removal is the inverse. */
   readonly planNetwork: (network: Network, host: HostFacts) => readonly Change[];
+  /**
+   * Of `planNetwork` what stands in the host's nftables, in the same order: asked for by itself, and of all networks at once, when somebody has flushed
+   * the tables. Optional: it is picked out of `planNetwork`.
+   */
+  readonly planNetworkRules?: (network: Network, host: HostFacts) => readonly Change[];
   /** One endpoint: links, addresses, elements; all but the sandbox's default route. Removal is the inverse. */
   readonly planJoin: (
     network: Network,

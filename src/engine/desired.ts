@@ -2,9 +2,11 @@
 import type { Id } from '../base/ids.ts';
 import { type Change, HOST, type Netns } from '../contracts/change.ts';
 import type { HostFacts, SnapshotPart } from '../contracts/kernel.ts';
+import type { Network } from '../model/network.ts';
+import type { Sandbox } from '../model/sandbox.ts';
 import type { NftTableRef } from '../nft/types.ts';
 import type { Context } from './context.ts';
-import { hostChanges, netnsOf, networkChanges, sandboxChanges } from './plans.ts';
+import { hostChanges, isHostNft, netnsOf, networkChanges, networkRules, sandboxChanges } from './plans.ts';
 
 export interface Desired {
   /** Unique, and stable over the life of the owner. */
@@ -28,7 +30,28 @@ export const everything = (ctx: Context): Scope => ({
 });
 
 /** In the order in which it would be made: the host, networks, sandboxes. An owner that cannot be planned is reported and left out. */
-export function desiredOf(ctx: Context, scope: Scope, facts: HostFacts): Desired[] {
+export const desiredOf = (ctx: Context, scope: Scope, facts: HostFacts): Desired[] =>
+  planned(ctx, scope, {
+    host: () => hostChanges(ctx, facts),
+    network: (network) => networkChanges(ctx, network, facts),
+    sandbox: (sandbox) => sandboxChanges(ctx, sandbox, facts),
+  });
+
+/** The same, but of all of it only what stands in the host's nftables. */
+export const desiredRules = (ctx: Context, scope: Scope, facts: HostFacts): Desired[] =>
+  planned(ctx, scope, {
+    host: () => hostChanges(ctx, facts).filter(isHostNft),
+    network: (network) => networkRules(ctx, network, facts),
+    sandbox: (sandbox) => sandboxChanges(ctx, sandbox, facts).filter(isHostNft),
+  });
+
+interface Plans {
+  readonly host: () => readonly Change[];
+  readonly network: (network: Network) => readonly Change[];
+  readonly sandbox: (sandbox: Sandbox) => readonly Change[];
+}
+
+function planned(ctx: Context, scope: Scope, plans: Plans): Desired[] {
   const out: Desired[] = [];
   const plan = (owner: string, name: string, changes: () => readonly Change[]): void => {
     try {
@@ -37,21 +60,17 @@ export function desiredOf(ctx: Context, scope: Scope, facts: HostFacts): Desired
       ctx.logger.error({ err: error, owner }, `cannot plan ${name}`);
     }
   };
-  if (scope.host) plan('host', 'the host', () => hostChanges(ctx, facts));
+  if (scope.host) plan('host', 'the host', plans.host);
   for (const id of scope.networks) {
     const network = ctx.registry.networks.get(id);
-    if (network !== undefined) plan(id, `network ${network.name}`, () => networkChanges(ctx, network, facts));
+    if (network !== undefined) plan(id, `network ${network.name}`, () => plans.network(network));
   }
   for (const id of scope.sandboxes) {
     const sandbox = ctx.registry.sandboxes.get(id);
-    if (sandbox !== undefined) plan(id, `sandbox ${sandbox.name}`, () => sandboxChanges(ctx, sandbox, facts));
+    if (sandbox !== undefined) plan(id, `sandbox ${sandbox.name}`, () => plans.sandbox(sandbox));
   }
   return out;
 }
-
-/** Of the host; tables in sandboxes are theirs. */
-export const isNft = (change: Change): boolean =>
-  (change.kind === 'nft-table' && (change.netns ?? HOST) === HOST) || change.kind === 'nft-element' || change.kind === 'nft-rule';
 
 /** Namespaces that must be dumped to compare a scope; none when only nftables is looked at. */
 export function namespacesOf(ctx: Context, scope: Scope, desired: readonly Desired[]): Netns[] {
@@ -71,8 +90,13 @@ export function namespacesOf(ctx: Context, scope: Scope, desired: readonly Desir
 /** Tables that must be listed, and where. */
 export function tablesOf(desired: readonly Desired[]): { readonly netns: Netns; readonly table: NftTableRef }[] {
   const out = new Map<string, { readonly netns: Netns; readonly table: NftTableRef }>();
-  const add = ({ family, name }: NftTableRef, netns: Netns = HOST): void =>
-    void out.set(`${netns} ${family} ${name}`, { netns, table: { family, name } });
+  // Six thousand elements of one table follow each other.
+  let last: { readonly netns: Netns; readonly table: NftTableRef } | null = null;
+  const add = ({ family, name }: NftTableRef, netns: Netns = HOST): void => {
+    if (last?.table.name === name && last.table.family === family && last.netns === netns) return;
+    last = { netns, table: { family, name } };
+    out.set(`${netns} ${family} ${name}`, last);
+  };
   for (const { changes } of desired) {
     for (const change of changes) {
       if (change.kind === 'nft-table') add(change.table, change.netns);

@@ -65,6 +65,19 @@ export function remoteChanges(
   return planRemote === undefined ? [] : remotes.flatMap((endpoint) => planRemote(network, endpoint, facts));
 }
 
+/** Of `networkChanges` what stands in the host's nftables. */
+export function networkRules(ctx: Context, network: Network, facts: HostFacts): readonly Change[] {
+  const { planNetworkRules } = driverOf(ctx, network.driver);
+  const alone = !isOnDemand(ctx, network) && ctx.peers.get(network.id) === undefined && ctx.remotes.get(network.id) === undefined;
+  return planNetworkRules !== undefined && alone
+    ? planNetworkRules(network, facts)
+    : networkChanges(ctx, network, facts).filter(isHostNft);
+}
+
+/** Tables inside sandboxes belong to their sandboxes: there may be a thousand. */
+export const isHostNft = (change: Change): boolean =>
+  (change.kind === 'nft-table' && (change.netns ?? HOST) === HOST) || change.kind === 'nft-element' || change.kind === 'nft-rule';
+
 export const networkRemoval = (ctx: Context, network: Network, facts: HostFacts): Change[] =>
   subsume(inversePlan(networkChanges(ctx, network, facts)));
 

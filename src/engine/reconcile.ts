@@ -108,8 +108,9 @@ export class Reconciler {
         break;
       }
     }
-    const urgent = this.#nft || this.#all || this.#networks.size > 0 || this.#sandboxes.size > 0;
-    this.#schedule(urgent ? this.#times.settle : FOREIGN_SETTLE);
+    const urgent = this.#all || this.#networks.size > 0 || this.#sandboxes.size > 0;
+    // A transaction is told when it is through: there is nothing to wait for while our rules are missing.
+    this.#schedule(this.#nft ? 0 : urgent ? this.#times.settle : FOREIGN_SETTLE);
   };
 
   /** A network's own namespace: the network's part, or an endpoint's end. */

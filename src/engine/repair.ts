@@ -5,7 +5,7 @@ import type { Applied, HostFacts, NetnsState, SnapshotPart } from '../contracts/
 import type { NftTableRef } from '../nft/types.ts';
 import type { Sandbox } from '../model/sandbox.ts';
 import type { Context } from './context.ts';
-import { type Desired, desiredOf, everything, isNft, namespacesOf, partsOf, type Scope, tablesOf } from './desired.ts';
+import { type Desired, desiredOf, desiredRules, everything, namespacesOf, partsOf, type Scope, tablesOf } from './desired.ts';
 import { Actual, type FoundTable, type Repair } from './diff/actual.ts';
 import { missing } from './diff/missing.ts';
 import { serveAgain } from './names.ts';
@@ -93,10 +93,6 @@ function flowsMeanwhile(ctx: Context, list: readonly Pick<Listed, 'repair'>[], f
   return [...ctx.registry.sandboxes.values()].flatMap(({ ports = [] }) => staleFlows(ports, facts, false));
 }
 
-/** Tables inside sandboxes are looked at with their sandboxes: there may be a thousand. */
-const isHostNft = (change: Change): boolean =>
-  isNft(change) && !('netns' in change && change.netns !== undefined && change.netns !== HOST);
-
 interface Found {
   readonly namespaces: readonly Netns[];
   readonly states: readonly (NetnsState | null)[];
@@ -142,7 +138,7 @@ function nftOfOthers(
     networks: all.networks.filter((id) => !owners.has(id)),
     sandboxes: all.sandboxes.filter((id) => !owners.has(id)),
   };
-  return desiredOf(ctx, others, facts).map((one) => ({ ...one, changes: one.changes.filter(isHostNft) }));
+  return desiredRules(ctx, others, facts);
 }
 
 /** Networks whose namespace is gone, with endpoints that are looked at, and that are not looked at themselves. */

@@ -4,10 +4,11 @@ import type { OperationOptions, Outcome } from '../contracts/engine.ts';
 import { inversePlan, subsume } from '../contracts/inverse.ts';
 import type { Context } from './context.ts';
 import type { Write } from '../contracts/store.ts';
-import { desiredOf, everything, isNft, type Scope } from './desired.ts';
+import { desiredOf, everything, type Scope } from './desired.ts';
 import { forgetNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
 import { deletePeers } from './peers.ts';
+import { isHostNft } from './plans.ts';
 import { hostPortsOf, releasePorts } from './port-reserve.ts';
 import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
@@ -85,9 +86,9 @@ async function partsOf(ctx: Context): Promise<Part[]> {
     })),
     {
       changes: [
-        ...host.filter((change) => !isNft(change)),
+        ...host.filter((change) => !isHostNft(change)),
         ...putBack.filter((change) => change.kind !== 'sysctl' || sysctls[change.key] !== change.value),
-        ...host.filter(isNft),
+        ...host.filter(isHostNft),
       ],
       writes: [...ctx.unreadable.map(({ key }) => deleteKey(key)), ...META_KEYS.map(deleteKey)],
     },

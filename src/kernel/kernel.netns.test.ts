@@ -1,6 +1,7 @@
 /** The thread behind the kernel: how it starts, ends, fails. What it does is the conformance suite's. */
 import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { silentLogger } from '../base/clock.ts';
 import { type Change, HOST } from '../contracts/change.ts';
@@ -32,6 +33,37 @@ test('calls are answered in order, also those that are made at once', async () =
   assert.ok(during[0]?.links.some(({ name }) => name === 'tb0'));
   assert.ok(!afterwards[0]?.links.some(({ name }) => name === 'tb0'));
   assert.deepEqual(await kernel.apply([]), []);
+});
+
+test('a table comes back whole in one transaction, and when nft refuses that, each change is told', async () => {
+  await using kernel = await createKernel(OPTIONS);
+  const ref = { family: 'inet', name: 'moortest' } as const;
+  const table: Change = {
+    kind: 'nft-table',
+    op: 'add',
+    table: { ...ref, sets: [{ name: 'words', key: 'ifname', value: 'verdict' }], chains: [] },
+  };
+  const element = (i: number, value = 'accept'): Change => ({
+    kind: 'nft-element',
+    op: 'add',
+    table: ref,
+    element: { set: 'words', key: `"tb${i}"`, value },
+  });
+  const list = [table, ...Array.from({ length: 100 }, (_, i) => element(i))];
+  const words = (): number => execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' }).match(/"tb\d+" : /g)?.length ?? 0;
+  const states = async (changes: readonly Change[]): Promise<Record<string, number>> => {
+    const results = await kernel.apply(changes, { keepGoing: true });
+    return Object.fromEntries([...Map.groupBy(results, ({ state }) => state)].map(([state, some]) => [state, some.length]));
+  };
+  try {
+    assert.deepEqual(await states(list), { changed: 101 });
+    assert.equal(words(), 100);
+    assert.deepEqual(await states(list), { already: 101 });
+    assert.deepEqual(await states([...list, element(100), element(7, 'drop')]), { already: 101, changed: 1, failed: 1 });
+    assert.equal(words(), 101);
+  } finally {
+    execFileSync('nft', ['delete', 'table', 'inet', 'moortest']);
+  }
 });
 
 test('two kernels side by side, and watching twice', async () => {

@@ -2,13 +2,14 @@
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { Logger } from '../base/clock.ts';
 import { MoorError, errorFrom } from '../base/errors.ts';
-import { HOST } from '../contracts/change.ts';
+import { type Change, HOST } from '../contracts/change.ts';
 import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-ports.ts';
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
 import { pack, type PackedResults, unpackResults } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+import { wholeOf } from './whole.ts';
 
 export interface KernelOptions {
   /** Its folders stay when they are empty. */
@@ -110,7 +111,14 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   return {
     async apply(changes, { keepGoing = false } = {}): Promise<readonly Applied[]> {
       if (changes.length === 0) return [];
-      return unpackResults(await ask<PackedResults>({ method: 'apply', changes: pack(changes, innerTables), keepGoing }));
+      const call = (list: readonly Change[]) => ({ method: 'apply', changes: pack(list, innerTables), keepGoing }) as const;
+      const whole = wholeOf(changes);
+      if (whole !== null) {
+        const done = await ask<PackedResults | null>({ ...call(whole.rest), whole: whole.text });
+        // Refused: each change by itself then, so that the guilty one is told.
+        if (done !== null) return whole.results(unpackResults(done));
+      }
+      return unpackResults(await ask<PackedResults>(call(changes)));
     },
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
     listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),

@@ -7,7 +7,10 @@ import type { NftTable, NftTableRef } from '../nft/types.ts';
 import type { PackedChanges } from './pack.ts';
 
 export type Call =
-  | { readonly method: 'apply'; readonly changes: PackedChanges; readonly keepGoing: boolean }
+  /**
+   * `whole`: nft commands to run before, as one transaction. When they are refused nothing is done, and the answer is null.
+   */
+  | { readonly method: 'apply'; readonly changes: PackedChanges; readonly keepGoing: boolean; readonly whole?: string }
   | { readonly method: 'snapshot'; readonly netns: readonly Netns[]; readonly parts: readonly SnapshotPart[] }
   | { readonly method: 'listTable'; readonly table: NftTableRef; readonly netns: Netns }
   | { readonly method: 'tableNames' | 'facts' | 'features' | 'watch' | 'unwatch' }

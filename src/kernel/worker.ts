@@ -40,10 +40,14 @@ const send = (message: FromWorker): void => port.postMessage(message);
 
 type ApplyCall = Extract<Call, { readonly method: 'apply' }>;
 
-function apply(id: number, { changes: packed, keepGoing }: ApplyCall): void {
+function apply(id: number, { changes: packed, keepGoing, whole }: ApplyCall): void {
   try {
     const changes = unpack(packed, innerTables);
     watch?.before();
+    if (whole !== undefined && machine.nft.run(whole).rc !== 0) {
+      send({ id, value: null });
+      return;
+    }
     const results = applyList(machine, changes, keepGoing);
     // First: who asked need not wait until we have read the echoes, which takes as long as a fifth of the whole.
     send({ id, value: packResults(results) });

@@ -43,9 +43,17 @@ export function renderKey(table: NftTableRef, element: NftElement): string {
   return `${renderRef(table)} ${checkName(element.set)} { ${checkKey(element.key)} }`;
 }
 
-/** `key` or `key : value`, as between the braces of a listing. */
-export function renderItem(element: NftElement): string {
-  return element.value === undefined ? checkKey(element.key) : `${checkKey(element.key)} : ${checkValue(element.value)}`;
+/**
+ * `key` or `key : value`, as between the braces of a listing.
+ * @param known values that have been looked at: of thousands of elements there are few
+ */
+export function renderItem({ key, value }: NftElement, known?: Set<string>): string {
+  if (value === undefined) return checkKey(key);
+  if (known?.has(value) !== true) {
+    checkValue(value);
+    known?.add(value);
+  }
+  return `${checkKey(key)} : ${value}`;
 }
 
 const setWord = (set: NftSet): 'set' | 'map' => (set.value === undefined ? 'set' : 'map');

@@ -75,29 +75,37 @@ function tableCommands(table: NftTable, update: boolean): string[] {
  * @returns null when the list is not that, or has text that nft could read as something else
  */
 export function wholeTables(list: readonly NftChange[]): string | null {
-  const made: string[] = [];
   const heads: string[] = [];
-  const sets = new Map<string, string[]>();
+  /** Items of sets, by table. */
+  const tables = new Map<string, Map<string, string[]>>();
+  let last: { readonly table: NftTableRef; readonly sets: Map<string, string[]> } | null = null;
+  const known = new Set<string>();
   try {
     for (const change of list) {
       if (change.op !== 'add' || change.kind === 'nft-rule') return null;
-      const table = renderRef(change.table);
       if (change.kind === 'nft-table') {
-        made.push(table);
+        tables.set(renderRef(change.table), new Map());
         heads.push(...commands(change));
         continue;
       }
-      if (!made.includes(table)) return null;
-      const set = `${table} ${checkName(change.element.set)}`;
-      const items = sets.get(set);
-      if (items === undefined) sets.set(set, [renderItem(change.element)]);
-      else items.push(renderItem(change.element));
+      const { table, element } = change;
+      // Thousands of one table follow each other.
+      if (last?.table.name !== table.name || last.table.family !== table.family) {
+        const sets = tables.get(renderRef(table));
+        if (sets === undefined) return null;
+        last = { table, sets };
+      }
+      let items = last.sets.get(element.set);
+      if (items === undefined) last.sets.set(checkName(element.set), (items = []));
+      items.push(renderItem(element, known));
     }
   } catch (error) {
     if (error instanceof MoorError) return null;
     throw error;
   }
-  const elements = [...sets].map(([set, items]) => `add element ${set} { ${items.join(', ')} }`);
+  const elements = [...tables].flatMap(([ref, sets]) =>
+    [...sets].map(([set, items]) => `add element ${ref} ${set} { ${items.join(', ')} }`),
+  );
   return [...heads, ...elements].join(SEPARATOR);
 }
 

@@ -6,7 +6,7 @@ import type { Network } from '../../model/network.ts';
 import { foreignRules } from './foreign.ts';
 import { planHost, planReset } from './host.ts';
 import { bridgeOf, parseOptions } from './options.ts';
-import { planJoin, planNetwork, tableRef } from './plan.ts';
+import { planJoin, planNetwork, planNetworkRules, tableRef } from './plan.ts';
 import { planPorts } from './ports.ts';
 
 const TYPE = 'bridge';
@@ -32,6 +32,7 @@ export function createBridgeDriver({ instance }: { readonly instance: Instance }
     planHostStale: (host) => foreignRules(host, { owner: tableName(instance), policy: 'accept', op: 'remove' }),
     planReset,
     planNetwork: (network, host) => planNetwork(instance, network, host),
+    planNetworkRules: (network) => planNetworkRules(instance, network),
     planJoin: (network, join, facts) => planJoin(instance, network, { ...join, facts }),
     planPorts: (network, publish, facts) => planPorts(tableRef(instance), network, { ...publish, facts }),
     interfacePrefix: (network) => parseOptions(network).prefix,

@@ -20,6 +20,21 @@ const planJoin = (part: Parameters<typeof network>[0] = {}, end = endpoint(), ho
   driver.planJoin(network(part), { endpoint: end, netns: NETNS }, host);
 
 describe('a network', () => {
+  test('has rules that can be asked for alone', () => {
+    const isRule = ({ kind }: Change): boolean => kind.startsWith('nft-');
+    for (const part of [
+      {},
+      { ...DUAL, options: { [OPTION.name]: 'blue' } },
+      { internal: true },
+      { options: { [OPTION.icc]: 'false', [OPTION.masquerade]: 'false' } },
+      { ...DUAL, options: { [OPTION.gatewayMode4]: 'routed', [OPTION.trusted]: 'vxlan1' } },
+    ]) {
+      const rules = driver.planNetworkRules?.(network(part), facts());
+      assert.ok(rules !== undefined && rules.length >= 5);
+      assert.deepEqual(rules, planNetwork(part).filter(isRule));
+    }
+  });
+
   test('reads like ip and nft', () => {
     assert.deepEqual(text(planNetwork()), [
       `ip link add br-1a2b3c4d5e6f mtu 1500 address 1a:2b:3c:4d:5e:6f alias ${ALIAS} up type bridge`,

@@ -53,16 +53,23 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
         ? []
         : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
     ),
-    ...networkElements(tableRef(instance), {
-      ...options,
-      ...outside(network, options),
-      internal: network.internal,
-      ranges: network.ranges ?? [],
-    }),
+    ...rulesOf(instance, network, options),
     ...(network.ipv6 && !network.internal && options.gatewayMode[6] !== 'routed' ? [localhost6(network, bridge)] : []),
     ...(network.ipv6 && !network.internal ? forwardIpv6(facts) : []),
   ];
 }
+
+const rulesOf = (instance: Instance, network: Network, options: BridgeOptions): Change[] =>
+  networkElements(tableRef(instance), {
+    ...options,
+    ...outside(network, options),
+    internal: network.internal,
+    ranges: network.ranges ?? [],
+  });
+
+/** The part of `planNetwork` that stands in the table. */
+export const planNetworkRules = (instance: Instance, network: Network): Change[] =>
+  rulesOf(instance, network, parseOptions(network));
 
 /**
  * One endpoint. The host end is born a port of the bridge and up; it has no carrier before the inside is up, which comes last, so no
