@@ -22,7 +22,10 @@ const NONE: Remotes = new Map();
 /** At the start, before anything is compared with the kernel: what the cluster knows, also from before. */
 export function loadRemotes(ctx: Context): void {
   for (const { network, endpoints } of ctx.cluster?.networks() ?? [])
-    if (ctx.registry.networks.has(network.id) && endpoints.size > 0) take(ctx, network.id, endpoints);
+    if (ctx.registry.networks.has(network.id) && endpoints.size > 0) {
+      leave(ctx, network.id, endpoints);
+      enter(ctx, network.id, [...endpoints.values()]);
+    }
 }
 
 /**
@@ -39,7 +42,25 @@ export async function applyRemotes(
   const before = ctx.remotes.get(network.id) ?? NONE;
   const { gone, come } = changed(before, endpoints);
   if (gone.length + come.length === 0) return true;
-  take(ctx, network.id, endpoints);
+  leave(ctx, network.id, endpoints);
+  // Names last: whoever finds one finds the way there. Else the first packet waits a second for its MAC address.
+  try {
+    return await lead(ctx, network, { gone, come, facts });
+  } finally {
+    enter(ctx, network.id, come);
+  }
+}
+
+/** The kernel's part. @returns as `applyRemotes` */
+async function lead(
+  ctx: Context,
+  network: Network,
+  {
+    gone,
+    come,
+    facts,
+  }: { readonly gone: readonly RemoteEndpoint[]; readonly come: readonly RemoteEndpoint[]; readonly facts: HostFacts },
+): Promise<boolean> {
   // A network without a part here has nothing in the kernel, and gets all of it with that part.
   if (isOnDemand(ctx, network) && !ctx.segments.has(network.id)) return true;
   const steps = difference(
@@ -77,16 +98,18 @@ export function forgetRemotes(ctx: Context, network: Id): void {
   ctx.resolver.remove([...known.keys()]);
 }
 
-/** From now on these are the ones; the name service knows. */
-function take(ctx: Context, network: Id, endpoints: Remotes): void {
-  const before = ctx.remotes.get(network) ?? NONE;
-  const { gone, come } = changed(before, endpoints);
+/** From now on these are the ones; the name service forgets the others. */
+function leave(ctx: Context, network: Id, endpoints: Remotes): void {
+  const { gone } = changed(ctx.remotes.get(network) ?? NONE, endpoints);
   const away = gone.flatMap(({ id }) => (endpoints.has(id) ? [] : [id]));
-  const records = come.map((endpoint) => recordOf(network, endpoint));
   if (endpoints.size === 0) ctx.remotes.delete(network);
   else ctx.remotes.set(network, endpoints);
   if (away.length > 0) ctx.resolver.remove(away);
-  if (records.length > 0) ctx.resolver.put(records);
+}
+
+/** The name service knows these. */
+function enter(ctx: Context, network: Id, endpoints: readonly RemoteEndpoint[]): void {
+  if (endpoints.length > 0) ctx.resolver.put(endpoints.map((endpoint) => recordOf(network, endpoint)));
 }
 
 /** What is not the same object is not the same. */
