@@ -1,20 +1,24 @@
 /** The part `hosts` as rows: who takes part, what is measured, and what it is compared with. */
-import { type Row, type Summary, summarise } from './result.ts';
+import { type Row, summarise } from './result.ts';
 
 const BACKENDS = ['host-gw', 'vxlan', 'udp'] as const;
 type Backend = (typeof BACKENDS)[number];
 
-/** By hand, what a backend is compared with. */
-const LIKE = { 'host-gw': 'routes', vxlan: 'kernel vxlan', udp: 'kernel vxlan' } as const;
+/** By hand, what a backend is compared with: the first two with a firewall, as they have one; `udp` with the kernel's best, which has none. */
+const LIKE = { 'host-gw': 'routes, firewall', vxlan: 'kernel vxlan, firewall', udp: 'kernel vxlan' } as const;
+/** The same without, which is all there is with IPv6. */
+const BARE = { 'host-gw': 'routes', vxlan: 'kernel vxlan', udp: 'kernel vxlan' } as const;
 
 const TUNNELS = ['socat', 'tinc', 'tinc, no crypto', 'nebula', 'wireguard-go'] as const;
 
 /** In the order of their turns. With a 6: IPv6 on the wire and inside. */
 export const WHO = [
   'routes',
+  'routes, firewall',
   'host-gw',
-  'kernel vxlan',
+  'kernel vxlan, firewall',
   'vxlan',
+  'kernel vxlan',
   'udp',
   ...TUNNELS,
   'routes 6',
@@ -27,8 +31,8 @@ export type Who = (typeof WHO)[number];
 
 export const STREAMS = [1, 4] as const;
 
-/** `N on`: Gbit/s of TCP, N streams, offloads on. */
-export const MEASURES = ['1 on', '4 on', '1 off', '4 off', 'packets', 'ping'] as const;
+/** `N on`: Gbit/s of TCP, N streams, offloads on; `cpu on`: milliseconds of CPU for a Gbit of one stream. */
+export const MEASURES = ['1 on', '4 on', '1 off', '4 off', 'cpu on', 'cpu off', 'packets', 'ping'] as const;
 export type Measure = (typeof MEASURES)[number];
 
 /** A number a round. */
@@ -51,22 +55,35 @@ const GOAL_IPV6 = 0.95;
 
 type Options = Partial<Row> & Pick<Row, 'unit'>;
 
-const row = (what: string, values: Row['values'], options: Options): Row => ({ part: 'hosts', what, values, ...options });
+type Values = Row['values'];
 
+/** No row, where ours took no part. */
+const row = (what: string, values: Values, options: Options): readonly Row[] =>
+  values.moorline === undefined ? [] : [{ part: 'hosts', what, values, ...options }];
+
+/** @param samples who took no part has none */
 export function rowsOf(samples: Samples): readonly Row[] {
-  const measured = (measure: Measure, who: Who): Summary => summarise(samples[measure][who]);
+  const measured = <Name extends keyof Values>(name: Name, numbers: readonly number[]): Values =>
+    numbers.length === 0 ? {} : { [name]: summarise(numbers) };
   /** Round by round, so that both numbers are of the same few seconds. */
-  const over = (measure: Measure, one: Who, reference: Who): Row['values'] => ({
-    moorline: summarise(samples[measure][one].map((value, round) => value / (samples[measure][reference][round] ?? Number.NaN))),
+  const over = (measure: Measure, one: Who, reference: Who): Values => {
+    const others = samples[measure][reference];
+    if (others.length === 0) return {};
+    return measured(
+      'moorline',
+      samples[measure][one].map((value, round) => value / (others[round] ?? Number.NaN)),
+    );
+  };
+  const others = (measure: Measure): Values =>
+    TUNNELS.reduce<Values>((all, tunnel) => ({ ...all, ...measured(tunnel, samples[measure][tunnel]) }), {});
+  const beside = (measure: Measure, backend: Backend): Values => ({
+    ...measured('moorline', samples[measure][backend]),
+    ...measured('kernel', samples[measure][LIKE[backend]]),
+    ...(backend === 'udp' ? others(measure) : {}),
   });
-  const beside = (measure: Measure, backend: Backend): Row['values'] => ({
-    moorline: measured(measure, backend),
-    kernel: measured(measure, LIKE[backend]),
-    ...(backend === 'udp' ? Object.fromEntries(TUNNELS.map((tunnel) => [tunnel, measured(measure, tunnel)])) : {}),
-  });
-  const sixth = (measure: Measure, backend: Backend): Row['values'] => ({
-    moorline: measured(measure, `${backend} 6`),
-    kernel: measured(measure, `${LIKE[backend]} 6`),
+  const sixth = (measure: Measure, backend: Backend): Values => ({
+    ...measured('moorline', samples[measure][`${backend} 6`]),
+    ...measured('kernel', samples[measure][`${BARE[backend]} 6`]),
   });
   const rate = { unit: 'x', rate: true } as const;
   const tcp = (['on', 'off'] as const).flatMap((state) =>
@@ -77,30 +94,37 @@ export function rowsOf(samples: Samples): readonly Row[] {
         const what = `TCP, ${streams} x, offloads ${state}, ${backend}`;
         const goal = streams === 1 ? { budget: GOAL[backend][state] } : {};
         return [
-          row(what, beside(measure, backend), { unit: 'Gbit/s', rate: true }),
-          row(`- over ${like} by hand`, over(measure, backend, like), { ...rate, ...goal }),
-          ...(backend === 'udp' ? TUNNELS : []).map((tunnel) =>
+          ...row(what, beside(measure, backend), { unit: 'Gbit/s', rate: true }),
+          ...row(`- over ${like} by hand`, over(measure, backend, like), { ...rate, ...goal }),
+          ...(backend === 'udp' ? [] : row(`- over ${BARE[backend]} by hand`, over(measure, backend, BARE[backend]), rate)),
+          ...(backend === 'udp' ? TUNNELS : []).flatMap((tunnel) =>
             row(`- over ${tunnel}`, over(measure, backend, tunnel), { ...rate, budget: GOAL_OVER[tunnel] }),
           ),
-          row('- with IPv6', sixth(measure, backend), { unit: 'Gbit/s', rate: true }),
-          row('- - over IPv4', over(measure, `${backend} 6`, backend), { ...rate, budget: GOAL_IPV6 }),
+          ...row('- with IPv6', sixth(measure, backend), { unit: 'Gbit/s', rate: true }),
+          ...row('- - over IPv4', over(measure, `${backend} 6`, backend), { ...rate, budget: GOAL_IPV6 }),
         ];
       }),
     ),
   );
   return [
     ...tcp,
+    ...(['on', 'off'] as const).flatMap((state) =>
+      BACKENDS.flatMap((backend) => [
+        ...row(`CPU, 1 x, offloads ${state}, ${backend}`, beside(`cpu ${state}`, backend), { unit: 'ms/Gbit' }),
+        ...row('- with IPv6', sixth(`cpu ${state}`, backend), { unit: 'ms/Gbit' }),
+      ]),
+    ),
     ...BACKENDS.flatMap((backend) => {
-      const goal = backend === 'udp' ? { budget: GOAL_PACKETS, note: `iperf3, at most ${LOSS_PERCENT} % lost` } : {};
+      const goal = backend === 'udp' ? { budget: GOAL_PACKETS, note: `at most ${LOSS_PERCENT} % lost` } : {};
       const unit = { unit: 'packets/s', rate: true } as const;
       return [
-        row(`packets of 64 bytes, ${backend}`, beside('packets', backend), { ...unit, ...goal }),
-        row('- with IPv6', sixth('packets', backend), unit),
+        ...row(`packets of 64 bytes, ${backend}`, beside('packets', backend), { ...unit, ...goal }),
+        ...row('- with IPv6', sixth('packets', backend), unit),
       ];
     }),
     ...BACKENDS.flatMap((backend) => [
-      row(`round trip, ${backend}`, beside('ping', backend), { unit: 'ms' }),
-      row('- with IPv6', sixth('ping', backend), { unit: 'ms' }),
+      ...row(`round trip, ${backend}`, beside('ping', backend), { unit: 'ms' }),
+      ...row('- with IPv6', sixth('ping', backend), { unit: 'ms' }),
     ]),
   ];
 }

@@ -2,6 +2,7 @@
  * Two hosts on one wire and a container behind each, once for every contestant of the part `hosts`: by hand with what the kernel has, with the
  * tunnels of others (tunnels.ts), and with moord. With IPv4 on the wire and inside, or with IPv6 in both places.
  */
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import {
@@ -32,6 +33,8 @@ export interface Pair extends AsyncDisposable {
   readonly server: readonly string[];
   /** Of the second container. */
   readonly address: string;
+  /** A process in the network namespace of each host. */
+  readonly hosts: readonly [number, number];
   /** Segmentation offloads of the wire's devices: on, as a veth has them, or off on both hosts. */
   readonly offload: (state: 'on' | 'off') => void;
 }
@@ -95,18 +98,49 @@ function pairOf({ hosts, containers }: Wired, family: Family, stack: AsyncDispos
     client: enter(containers[1]),
     server: enter(containers[2]),
     address: inner(2, family, 2),
+    hosts: [hosts[1], hosts[2]],
     offload: (state) => offloads([hosts[1], hosts[2]], state),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-/** With what the kernel has, without a firewall. */
-export async function pairByHand(how: Kernel, family: Family = 4): Promise<Pair> {
+/**
+ * With what the kernel has.
+ * @param options.firewall as somebody writes it by hand who wants what a daemon's table gives: answers, the network's own, masquerading of what goes
+ * elsewhere, and nothing else
+ */
+export async function pairByHand(
+  how: Kernel,
+  { family = 4, firewall = false }: { readonly family?: Family; readonly firewall?: boolean } = {},
+): Promise<Pair> {
   await using stack = new AsyncDisposableStack();
   const mtu = how === 'routes' ? 1500 : 1500 - VXLAN_OVERHEAD[family];
   const wired = await wiredHosts({ mtu, family, stack });
-  for (const side of SIDES) for (const line of LINES[how](side, family)) inside(wired.hosts[side], line);
+  for (const side of SIDES) {
+    for (const line of LINES[how](side, family)) inside(wired.hosts[side], line);
+    if (firewall) protect(wired.hosts[side], family);
+  }
   return pairOf(wired, family, stack);
+}
+
+function protect(host: number, family: Family): void {
+  const ip = family === 4 ? 'ip' : 'ip6';
+  const rules = `table inet filter {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    iifname "br0" accept
+    oifname "br0" ${ip} saddr ${range(family)} accept
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    iifname "br0" ${ip} daddr != ${range(family)} masquerade
+  }
+}`;
+  execFileSync('nsenter', ['-t', String(host), '--net', '--', 'nft', '-f', '-'], {
+    input: rules,
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
 }
 
 const LINES = {
@@ -150,6 +184,7 @@ export async function pairOfDaemons(backend: Backend, family: Family = 4): Promi
     client: containers[1].enter,
     server: containers[2].enter,
     address: containers[2].address,
+    hosts: [hosts[1].holder, hosts[2].holder],
     offload: (state) => offloads([hosts[1].holder, hosts[2].holder], state),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

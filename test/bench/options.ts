@@ -24,6 +24,10 @@ export interface BenchOptions {
   readonly quick: boolean;
   readonly json: boolean;
   readonly parts: readonly Part[];
+  /** Contestants of the part `hosts`; none named: all. */
+  readonly hosts: readonly string[];
+  /** Of the part `hosts`: before everything else on the machine. */
+  readonly realTime: boolean;
 }
 
 /** How much is measured. Chosen so that a part takes a minute or two on two cores. */
@@ -49,9 +53,13 @@ export interface Sizes {
   readonly flushed: readonly number[];
   /** Milliseconds of rest before memory is read. */
   readonly restMs: number;
+  /** Who takes part in `hosts`; none named: all. */
+  readonly hosts: readonly string[];
+  /** What carries packets there has real-time priority. */
+  readonly realTime: boolean;
 }
 
-const FULL: Sizes = {
+const FULL: Omit<Sizes, 'hosts' | 'realTime'> = {
   rounds: 15,
   inRow: 5,
   warmup: 2,
@@ -66,7 +74,7 @@ const FULL: Sizes = {
   restMs: 5000,
 };
 
-const QUICK: Sizes = {
+const QUICK: Omit<Sizes, 'hosts' | 'realTime'> = {
   rounds: 3,
   inRow: 3,
   warmup: 1,
@@ -81,7 +89,7 @@ const QUICK: Sizes = {
   restMs: 1000,
 };
 
-export const sizesOf = ({ quick }: BenchOptions): Sizes => (quick ? QUICK : FULL);
+export const sizesOf = ({ quick, hosts, realTime }: BenchOptions): Sizes => ({ ...(quick ? QUICK : FULL), hosts, realTime });
 
 export const HELP = `Usage: npm run bench -- [--quick] [--only PART]... [--json]
 
@@ -89,6 +97,8 @@ Measures Moorline beside Docker Engine, the CNI bridge plugin and netavark, in n
 
   --quick      fewer rounds, smaller numbers: a few minutes
   --only PART  one of ${PARTS.join(', ')}; may be repeated
+  --host NAME  in the part hosts only these take part, such as udp and "kernel vxlan"; may be repeated
+  --real-time  what carries packets in the part hosts runs before everything else: for a machine with other work, which waits
   --json       the result as JSON on stdout instead of the table`;
 
 /** @throws Error that says what is wrong @returns null when help was asked for */
@@ -99,6 +109,8 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
       quick: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
+      host: { type: 'string', multiple: true, default: [] },
+      'real-time': { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -106,7 +118,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
   const unknown = values.only.find((name) => !isPart(name));
   if (unknown !== undefined) throw new Error(`unknown part ${unknown}: it is one of ${PARTS.join(', ')}`);
   const parts = values.only.length === 0 ? PARTS : PARTS.filter((part) => values.only.includes(part));
-  return { quick: values.quick, json: values.json, parts };
+  return { quick: values.quick, json: values.json, parts, hosts: values.host, realTime: values['real-time'] };
 }
 
 const isPart = (name: string): name is Part => (PARTS as readonly string[]).includes(name);

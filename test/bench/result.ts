@@ -32,6 +32,7 @@ export interface Row {
   readonly what: string;
   readonly unit:
     | 'ms'
+    | 'ms/Gbit'
     | 'MB'
     | 'x'
     | 'packets'

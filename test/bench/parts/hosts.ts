@@ -4,6 +4,8 @@
  */
 import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuOf, FIRST, namespaceOf, prefer } from '../cpu.ts';
+import { type Flooded, startFlooded } from '../flood.ts';
 import { type Pair, pairBy, pairByHand, pairOfDaemons } from '../hosts.ts';
 import { LOSS_PERCENT, type Measure, MEASURES, rowsOf, type Samples, STREAMS, WHO, type Who } from '../hosts-rows.ts';
 import { numbers } from '../rounds.ts';
@@ -12,59 +14,79 @@ import type { Part } from '../world.ts';
 
 const CONTESTANTS = {
   routes: () => pairByHand('routes'),
+  'routes, firewall': () => pairByHand('routes', { firewall: true }),
   'host-gw': () => pairOfDaemons('host-gw'),
-  'kernel vxlan': () => pairByHand('kernel vxlan'),
+  'kernel vxlan, firewall': () => pairByHand('kernel vxlan', { firewall: true }),
   vxlan: () => pairOfDaemons('vxlan'),
+  'kernel vxlan': () => pairByHand('kernel vxlan'),
   udp: () => pairOfDaemons('udp'),
   socat: () => pairBy('socat'),
   tinc: () => pairBy('tinc'),
   'tinc, no crypto': () => pairBy('tinc, no crypto'),
   nebula: () => pairBy('nebula'),
   'wireguard-go': () => pairBy('wireguard-go'),
-  'routes 6': () => pairByHand('routes', 6),
+  'routes 6': () => pairByHand('routes', { family: 6 }),
   'host-gw 6': () => pairOfDaemons('host-gw', 6),
-  'kernel vxlan 6': () => pairByHand('kernel vxlan', 6),
+  'kernel vxlan 6': () => pairByHand('kernel vxlan', { family: 6 }),
   'vxlan 6': () => pairOfDaemons('vxlan', 6),
   'udp 6': () => pairOfDaemons('udp', 6),
 } as const satisfies Readonly<Record<Who, () => Promise<Pair>>>;
+
+interface Run {
+  readonly pair: Pair;
+  readonly flooded: Flooded;
+  /** Of both hosts, and of the second container. */
+  readonly namespaces: ReadonlySet<string>;
+}
 
 /** Rounds of a full run: a turn of everybody takes two minutes. */
 const ROUNDS = 5;
 /** Milliseconds between two turns. */
 const PAUSE = 50;
 /** Packets/s that are offered, rising until more than LOSS_PERCENT of them do not arrive. */
-const OFFERED = [25_000, 50_000, 100_000, 200_000, 400_000] as const;
+const OFFERED = [50_000, 100_000, 200_000, 250_000, 300_000] as const;
 /** Bytes of payload of a packet of 64 with UDP in it: less 8, and the IP header. */
 const PAYLOAD = { 4: 36, 6: 16 } as const;
 
 export const hosts: Part = async ({ sizes, say }) => {
   await using stack = new AsyncDisposableStack();
-  const made = new Map<Who, Pair>();
-  for (const who of WHO) made.set(who, stack.use(await CONTESTANTS[who]()));
-  const pairs = Object.fromEntries(made) as Readonly<Record<Who, Pair>>;
-  for (const who of WHO) {
-    await reached(who, pairs[who]);
-    stack.use(await startServer(pairs[who].server, 'iperf3', '--server', '--forceflush'));
+  const all = WHO.filter((who) => sizes.hosts.length === 0 || sizes.hosts.includes(who));
+  if (all.length === 0) throw new Error(`nobody takes part: --host is one of ${WHO.join(', ')}`);
+  const runs: { readonly who: Who; readonly run: Run }[] = [];
+  for (const who of all) {
+    const pair = stack.use(await CONTESTANTS[who]());
+    await reached(who, pair);
+    const server = stack.use(await startServer(pair.server, 'iperf3', '--server', '--forceflush'));
+    const client = sizes.realTime ? [...pair.client, ...FIRST] : pair.client;
+    const flooded = stack.use(await startFlooded({ ...pair, client }));
+    const namespaces = new Set([...pair.hosts, server.child.pid ?? 0].map(namespaceOf));
+    if (sizes.realTime) prefer(namespaces);
+    runs.push({ who, run: { pair: { ...pair, client }, flooded, namespaces } });
   }
   const rounds = Math.min(sizes.rounds, ROUNDS);
-  say(`hosts: ${WHO.length} contestants, ${rounds} rounds`);
+  say(`hosts: ${runs.length} contestants, ${rounds} rounds`);
   const none = (): Record<Who, number[]> => Object.fromEntries(WHO.map((who) => [who, []])) as never;
   const samples = Object.fromEntries(MEASURES.map((measure) => [measure, none()])) as Samples;
   for (const round of numbers(1, rounds)) {
     // Measure by measure, and back and forth: what is compared is of the same few seconds, and in both orders.
-    const order = round % 2 === 1 ? WHO : WHO.toReversed();
-    const all = async (measure: Measure, measured: (pair: Pair) => Promise<number>): Promise<void> => {
-      for (const who of order) {
-        samples[measure][who].push(await measured(pairs[who]));
+    const order = round % 2 === 1 ? runs : runs.toReversed();
+    const turns = async (measured: (run: Run) => Promise<Partial<Record<Measure, number>>>): Promise<void> => {
+      for (const { who, run } of order) {
+        for (const [measure, value] of Object.entries(await measured(run))) samples[measure as Measure][who].push(value);
         await sleep(PAUSE);
       }
     };
     for (const state of ['off', 'on'] as const) {
-      for (const who of WHO) pairs[who].offload(state);
-      for (const streams of STREAMS) await all(`${streams} ${state}`, (pair) => throughput(pair, streams));
+      for (const { run } of runs) run.pair.offload(state);
+      for (const streams of STREAMS) {
+        await turns(async (run) => {
+          const { rate, cpu } = await throughput(run, streams);
+          return { [`${streams} ${state}`]: rate, ...(streams === 1 ? { [`cpu ${state}`]: cpu } : {}) };
+        });
+      }
     }
-    await all('packets', packets);
-    await all('ping', roundTrip);
+    await turns(async (run) => ({ packets: await packets(run) }));
+    await turns(async (run) => ({ ping: await roundTrip(run) }));
     say(`hosts: round ${round}`);
   }
   return rowsOf(samples);
@@ -82,32 +104,36 @@ async function reached(who: Who, { client, address }: Pair): Promise<void> {
   }
 }
 
-/** Gbit/s of TCP, as it arrives. */
-async function throughput({ client, address }: Pair, streams: number): Promise<number> {
-  const line = ['iperf3', '--client', address, '--time', '1', '--parallel', String(streams), '--json'];
-  const { end } = JSON.parse(await output(client, ...line)) as {
-    readonly end: { readonly sum_received: { readonly bits_per_second: number } };
+/** Gbit/s of TCP, as it arrives, and milliseconds of CPU for each Gbit: of both ends, and of what carries it where that is a process. */
+async function throughput({ pair, namespaces }: Run, streams: number): Promise<{ readonly rate: number; readonly cpu: number }> {
+  const line = ['iperf3', '--client', pair.address, '--time', '1', '--parallel', String(streams), '--json'];
+  const before = cpuOf(namespaces);
+  const { end } = JSON.parse(await output(pair.client, ...line)) as {
+    readonly end: {
+      readonly sum_received: { readonly bits_per_second: number; readonly seconds: number };
+      readonly cpu_utilization_percent: { readonly host_total: number };
+    };
   };
-  return end.sum_received.bits_per_second / 1e9;
+  const { bits_per_second: bits, seconds } = end.sum_received;
+  // The client has ended, and tells for itself.
+  const client = end.cpu_utilization_percent.host_total * seconds * 10;
+  return { rate: bits / 1e9, cpu: (cpuOf(namespaces) - before + client) / ((bits * seconds) / 1e9) };
 }
 
 /** The most packets/s that arrived of an offered rate of which hardly any were lost; 0: of the lowest too many were. */
-async function packets({ client, address }: Pair): Promise<number> {
+async function packets({ pair: { address }, flooded }: Run): Promise<number> {
   const payload = PAYLOAD[isIPv6(address) ? 6 : 4];
   let most = 0;
   for (const offered of OFFERED) {
-    const rate = ['--udp', '--length', String(payload), '--bitrate', String(offered * payload * 8)];
-    const text = await output(client, 'iperf3', '--client', address, ...rate, '--time', '1', '--json');
-    const { sum } = (JSON.parse(text) as { readonly end: { readonly sum: Readonly<Record<string, number>> } }).end;
-    const { packets: sent = 0, lost_percent: lost = 100, seconds = 1 } = sum;
-    if (lost > LOSS_PERCENT) break;
-    most = Math.max(most, (sent * (1 - lost / 100)) / seconds);
+    const { sent, came } = await flooded.flood(offered, payload);
+    if (came < sent * (1 - LOSS_PERCENT / 100)) break;
+    most = Math.max(most, came);
   }
   return most;
 }
 
 /** Milliseconds, the mean of 100. */
-async function roundTrip({ client, address }: Pair): Promise<number> {
+async function roundTrip({ pair: { client, address } }: Run): Promise<number> {
   const text = await output(client, 'ping', '-n', '-q', '-c', '100', '-i', '0.005', address);
   const mean = /= [\d.]+\/([\d.]+)\//.exec(text)?.[1];
   if (mean === undefined) throw new Error(`ping does not tell a time: ${text}`);
