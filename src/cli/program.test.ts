@@ -389,10 +389,11 @@ describe('ports', () => {
     'GET /containers/stopped/json': [200, { Id: 'c'.repeat(64) }],
     'POST /moor/sandboxes': [201, outcome(SANDBOX)],
   };
-  it('are added and removed as they are written, and what is published then is printed', async () => {
-    const add = await moor('port add web 8080:80 [::1]:7000-7001:53-54/udp', { answers });
-    assert.deepEqual(add.requests[0]?.body, { ports: ['8080:80', '[::1]:7000-7001:53-54/udp'] });
-    assert.equal(add.out, '0.0.0.0:8080->80/tcp\n[::1]:7000-7001->53-54/udp\n');
+  it('are added and removed as they are written, and what has come or is left is printed', async () => {
+    const before: Answers = { ...answers, 'GET /moor/ports': [200, [{ sandbox: published.sandbox, ...port }]] };
+    const add = await moor('port add web [::1]:7000-7001:53-54/udp', { answers: before });
+    assert.deepEqual(add.requests.at(-1)?.body, { ports: ['[::1]:7000-7001:53-54/udp'] });
+    assert.equal(add.out, '[::1]:7000-7001->53-54/udp\n');
     assert.equal((await moor('port add idle 80', { answers })).out, '80/tcp (at the next start)\n');
     assert.match((await moor('port add --dry-run web 8080:80', { answers })).out, /^# create network a/);
     const rm = await moor('port rm web 80 [::1]::53/udp', { answers });

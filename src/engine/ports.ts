@@ -3,7 +3,7 @@ import { invalid, MoorError, notFound } from '../base/errors.ts';
 import type { Plan } from '../contracts/change.ts';
 import type { OperationOptions, Outcome, PublishedPorts } from '../contracts/engine.ts';
 import { partAll } from '../model/ports-list.ts';
-import { bindingText, specText } from '../model/ports-text.ts';
+import { bindingText, notPublishedText, specText } from '../model/ports-text.ts';
 import type { PortBinding, PortSpec } from '../model/ports.ts';
 import type { Sandbox } from '../model/sandbox.ts';
 import { type Context, Undo } from './context.ts';
@@ -123,7 +123,7 @@ export async function unpublishPorts(
   const { publish = [], ports = [] } = sandbox;
   for (const spec of specs) {
     if (partAll([...publish, ...ports], [spec]).taken.length > 0) continue;
-    throw notFound(`No public port '${specText(spec)}' published for ${sandbox.name}`);
+    throw notFound(notPublishedText(spec, { name: sandbox.name, ports }));
   }
   const { taken, left } = partAll(ports, specs);
   const after: Sandbox = { ...sandbox, publish: remaining(publish, { ports, specs }), ports: left };

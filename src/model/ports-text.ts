@@ -20,3 +20,20 @@ export function specText({ protocol, hostAddress, hostPorts, containerPorts }: P
   const before = hostAddress !== null ? `${hostText(hostAddress)}:${host}:` : host === '' ? '' : `${host}:`;
   return `${before}${rangeText(containerPorts)}/${protocol}`;
 }
+
+/** Docker's words for a port that is not published; who has named a port of the host is told where it leads. */
+export function notPublishedText(
+  spec: PortSpec,
+  { name, ports }: { readonly name: string; readonly ports: readonly PortBinding[] },
+): string {
+  const { protocol, containerPorts: named } = spec;
+  const says = `No public port '${specText(spec)}' published for ${name}`;
+  const leads = ports.find(
+    (one) => one.routed !== true && one.protocol === protocol && one.hostPorts.from <= named.from && named.to <= one.hostPorts.to,
+  );
+  if (spec.hostPorts !== null || leads === undefined) return says;
+  const shift = leads.containerPorts.from - leads.hostPorts.from;
+  const containerPorts = { from: named.from + shift, to: named.to + shift };
+  const host = `port${named.from === named.to ? '' : 's'} ${rangeText(named)} of the host`;
+  return `${says}: ${host} lead${named.from === named.to ? 's' : ''} to ${rangeText(containerPorts)}, so it is ${specText({ ...spec, hostPorts: named, containerPorts })}`;
+}

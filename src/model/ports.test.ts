@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { formatIp, type IpAddress } from '../base/ip.ts';
 import { coalesce, partAll } from './ports-list.ts';
 import { parseBinding, parseContainerPorts, parsePortSpec, portCount } from './ports-parse.ts';
-import { bindingText, specText } from './ports-text.ts';
+import { bindingText, notPublishedText, specText } from './ports-text.ts';
 import type { PortProtocol, PortRange, PortSpec } from './ports.ts';
 
 const one = (port: number): PortRange => ({ from: port, to: port });
@@ -213,4 +213,25 @@ describe('taking away', () => {
     assert.deepEqual(partAll([range], [{ ...some, hostAddress: '127.0.0.1' as IpAddress }]).left, [range]);
     assert.deepEqual(partAll([range], [{ ...some, hostPorts: { from: 9000, to: 9001 } }]).left, [range]);
   });
+});
+
+describe('a port that is not published', () => {
+  const binding = (hostPorts: PortRange, containerPorts: PortRange) => ({
+    protocol: 'tcp' as const,
+    hostAddress: '0.0.0.0' as IpAddress,
+    hostPorts,
+    containerPorts,
+  });
+  const ports = [binding(one(9090), one(80)), binding({ from: 7000, to: 7999 }, { from: 8000, to: 8999 })];
+  for (const [word, expected] of [
+    ['81', "No public port '81/tcp' published for web"],
+    ['9090/udp', "No public port '9090/udp' published for web"],
+    ['1:9090', "No public port '1:9090/tcp' published for web"],
+    ['9090', "No public port '9090/tcp' published for web: port 9090 of the host leads to 80, so it is 9090:80/tcp"],
+    [
+      '7100-7199',
+      "No public port '7100-7199/tcp' published for web: ports 7100-7199 of the host lead to 8100-8199, so it is 7100-7199:8100-8199/tcp",
+    ],
+  ] as const)
+    test(word, () => assert.equal(notPublishedText(parsePortSpec(word), { name: 'web', ports }), expected));
 });

@@ -2,6 +2,7 @@
 import { inH, resourceH, socketH } from './constants.ts';
 import { errnoName, kernelError } from './errors.ts';
 import { aside, Fd } from './fd.ts';
+import { setOption } from './inet.ts';
 import { check, lastErrno, libc } from './libc.ts';
 
 const { AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_CLOEXEC, SOL_SOCKET, SHUT_RD } = socketH;
@@ -52,10 +53,10 @@ function tryBind(protocol: BoundProtocol, { address, port }: Place, reuse: boole
   if (socket < 0) return refusal(`socket ${protocol}`);
   const fd = new Fd(socket, `port ${port}/${protocol}`);
   try {
-    if (family === AF_INET6) setOption(fd, [IPPROTO_IPV6, IPV6_V6ONLY], 1);
+    if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, { name: IPV6_V6ONLY, value: 1 });
     // The least that the kernel gives: what comes in a moment without rules is for nobody.
-    if (protocol === 'udp') setOption(fd, [SOL_SOCKET, SO_RCVBUF], 0);
-    if (reuse) setOption(fd, [SOL_SOCKET, SO_REUSEADDR], 1);
+    if (protocol === 'udp') setOption(fd, SOL_SOCKET, { name: SO_RCVBUF, value: 0 });
+    if (reuse) setOption(fd, SOL_SOCKET, { name: SO_REUSEADDR, value: 1 });
     const bytes = sockaddr(family, address, port);
     const taken =
       libc.bind(fd.number, bytes, bytes.length) < 0 ||
@@ -65,8 +66,8 @@ function tryBind(protocol: BoundProtocol, { address, port }: Place, reuse: boole
       fd.close();
       return why;
     }
-    if (reuse) setOption(fd, [SOL_SOCKET, SO_REUSEADDR], 0);
-    if (family === AF_INET6 && protocol === 'udp') setOption(fd, [SOL_SOCKET, SO_BINDTOIFINDEX], NO_DEVICE);
+    if (reuse) setOption(fd, SOL_SOCKET, { name: SO_REUSEADDR, value: 0 });
+    if (family === AF_INET6 && protocol === 'udp') setOption(fd, SOL_SOCKET, { name: SO_BINDTOIFINDEX, value: NO_DEVICE });
     return aside(fd);
   } catch (error) {
     fd.close();
@@ -88,12 +89,6 @@ function sockaddr(family: number, address: Uint8Array, port: number): Uint8Array
   view.setUint16(2, port, false);
   bytes.set(address, family === AF_INET ? 4 : 8);
   return bytes;
-}
-
-function setOption(fd: Fd, [level, name]: readonly [number, number], value: number): void {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setInt32(0, value, true);
-  check(libc.setsockopt(fd.number, level, name, bytes, 4), () => `setsockopt(${level}, ${name}, ${value})`);
 }
 
 function refusal(operation: string): BindRefusal {

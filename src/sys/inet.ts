@@ -37,6 +37,7 @@ function open(transport: Transport, to: SocketAddress): Fd {
   );
 }
 
+/** @param level SOL_SOCKET or a protocol */
 export function setOption(fd: Fd, level: number, option: { readonly name: number; readonly value: number }): void {
   const bytes = new Uint8Array(Int32Array.of(option.value).buffer);
   check(libc.setsockopt(fd.number, level, option.name, bytes, 4), () => `setsockopt(${level}, ${option.name}) of ${fd.what}`);

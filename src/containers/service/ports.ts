@@ -4,7 +4,7 @@ import type { OperationOptions, Outcome, PublishedPorts } from '../../contracts/
 import type { Container, ContainerConfig, HostConfig } from '../../model/container.ts';
 import { coalesce, partAll } from '../../model/ports-list.ts';
 import { parseBinding, parseContainerPorts, portCount } from '../../model/ports-parse.ts';
-import { rangeText, specText } from '../../model/ports-text.ts';
+import { notPublishedText, rangeText } from '../../model/ports-text.ts';
 import type { PortSpec } from '../../model/ports.ts';
 import { sandboxOf } from './attachments.ts';
 import type { Context } from './context.ts';
@@ -136,7 +136,7 @@ function unpublishStopped(live: Live, specs: readonly PortSpec[]): Outcome<Publi
   const { name } = live.container;
   for (const spec of specs) {
     if (partAll(asked, [spec]).taken.length > 0) continue;
-    throw notFound(`No public port '${specText(spec)}' published for ${name}`);
+    throw notFound(notPublishedText(spec, { name, ports: [] }));
   }
   return notRunning(live, { title: `unpublish ports of ${name}`, publish: partAll(asked, specs).left });
 }

@@ -135,7 +135,10 @@ export function baseTable(ref: NftTableRef): NftTable {
           rule('was not forwarded before us', 'drop'),
         ],
       },
-      { name: 'pass', rules: [rule('tell later chains', `meta mark set meta mark | ${MARK}`), rule('ours', 'accept')] },
+      {
+        name: 'pass',
+        rules: [rule('tell later chains', `meta mark set meta mark | ${MARK}`), rule('nothing forbids it', 'accept')],
+      },
       {
         name: 'postrouting',
         hook: { type: 'nat', hook: 'postrouting', priority: 'srcnat', policy: 'accept' },

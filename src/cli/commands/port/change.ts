@@ -4,6 +4,7 @@ import { bindingText, specText } from '../../../model/ports-text.ts';
 import { type Answer, pathOf } from '../../api.ts';
 import { defineCommand } from '../../command.ts';
 import { changeQuery, report, writeJson } from '../../output/report.ts';
+import type { PortEntry } from './list.ts';
 
 const ARGUMENTS = [
   { name: 'SANDBOX', completion: 'sandbox' },
@@ -12,16 +13,31 @@ const ARGUMENTS = [
 
 const FORM = 'PORT is [host-ip:][host-port[-range]:]port[-range][/tcp|udp|sctp], as docker run -p takes it.';
 
-/** All that it publishes now, a line each; what waits for a network or a start as it was asked for. */
+/** What it publishes, a line each; what waits for a network or a start as it was asked for. */
 function lines({ ports, publish }: PublishedPorts): string {
   const all = ports.length > 0 ? ports.map(bindingText) : publish.map((spec) => `${specText(spec)} (at the next start)`);
   return all.map((line) => `${line}\n`).join('');
 }
 
+/** What it did not publish before, a line each. Of a range the whole is new, also where a part of it was there. */
+function news(
+  { sandbox, ports, publish }: PublishedPorts,
+  { before, words }: { readonly before: readonly PortEntry[]; readonly words: readonly string[] },
+): string {
+  const had = new Set(before.filter((one) => one.sandbox.id === sandbox.id).map(bindingText));
+  // Those of a container that does not run are as they were asked for.
+  const asked = new Set(words.map((word) => specText(parsePortSpec(word))));
+  return lines({
+    sandbox,
+    ports: ports.filter((one) => !had.has(bindingText(one))),
+    publish: ports.length > 0 ? [] : publish.filter((spec) => asked.has(specText(spec))),
+  });
+}
+
 export const add = defineCommand({
   name: 'add',
   summary: 'Publish ports of a sandbox or container while it runs',
-  description: `${FORM}\nNothing of what runs is interrupted. A container keeps the ports when it is started again. Prints all that is published then.`,
+  description: `${FORM}\nNothing of what runs is interrupted. A container keeps the ports when it is started again. Prints what has come.`,
   arguments: ARGUMENTS,
   changes: true,
   options: {},
@@ -34,9 +50,10 @@ export const add = defineCommand({
   run: async (context, [sandbox = '', ...words]) => {
     for (const word of words) parsePortSpec(word);
     const path = pathOf('/moor/sandboxes', sandbox, 'ports');
+    const before = await context.api.get<readonly PortEntry[]>('/moor/ports');
     const answer = await context.api.post<Answer<PublishedPorts>>(path, { ports: words }, changeQuery(context));
     if (context.json) writeJson(context, answer);
-    else report(context, answer, lines);
+    else report(context, answer, (value) => news(value, { before, words }));
   },
 });
 
