@@ -120,10 +120,7 @@ class List {
       case 'nft-table':
         return this.#inSpace(at, change, (space) => applyInnerTable(change, space.netfilter, this.#machine.nft));
       case 'sysctl':
-        return (
-          this.flush() &&
-          this.#inSpace(at, change, (space) => applySysctl(change, space.netns === HOST ? null : space.namespace.netns))
-        );
+        return this.flush() && this.#inSpace(at, change, (space) => applySysctl(change, space));
       case 'announce':
         return this.flush() && this.#inSpace(at, change, (space) => announce(change, space));
       case 'offload':

@@ -7,6 +7,7 @@ import type { Fd } from '../sys/fd.ts';
 import { kernelError } from '../sys/errors.ts';
 import { openNetns, withNetns } from '../sys/netns.ts';
 import { ALREADY, CHANGED } from './failure.ts';
+import type { Space } from './spaces.ts';
 
 type Sysctl = Extract<Change, { kind: 'sysctl' }>;
 
@@ -17,22 +18,33 @@ type Sysctl = Extract<Change, { kind: 'sysctl' }>;
  */
 const MACHINE_LIMIT = /^net\/(?:ipv[46]\/neigh\/default\/gc_thresh[123]|core\/netdev_max_backlog)$/;
 
-/** @param netns null = the thread's own */
-export function applySysctl(change: Sysctl, netns: Fd | null): Applied {
+/** @param space where the key is to be written */
+export function applySysctl(change: Sysctl, space: Space): Applied {
+  const netns = space.netns === HOST ? null : space.namespace.netns;
   const { key, value } = change;
   if (!/^[A-Za-z0-9_@:.-]+(?:\/[A-Za-z0-9_@:.-]+)+$/.test(key) || key.split('/').includes('..')) {
     throw new MoorError('invalid', 'not a key below /proc/sys');
   }
   const limit = change.netns === HOST && MACHINE_LIMIT.test(key);
   const enough = (old: string): boolean => old === normal(value) || (limit && Number(old) >= Number(value));
-  return within(limit ? homeOf(key) : { netns, [Symbol.dispose]() {} }, () => (write(key, value, enough) ? CHANGED : ALREADY));
+  const device = DEVICE.exec(key)?.[1];
+  // Of a device that was made a moment ago nobody needs to know what it was born with.
+  const known = device !== undefined && space.isBorn(device) ? null : enough;
+  return within(limit ? homeOf(key) : { netns, [Symbol.dispose]() {} }, () => (write(key, value, known) ? CHANGED : ALREADY));
 }
+
+/** `net/ipv6/conf/eth0/disable_ipv6` */
+const DEVICE = /^net\/ipv[46]\/(?:conf|neigh)\/([^/]+)\//;
 
 /** More than nearly all values have (bytes). */
 const current = Buffer.alloc(256);
 
-/** Reads and writes through one descriptor: a plan writes several of these. @returns false when what is there is enough */
-function write(key: string, value: string, enough: (old: string) => boolean): boolean {
+/**
+ * Reads and writes through one descriptor: a plan writes several of these.
+ * @param enough null: do not look
+ * @returns false when what is there is enough
+ */
+function write(key: string, value: string, enough: ((old: string) => boolean) | null): boolean {
   let fd: number;
   try {
     // No O_CREAT or O_TRUNC: these files exist or not.
@@ -41,13 +53,15 @@ function write(key: string, value: string, enough: (old: string) => boolean): bo
     // One that may only be read, and may be right as it is.
     const old = read(key);
     if (old === null) throw new MoorError('not-found', `no such key: ${key}`);
-    if (enough(old)) return false;
+    if (enough?.(old) === true) return false;
     throw fileError(error, `sysctl -w ${key}`);
   }
   try {
-    const length = readSync(fd, current, 0, current.length, 0);
-    const old = length < current.length ? normal(current.toString('utf8', 0, length)) : (read(key) ?? '');
-    if (enough(old)) return false;
+    if (enough !== null) {
+      const length = readSync(fd, current, 0, current.length, 0);
+      const old = length < current.length ? normal(current.toString('utf8', 0, length)) : (read(key) ?? '');
+      if (enough(old)) return false;
+    }
     // At the start: the kernel takes nothing elsewhere (sysctl_writes_strict).
     writeSync(fd, value, 0);
     return true;

@@ -34,7 +34,7 @@ const held = new HeldPorts();
 let keep: Disposable | null | undefined;
 const observed = new Set<Netns>();
 let watch: Watch | null = null;
-let resting: NodeJS.Timeout | undefined;
+const resting = setTimeout(() => machine.spaces.rest(), REST_AFTER);
 
 const send = (message: FromWorker): void => port.postMessage(message);
 
@@ -118,8 +118,8 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
 }
 
 port.on('message', (message: ToWorker) => {
-  clearTimeout(resting);
   if ('halt' in message) {
+    clearTimeout(resting);
     watch?.[Symbol.dispose]();
     watch = null;
     // What was closed is given back at the end of this turn of the loop.
@@ -127,6 +127,7 @@ port.on('message', (message: ToWorker) => {
     return;
   }
   if ('stop' in message) {
+    clearTimeout(resting);
     watch?.[Symbol.dispose]();
     held[Symbol.dispose]();
     keep?.[Symbol.dispose]();
@@ -136,7 +137,7 @@ port.on('message', (message: ToWorker) => {
     return;
   }
   const { id, call } = message;
-  resting = setTimeout(() => machine.spaces.rest(), REST_AFTER);
+  resting.refresh();
   if (call.method === 'apply') {
     apply(id, call);
     return;

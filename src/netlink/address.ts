@@ -21,7 +21,7 @@ export interface AddressOptions {
 export function addAddress(index: number, address: IfAddress, options: AddressOptions = {}): Request {
   const flags = (options.nodad ? IFA_F_NODAD : 0) | (options.noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0);
   const words = `${options.nodad ? ' nodad' : ''}${options.noPrefixRoute ? ' noprefixroute' : ''}`;
-  return change(`ip addr add ${address} dev ${options.device ?? dev(index)}${words}`, RTM_NEWADDR, {
+  return change(() => `ip addr add ${address} dev ${options.device ?? dev(index)}${words}`, RTM_NEWADDR, {
     flags: netlinkH.NLM_F_CREATE | netlinkH.NLM_F_EXCL,
     codec: addressMessage,
     value: body(index, address, flags),
@@ -30,7 +30,7 @@ export function addAddress(index: number, address: IfAddress, options: AddressOp
 
 /** An address that is not there: EADDRNOTAVAIL. */
 export function deleteAddress(index: number, address: IfAddress, options: Pick<AddressOptions, 'device'> = {}): Request {
-  return change(`ip addr del ${address} dev ${options.device ?? dev(index)}`, RTM_DELADDR, {
+  return change(() => `ip addr del ${address} dev ${options.device ?? dev(index)}`, RTM_DELADDR, {
     codec: addressMessage,
     value: body(index, address, 0),
   });

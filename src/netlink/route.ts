@@ -59,7 +59,7 @@ export interface RouteSpec {
 
 /** A route that is there: EEXIST. @param device name of the link, for the description */
 export const addRoute = (route: RouteSpec, device?: string): Request =>
-  change(`ip route add ${describe(route, device)}`, RTM_NEWROUTE, {
+  change(() => `ip route add ${describe(route, device)}`, RTM_NEWROUTE, {
     flags: NLM_F_CREATE | NLM_F_EXCL,
     codec: routeMessage,
     value: body(route, RTPROT_STATIC),
@@ -67,7 +67,7 @@ export const addRoute = (route: RouteSpec, device?: string): Request =>
 
 /** Adds beside routes to the same destination with the same metric, which go before it (IPv4) or share with it (IPv6). The same one: EEXIST. */
 export const appendRoute = (route: RouteSpec, device?: string): Request =>
-  change(`ip route append ${describe(route, device)}`, RTM_NEWROUTE, {
+  change(() => `ip route append ${describe(route, device)}`, RTM_NEWROUTE, {
     flags: NLM_F_CREATE | NLM_F_APPEND,
     codec: routeMessage,
     value: body(route, RTPROT_STATIC),
@@ -75,7 +75,7 @@ export const appendRoute = (route: RouteSpec, device?: string): Request =>
 
 /** Adds, or takes the place of the route to the same destination with the same metric. */
 export const replaceRoute = (route: RouteSpec, device?: string): Request =>
-  change(`ip route replace ${describe(route, device)}`, RTM_NEWROUTE, {
+  change(() => `ip route replace ${describe(route, device)}`, RTM_NEWROUTE, {
     flags: NLM_F_CREATE | NLM_F_REPLACE,
     codec: routeMessage,
     value: body(route, RTPROT_STATIC),
@@ -84,7 +84,7 @@ export const replaceRoute = (route: RouteSpec, device?: string): Request =>
 /** A route that is not there: ESRCH. Only the fields that are given must match. */
 export const deleteRoute = (route: RouteSpec, device?: string): Request =>
   // RTPROT_UNSPEC and RT_SCOPE_NOWHERE match any.
-  change(`ip route del ${describe(route, device)}`, RTM_DELROUTE, {
+  change(() => `ip route del ${describe(route, device)}`, RTM_DELROUTE, {
     codec: routeMessage,
     value: body({ ...route, mtu: undefined }, rtnetlinkH.RTPROT_UNSPEC, RT_SCOPE_NOWHERE),
   });

@@ -24,7 +24,7 @@ export interface RuleSpec {
 
 /** A rule that is there: EEXIST. */
 export const addRule = (rule: RuleSpec): Request =>
-  change(`ip -${rule.family} rule add ${describe(rule)}`, RTM_NEWRULE, {
+  change(() => `ip -${rule.family} rule add ${describe(rule)}`, RTM_NEWRULE, {
     flags: netlinkH.NLM_F_CREATE | netlinkH.NLM_F_EXCL,
     codec: ruleMessage,
     value: body(rule),
@@ -32,7 +32,7 @@ export const addRule = (rule: RuleSpec): Request =>
 
 /** A rule that is not there: ENOENT. */
 export const deleteRule = (rule: RuleSpec): Request =>
-  change(`ip -${rule.family} rule del ${describe(rule)}`, RTM_DELRULE, { codec: ruleMessage, value: body(rule) });
+  change(() => `ip -${rule.family} rule del ${describe(rule)}`, RTM_DELRULE, { codec: ruleMessage, value: body(rule) });
 
 function body(rule: RuleSpec): Parameters<typeof ruleMessage.write>[1] {
   const { family, priority, table, from, to, iif, fwmark, suppressPrefixLength } = rule;

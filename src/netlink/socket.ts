@@ -160,7 +160,8 @@ export class NetlinkSocket implements Disposable {
     const results: (MoorError | null | undefined)[] = requests.map((_, i) => (i < requests.length - 1 ? null : undefined));
     /** Of the transaction as a whole: it is told as an answer to its beginning. */
     let whole: MoorError | null = null;
-    for (let length = this.#fd.receive(); length >= 0; length = this.#fd.receive()) {
+    // What is wrong with the whole is told first, and the last request answered last.
+    for (let length = 0; results.at(-1) === undefined && (length = this.#fd.receive()) >= 0; ) {
       eachMessage(this.#in, length, (frame) => {
         const index = frame.sequence - begin - 1;
         if (frame.type !== netlinkH.NLMSG_ERROR || index < -1 || index >= requests.length) return;
