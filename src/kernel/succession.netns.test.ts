@@ -55,16 +55,15 @@ async function told(program: readonly [string, ...string[]], word: string, work:
     /** Until it tells of an entry that is made again and again: it listens then. */
     const sync = async (mark: string): Promise<string[]> => {
       const route = file === 'ip' && args.includes('route');
-      const make = (): void =>
-        void (route
-          ? ip('route', 'replace', 'blackhole', `${mark}/32`)
-          : ip('neigh', 'replace', mark, 'lladdr', '02:00:00:00:00:99', 'dev', 'sx0'));
+      // What is there already, the kernel does not tell of again.
+      const make = (): void => {
+        const entry = route ? ['blackhole', `${mark}/32`] : [mark, 'lladdr', '02:00:00:00:00:99', 'dev', 'sx0'];
+        for (const verb of ['add', 'del']) ip(route ? 'route' : 'neigh', verb, ...entry);
+      };
       const marks = setInterval(make, 20);
       const seen: string[] = [];
       for (let line = await next(); !line.includes(mark); line = await next()) seen.push(line);
       clearInterval(marks);
-      if (route) ip('route', 'del', 'blackhole', `${mark}/32`);
-      else ip('neigh', 'del', mark, 'dev', 'sx0');
       return seen;
     };
     await sync('198.51.100.1');
