@@ -9,7 +9,7 @@ export interface Origin {
    * `same`: other sandboxes of the network that the port leads to.
    */
   readonly kind: 'host' | 'interface' | 'network' | 'same';
-  /** Of the interface, or of the network; '' for this host. */
+  /** Of the interface, or of the network; '' for this host, `localhost` where that goes another way there than by its other addresses. */
   readonly name: string;
   /** Addresses: `192.0.2.0/24`; `anywhere` stands for all that is behind the default route. Empty for this host. */
   readonly sources: readonly string[];
@@ -77,6 +77,8 @@ export interface ExposureRequest {
   }[];
   /** Networks with a bridge of ours. */
   readonly networks: readonly { readonly name: string; readonly bridge: string }[];
+  /** TCP of this host to ports at the loopback goes straight to the sandbox (contracts/shortcut.ts). Absent: it does not. */
+  readonly shortcut?: boolean;
 }
 
 /** Ports that are being published. */

@@ -90,6 +90,13 @@ export interface ForeignForward {
   readonly userChain: string | null;
 }
 
+/** A chain of somebody else's. */
+export interface ForeignChain {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+}
+
 /** What a driver may ask about the host. Plain data, so that plans can be computed without a kernel. */
 export interface HostFacts {
   /** Device of the default route, or '' when there is none. */
@@ -104,6 +111,8 @@ export interface HostFacts {
   /** Old values of the sysctls that a plan may replace, by key relative to /proc/sys. Absent = no such key. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly foreignForward: readonly ForeignForward[];
+  /** Base chains of others that may stop what programs of this host send. Absent: there are none. */
+  readonly foreignOutput?: readonly ForeignChain[];
   /** Nameservers and search domains of the host's resolv.conf, as text. */
   readonly resolvConf: string;
   /** What systemd-resolved asks itself, when the host's resolv.conf names nothing but its stub on the loopback. */

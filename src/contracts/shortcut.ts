@@ -22,8 +22,10 @@ export interface LoopbackTarget {
  * is left when the process ends, however it ends: new connections are translated then, and those that are there go on.
  */
 export interface Shortcut extends Disposable {
-  /** Whether it works here, and why not. */
+  /** Whether it is used at the moment, and why not. */
   readonly feature: Feature;
+  /** Whether it may be used; it may at first. @param objection what is against it, as a part of a sentence; null: nothing */
+  readonly allow: (objection: string | null) => void;
   /** Adds, or leads elsewhere. @throws exhausted when the kernel has no room: then these ports are translated */
   readonly set: (at: LoopbackPort, target: LoopbackTarget) => void;
   /** The same ports as were set. What is not there is no error. */

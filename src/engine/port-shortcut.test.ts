@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Logger } from '../base/clock.ts';
 import type { Change } from '../contracts/change.ts';
+import type { HostFacts } from '../contracts/kernel.ts';
 import type { Shortcut } from '../contracts/shortcut.ts';
 import { loopbackOf } from '../drivers/bridge/loopback.ts';
 import { baseTable } from '../drivers/bridge/table.ts';
@@ -11,12 +12,17 @@ import { withShortcut } from './port-shortcut.ts';
 const TABLE = { family: 'inet', name: 'moor' } as const;
 
 /** Remembers what it was told, in the order of that. */
-function recorder(full = false): Shortcut & { readonly told: string[]; readonly there: Map<string, string> } {
+function recorder(
+  full = false,
+): Shortcut & { readonly told: string[]; readonly there: Map<string, string>; readonly objections: (string | null)[] } {
   const told: string[] = [];
   const there = new Map<string, string>();
+  const objections: (string | null)[] = [];
   return {
     told,
     there,
+    objections,
+    allow: (objection) => void objections.push(objection),
     feature: { name: 'shortcut', state: 'yes', why: 'for a test' },
     set({ address, ports }, target) {
       if (full) throw new Error('no room');
@@ -46,8 +52,8 @@ const element = (op: 'add' | 'remove', ...[set, key, value]: readonly [set: stri
   element: { set, key, value },
 });
 
-async function world(shortcut: Shortcut) {
-  const kernel = createFakeKernel();
+async function world(shortcut: Shortcut, facts: Partial<HostFacts> = {}) {
+  const kernel = createFakeKernel({ facts });
   await kernel.apply([{ kind: 'nft-table', op: 'add', table: baseTable(TABLE) }]);
   return { kernel, followed: withShortcut(kernel, { shortcut, table: TABLE, read: loopbackOf, logger }) };
 }
@@ -115,6 +121,19 @@ test('without room nothing fails, and it is said once', async () => {
     ['changed', 'changed'],
   );
   assert.deepEqual(warnings, ['some ports at the loopback are translated: the shortcut has no room']);
+});
+
+test('not while a chain of somebody else’s may stop what the host sends', async () => {
+  const chain = { family: 'ip', table: 'filter', chain: 'OUTPUT' } as const;
+  for (const foreignOutput of [undefined, [], [chain]]) {
+    const shortcut = recorder();
+    const { followed } = await world(shortcut, foreignOutput === undefined ? {} : { foreignOutput });
+    await followed.facts();
+    const [objection = ''] = shortcut.objections;
+    if (foreignOutput?.length === 1)
+      assert.match(objection ?? '', /^chain OUTPUT of table ip filter may stop what this host sends/);
+    else assert.equal(objection, null);
+  }
 });
 
 test('is one of the features that the daemon tells of', async () => {

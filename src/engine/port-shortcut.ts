@@ -5,7 +5,7 @@
 import { errorData } from '../base/errors.ts';
 import type { Logger } from '../base/clock.ts';
 import { type Change, HOST } from '../contracts/change.ts';
-import type { Applied, Kernel } from '../contracts/kernel.ts';
+import type { Applied, Feature, ForeignChain, Kernel } from '../contracts/kernel.ts';
 import type { LoopbackPort, LoopbackTarget, Shortcut } from '../contracts/shortcut.ts';
 import type { NftElement, NftTableRef, NftTableState } from '../nft/types.ts';
 
@@ -50,6 +50,17 @@ export function withShortcut(kernel: Kernel, { shortcut, table, read, logger }: 
     }
   };
 
+  /** Features are asked for once, and this one may change. */
+  const current: Feature = {
+    name: shortcut.feature.name,
+    get state() {
+      return shortcut.feature.state;
+    },
+    get why() {
+      return shortcut.feature.why;
+    },
+  };
+
   return {
     ...kernel,
     async apply(changes, options) {
@@ -68,9 +79,19 @@ export function withShortcut(kernel: Kernel, { shortcut, table, read, logger }: 
       }
       return state;
     },
-    features: async () => [...(await kernel.features()), shortcut.feature],
+    async facts() {
+      const facts = await kernel.facts();
+      const [chain] = facts.foreignOutput ?? [];
+      shortcut.allow(chain === undefined ? null : objection(chain));
+      return facts;
+    },
+    features: async () => [...(await kernel.features()), current],
   };
 }
+
+/** It would see such a connection leave by a bridge, and not by the loopback as it does when that is translated. */
+const objection = ({ family, table, chain }: ForeignChain): string =>
+  `chain ${chain} of table ${family} ${table} may stop what this host sends: ports at the loopback are translated`;
 
 const isThere = (result: Applied | undefined): boolean => result?.state === 'changed' || result?.state === 'already';
 

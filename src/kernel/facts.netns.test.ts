@@ -114,6 +114,42 @@ test('facts: base chains of others that forwarded packets pass, with the chain f
   }
 });
 
+test('facts: chains of others that may stop what the host sends', () => {
+  using spaces = new Spaces();
+  using nft = openNftRunner();
+  const found = (script: string): readonly string[] => {
+    execFileSync('nft', ['-f', '-'], { input: script });
+    try {
+      return (hostFacts(spaces.host, nft, OWN).foreignOutput ?? []).map(
+        ({ family, table, chain }) => `${family} ${table} ${chain}`,
+      );
+    } finally {
+      execFileSync('nft', ['flush', 'ruleset']);
+    }
+  };
+  const chain = (rules: string, policy = 'accept', more = ''): string =>
+    `table inet mine { ${more} chain out { type filter hook output priority 0; policy ${policy}; ${rules}; }; }`;
+  const mine = ['inet mine out'];
+  assert.deepEqual(found(chain('oif lo accept; counter; meta mark set 1; ct state established accept')), []);
+  assert.deepEqual(found(chain('oif lo accept', 'drop')), mine);
+  for (const rule of ['tcp dport 25 drop', 'meta skuid 1000 reject', 'tcp dport vmap { 25 : drop }'])
+    assert.deepEqual(found(chain(rule)), mine, rule);
+  // By way of another chain.
+  assert.deepEqual(found(chain('jump a', 'accept', 'chain b { tcp dport 25 drop; }; chain a { goto b; };')), mine);
+  assert.deepEqual(found(chain('jump a', 'accept', 'chain b { tcp dport 25 drop; }; chain a { return; };')), []);
+  // Other hooks, other families, translation, and our own table.
+  assert.deepEqual(found(chain('drop').replace('hook output', 'hook forward')), []);
+  assert.deepEqual(found('table arp mine { chain out { type filter hook output priority 0; policy drop; }; }'), []);
+  assert.deepEqual(found('table ip mine { chain out { type nat hook output priority -100; tcp dport 1 redirect to :2; }; }'), []);
+  assert.deepEqual(found(chain('drop').replace('inet mine', 'inet moor')), []);
+  // As iptables writes it.
+  const iptables = (...words: readonly string[]): void => void execFileSync('iptables-nft', words);
+  iptables('-A', 'OUTPUT', '-j', 'LOG');
+  assert.deepEqual(hostFacts(spaces.host, nft, OWN).foreignOutput, undefined);
+  iptables('-A', 'OUTPUT', '-p', 'tcp', '-j', 'REJECT');
+  assert.deepEqual(found(''), ['ip filter OUTPUT']);
+});
+
 test('features are probed also when the folder for temporary files has vanished', () => {
   const before = process.env['TMPDIR'];
   process.env['TMPDIR'] = '/nowhere/at/all';

@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { familyOf } from '../base/ip.ts';
 import type { Route } from '../contracts/change.ts';
-import type { ForeignForward, HostFacts } from '../contracts/kernel.ts';
+import type { HostFacts } from '../contracts/kernel.ts';
 import { parseResolvConf } from '../model/resolv-conf.ts';
 import { parseChains } from '../nft/parse.ts';
 import type { NftTableRef } from '../nft/types.ts';
 import { dump } from './dump.ts';
+import { foreignOutput } from './foreign-output.ts';
 import { type NftRunner, list } from './nft-run.ts';
 import type { Space } from './spaces.ts';
 import { readSysctls } from './sysctl.ts';
@@ -52,7 +53,7 @@ export function hostFacts(host: Space, nft: NftRunner, own: NftTableRef): HostFa
     addresses: addresses.map((entry) => entry.address),
     bridgeNf: bridgeNf[0] === undefined ? null : bridgeNf.includes('1'),
     sysctls,
-    foreignForward: foreignForward(nft, own),
+    ...foreignChains(nft, own),
     ...resolvConfs(),
     hostname: hostname(),
   };
@@ -67,23 +68,25 @@ function defaultRoute(routes: readonly Route[]): Route | undefined {
   return candidates.sort((a, b) => familyOf(a.destination) - familyOf(b.destination) || (a.metric ?? 0) - (b.metric ?? 0))[0];
 }
 
-/** Base chains that forwarded packets pass, with the chain that iptables users of Docker's put their own rules in. */
-function foreignForward(nft: NftRunner, own: NftTableRef): readonly ForeignForward[] {
+/** Base chains that forwarded packets pass, with the chain that iptables users of Docker's put their own rules in; and those that what we send may end at. */
+function foreignChains(nft: NftRunner, own: NftTableRef): Pick<HostFacts, 'foreignForward' | 'foreignOutput'> {
   const listing = list(nft, 'list chains');
-  if (listing === null) return [];
+  if (listing === null) return { foreignForward: [] };
   const { base, regular } = parseChains(listing);
-  return base
-    .filter(
-      ({ hook, type, family, table }) =>
-        hook === 'forward' && type === 'filter' && FORWARDING.has(family) && (family !== own.family || table !== own.name),
-    )
-    .map(({ family, table, chain, policy }) => ({
-      family,
-      table,
-      chain,
-      policy,
-      userChain: regular.has(`${family} ${table} DOCKER-USER`) ? 'DOCKER-USER' : null,
-    }));
+  const foreign = base.filter(({ family, table }) => family !== own.family || table !== own.name);
+  const output = foreignOutput(nft, foreign);
+  return {
+    foreignForward: foreign
+      .filter(({ hook, type, family }) => hook === 'forward' && type === 'filter' && FORWARDING.has(family))
+      .map(({ family, table, chain, policy }) => ({
+        family,
+        table,
+        chain,
+        policy,
+        userChain: regular.has(`${family} ${table} DOCKER-USER`) ? 'DOCKER-USER' : null,
+      })),
+    ...(output.length === 0 ? {} : { foreignOutput: output }),
+  };
 }
 
 /** Families whose forward hook IP packets pass. */

@@ -5,9 +5,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { bpfAttr } from '../sys/bpf.ts';
+import * as sysBpf from '../sys/constants-bpf.ts';
 import * as sys from '../sys/constants.ts';
 import type { AttributeTable, ChoiceCodec, MessageCodec } from '../wire/attributes.ts';
 import type { Codec } from '../wire/codec.ts';
+import { bpfProgramH, sock, sockAddr } from '../wire/bpf/constants.ts';
 import { address, cacheinfo as addressCacheinfo } from '../wire/netlink/address.ts';
 import * as wire from '../wire/netlink/constants.ts';
 import { flow } from '../wire/netlink/conntrack.ts';
@@ -34,6 +37,7 @@ const HEADERS = [
   'sys/socket.h',
   'sys/syscall.h',
   'netinet/in.h',
+  'linux/bpf.h',
   'linux/fib_rules.h',
   'linux/icmp.h',
   'linux/icmpv6.h',
@@ -61,10 +65,22 @@ const ALONE = { header: 'linux/if.h', constants: wire.ifH };
 
 /** C expression -> the number that we use. */
 const expected = new Map<string, number>();
-for (const [name, constants] of [...Object.entries(wire), ...Object.entries(sys)]) {
+for (const [name, constants] of [
+  ...Object.entries(wire),
+  ...Object.entries(sys),
+  ...Object.entries(sysBpf),
+  ['bpfProgramH', bpfProgramH] as const,
+]) {
   if (constants === wire.ifH) continue;
   assert.match(name, /H$/);
   for (const [c, value] of Object.entries(constants)) expected.set(c, value);
+}
+for (const [c, fields] of [
+  ['union bpf_attr', bpfAttr],
+  ['struct bpf_sock_addr', sockAddr],
+  ['struct bpf_sock', sock],
+] as const) {
+  for (const [field, offset] of Object.entries(fields)) expected.set(`offsetof(${c}, ${field})`, offset);
 }
 const structs: Struct<string>[] = [nlmsghdr, nlattr, nlmsgerr, addressCacheinfo, neighbourCacheinfo];
 const roots: Codec<unknown>[] = [

@@ -1,9 +1,9 @@
 /** The exposure report: for every published port who can reach it, and which rule of whom decides. */
 import { type Family, familyOf, formatIp, type IpAddress } from '../base/ip.ts';
-import type { ExposureReport, ExposureRequest, Origin, PortExposure, Reach } from '../contracts/exposure.ts';
+import type { Decision, ExposureReport, ExposureRequest, Origin, PortExposure, Reach } from '../contracts/exposure.ts';
 import type { PortBinding, PortRange } from '../model/ports.ts';
 import type { Ruleset } from '../nft/ruleset.ts';
-import { valueOfIp } from './host.ts';
+import { isLinkLocal, valueOfIp } from './host.ts';
 import { addressTexts, intersect, type Interval, type Intervals, isEmpty, one, sizeOf, union } from './intervals.ts';
 import { type ExposureInput, Judge } from './judge.ts';
 import { type Asker, askers, isAny, mainAddress } from './origins.ts';
@@ -27,6 +27,23 @@ const bridgeTables = ({ tables }: Ruleset): readonly string[] =>
         family === 'bridge' && [...chains.values()].some(({ rules, hook }) => rules.length > 0 || hook?.policy === 'drop'),
     )
     .map(({ name }) => `rules of nftables table bridge ${name} are not looked at: they may drop frames on bridges`);
+
+const SHORTCUT: Decision = {
+  owner: 'Moorline',
+  table: '',
+  chain: '',
+  handle: null,
+  rule: 'straight to it, without rules that translate',
+};
+
+interface StraightTo {
+  readonly binding: PortBinding;
+  readonly ports: PortRange;
+  readonly target: Target;
+}
+
+const isLoopback = ({ origin, address }: Asker): boolean =>
+  origin.kind === 'host' && (address.startsWith('127.') || address === '::1');
 
 type Target = NonNullable<PortExposure['target']> & { readonly bridge: string };
 
@@ -53,7 +70,16 @@ class Reporter {
       .filter(({ origin }) => direct === undefined || origin.kind !== 'same');
     const asked = direct === undefined ? binding : { ...binding, hostAddress: direct, hostPorts: binding.containerPorts };
     const parts = portParts(asked, this.#cuts);
-    const reach = all.flatMap((asker) => joined(parts.flatMap((ports) => this.#reach(asker, { binding: asked, ports }))));
+    const straight = direct === undefined && binding.protocol === 'tcp' && this.#request.shortcut === true ? found : null;
+    const reach = all.flatMap((asker) =>
+      joined(
+        parts.flatMap((ports) =>
+          straight !== null && isLoopback(asker)
+            ? this.#straight(asker, { binding, ports, target: straight })
+            : this.#reach(asker, { binding: asked, ports }),
+        ),
+      ),
+    );
     const target = found === null ? null : { address: found.address, port: found.port, network: found.network };
     return { sandbox, binding, target, reach };
   }
@@ -80,6 +106,22 @@ class Reporter {
     if (found === null) return null;
     const bridge = host.routeTo(family, found.address)?.name ?? '';
     return { address: formatIp(family, found.address), port: Number(found.port), network: this.#networkOf(bridge), bridge };
+  }
+
+  /** At connect(2) the address is replaced by the sandbox's: rules see a program of the host that asks for that. */
+  #straight(asker: Asker, { binding, ports, target }: StraightTo): readonly Reach[] {
+    const { address, bridge } = target;
+    const family = familyOf(address);
+    const own = this.#input.host.addresses(family, bridge).find((each) => !isLinkLocal(each)) ?? address;
+    const port = target.port + ports.from - binding.hostPorts.from;
+    const peer = one(valueOfIp(own));
+    const probe = { family, protocol: binding.protocol, device: null, peer, address: valueOfIp(address), port };
+    const from = { ...asker.origin, name: 'localhost' };
+    return pieces(peer, this.#tracer.trace(probe)).map((piece) => {
+      const judgement = this.#judge.judgement(piece, { binding, ports });
+      const decision = judgement.reachability === 'open' ? SHORTCUT : judgement.decision;
+      return { from, address: asker.address, ports, ...judgement, decision };
+    });
   }
 
   #reach(asker: Asker, { binding, ports }: { readonly binding: PortBinding; readonly ports: PortRange }): readonly Reach[] {

@@ -69,15 +69,17 @@ suite('exposure', () => {
     const { code, stderr } = await daemon.docker(...words);
     assert.deepEqual([code, stderr], [0, '']);
     assert.deepEqual(await rows(), [
-      '127.0.0.1:5432/tcp | this host | open',
+      '127.0.0.1:5432/tcp | this host by localhost | open',
       '127.0.0.1:5432/tcp | 198.51.100.0/24 (up0), anywhere (up0), its network bridge | dropped',
+      '0.0.0.0:8080/tcp | this host by localhost | open',
       '0.0.0.0:8080/tcp | this host | open',
       '0.0.0.0:8080/tcp | 198.51.100.0/24 (up0), anywhere (up0), its network bridge | open',
     ]);
     assert.ok(await connects(8080));
     const table = await moor('ports', 'web');
     assert.match(table, /^NAME +PUBLISHED +TARGET +FROM +RESULT +DECIDED BY\n/);
-    assert.match(table, /\nweb +0\.0\.0\.0:8080\/tcp +172\.17\.0\.2:80 +this host +open +Moorline: /);
+    assert.match(table, /\nweb +0\.0\.0\.0:8080\/tcp +172\.17\.0\.2:80 +this host by localhost +open +Moorline: straight to it/);
+    assert.match(table, /\nweb +0\.0\.0\.0:8080\/tcp +172\.17\.0\.2:80 +this host +open +Moorline: ip: port of any address/);
     assert.ok(!table.includes('\u001b'), 'no colour where there is no terminal');
   });
 

@@ -7,6 +7,9 @@ import { test } from 'node:test';
 import { startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { until } from '../support/snapshot.ts';
 
+/** What localhost asks for is translated too, as everything else is. */
+const TRANSLATED = { args: ['--loopback-shortcut=false'] } as const;
+
 /** Answers each line of TCP with it and the server's name, each datagram likewise. */
 const SERVER = (name: string): string => `
   require('net').createServer((s)=>s.on('data',(d)=>s.write(d.toString().trim()+' ${name}\\n'))).listen(7000);
@@ -62,7 +65,7 @@ const bindError = async (daemon: TestDaemon, port: number): Promise<string> => {
 };
 
 test('kill -9 and a new daemon: the connection goes on, the port stays ours, and one that was taken meanwhile is told of', async () => {
-  await using daemon = await startDaemon();
+  await using daemon = await startDaemon(TRANSLATED);
   await serve(daemon, 'web', '-p', '7000:7000', '-p', '7001:7001');
   await using traffic = client(daemon, TCP_CLIENT(7000));
   assert.ok(await traffic.next(/ web$/));
@@ -88,7 +91,7 @@ test('kill -9 and a new daemon: the connection goes on, the port stays ours, and
 });
 
 test('nft flush ruleset during traffic: connections go on, new ones work again', async () => {
-  await using daemon = await startDaemon();
+  await using daemon = await startDaemon(TRANSLATED);
   await serve(daemon, 'web', '-p', '7000:7000');
   await using traffic = client(daemon, TCP_CLIENT(7000));
   assert.ok(await traffic.next(/ web$/));

@@ -16,6 +16,8 @@ export interface MatrixLab extends Questions {
 
 export interface MatrixOptions {
   readonly bridgeNf: boolean;
+  /** Flags of the daemon. */
+  readonly args?: readonly string[];
   /** Runs when the host is there and the daemon is not yet. */
   readonly prepare?: (daemon: TestDaemon) => Promise<void>;
 }
@@ -26,7 +28,7 @@ export async function createMatrixLab(options: MatrixOptions): Promise<MatrixLab
   await options.prepare?.(daemon);
   const value = options.bridgeNf ? 1 : 0;
   await script(daemon, `sysctl -qw net.bridge.bridge-nf-call-iptables=${value} net.bridge.bridge-nf-call-ip6tables=${value}`);
-  await daemon.start();
+  await daemon.start(...(options.args ?? []));
 
   const post = async (path: string, body: object): Promise<unknown> => {
     const answer = await daemon.request('POST', path, body);

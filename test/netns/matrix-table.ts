@@ -34,6 +34,8 @@ export interface Setting {
   /** net.bridge.bridge-nf-call-iptables and -ip6tables. */
   readonly bridgeNf: boolean;
   readonly firewall: 'none' | 'Docker' | 'ufw' | 'forward';
+  /** The daemon runs without the shortcut of the loopback. */
+  readonly translated?: true;
   /** The administrator has allowed what is published, by the remedy that the daemon tells. */
   readonly allowed: boolean;
 }
@@ -112,12 +114,19 @@ const COME_IN = ['remote', 'other', 'same', 'itself'] as const;
 
 export const EXCEPTIONS: readonly Exception[] = [
   {
-    title: '`[::1]` while `bridge-nf-call-iptables` is 1',
+    title: 'UDP to `[::1]` while `bridge-nf-call-iptables` is 1',
     when: ({ bridgeNf }, base) => bridgeNf && reaches(base),
-    cells: { family: [6], origin: ['localhost'] },
+    cells: { protocol: ['udp'], family: [6], origin: ['localhost'] },
     outcome: 'refused',
     reason:
       'br_netfilter translates the answer while it is bridged, and IPv6 drops what then comes to it by a wire for ::1. It is refused at once instead of hanging; 127.0.0.1 works. Docker has a proxy process there.',
+  },
+  {
+    title: 'TCP to it, with `--loopback-shortcut=false` or where that cannot be',
+    when: ({ bridgeNf, translated }, base) => bridgeNf && translated === true && reaches(base),
+    cells: { protocol: ['tcp'], family: [6], origin: ['localhost'] },
+    outcome: 'refused',
+    reason: 'For the same reason. With it nothing is translated.',
   },
   {
     title: 'a published port beside a firewall that drops what is forwarded and has not been told',

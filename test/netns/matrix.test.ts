@@ -33,6 +33,13 @@ for (const bridgeNf of [false, true]) {
   });
 }
 
+test('no other firewall, bridge-nf-call-iptables=1, without the shortcut of the loopback', async () => {
+  await using lab = await createMatrixLab({ bridgeNf: true, args: ['--loopback-shortcut=false'] });
+  const expect = expectedIn({ bridgeNf: true, firewall: 'none', allowed: false, translated: true });
+  assert.deepEqual(await lab.run(expect), []);
+  assert.deepEqual((await lab.compare(expect)).wrong, []);
+});
+
 /** The kernel itself takes no packet for ::1 from a wire, nor one for 127.0.0.1 unless rules lead it elsewhere before. */
 function withoutRules(cell: Cell): Outcome {
   const base = baseOf(cell);

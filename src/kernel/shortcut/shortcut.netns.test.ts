@@ -147,6 +147,22 @@ describe('a connection to a published port', () => {
   });
 });
 
+test('while something is against it, connections come about without it', async () => {
+  using shortcut = filled();
+  using first = await ask('127.0.0.1', 8080);
+  for (const objection of ['a firewall drops it', 'another one does']) shortcut.allow(objection);
+  assert.equal(shortcut.feature.state, 'no');
+  assert.match(shortcut.feature.why, /another one does/);
+  for (const host of ['127.0.0.1', '::1']) assert.equal(await greeting(host, 8080), 'ECONNREFUSED');
+  shortcut.set({ address: ANY4, ports: one(8090) }, { address: TARGET4, port: 81 });
+  for (const objection of [null, null]) shortcut.allow(objection);
+  assert.equal(shortcut.feature.state, 'yes');
+  assert.equal(await greeting('127.0.0.1', 8080), '10.9.0.1 at 80');
+  assert.equal(await greeting('127.0.0.1', 8090), '10.9.0.1 at 81');
+  first.socket.write('still here');
+  assert.equal(String((await once(first.socket, 'data'))[0]), 'still here');
+});
+
 describe('left alone', () => {
   test('who is bound to an address or to a device: it would not get out', async () => {
     using _shortcut = filled();

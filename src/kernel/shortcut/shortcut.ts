@@ -12,6 +12,7 @@ import { bpfH } from '../../sys/constants-bpf.ts';
 import { hasCode } from '../../sys/errors.ts';
 import type { Fd } from '../../sys/fd.ts';
 import { netnsCookie } from '../../sys/namespace-cookie.ts';
+import { bpfProgramH } from '../../wire/bpf/constants.ts';
 import { BTF_WORD, BTF_WORDS, btfOfWords } from '../../wire/bpf/btf.ts';
 import { blocks, writeKey, writeTarget } from './entries.ts';
 import { KEY, KEY_SIZE, NOTE, TARGET } from './layout.ts';
@@ -45,7 +46,7 @@ function reason(error: unknown): string {
   return `${message}: it takes Linux 5.14 with CONFIG_CGROUP_BPF and cgroup2`;
 }
 
-const none = (feature: Feature): Shortcut => ({ feature, set() {}, remove() {}, [Symbol.dispose]() {} });
+const none = (feature: Feature): Shortcut => ({ feature, allow() {}, set() {}, remove() {}, [Symbol.dispose]() {} });
 
 function open(openCgroup: () => Fd): Shortcut {
   if (endianness() !== 'LE') throw new Error('this machine is big-endian');
@@ -70,15 +71,76 @@ function open(openCgroup: () => Fd): Shortcut {
     flags: bpfH.BPF_F_NO_PREALLOC,
     btf: { bytes: btfOfWords(NOTE.size / 4), key: BTF_WORD, value: BTF_WORDS },
   });
-  using cgroup = openCgroup();
-  const type = bpfH.BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+  const cgroup = stack.use(openCgroup());
+  const connecting = stack.use(new Links(cgroup));
   // First those that speak of a connection, then those that make it another one.
   for (const one of programs({ targets: targets.number, notes: notes.number, cookie }).toReversed()) {
-    using program: Fd = loadProgram({ ...one, type });
-    stack.use(linkToCgroup(program, cgroup, one.attach));
+    const program = stack.use(loadProgram({ ...one, type: bpfH.BPF_PROG_TYPE_CGROUP_SOCK_ADDR }));
+    if (CONNECTS.has(one.attach)) connecting.add(program, one.attach);
+    else stack.use(linkToCgroup(program, cgroup, one.attach));
   }
+  connecting.open();
+  let feature: Feature = { name: NAME, state: 'yes', why: USE };
   const owned = stack.move();
-  return { ...writer(targets), feature: { name: NAME, state: 'yes', why: USE }, [Symbol.dispose]: () => owned.dispose() };
+  return {
+    ...writer(targets),
+    get feature() {
+      return feature;
+    },
+    allow(objection) {
+      feature = { name: NAME, ...turned(connecting, objection) };
+    },
+    [Symbol.dispose]: () => owned.dispose(),
+  };
+}
+
+const CONNECTS: ReadonlySet<number> = new Set([bpfProgramH.BPF_CGROUP_INET4_CONNECT, bpfProgramH.BPF_CGROUP_INET6_CONNECT]);
+
+function turned(connecting: Links, objection: string | null): Omit<Feature, 'name'> {
+  if (objection !== null) {
+    connecting.close();
+    return { state: 'no', why: `${USE}: not while ${objection}` };
+  }
+  try {
+    connecting.open();
+    return { state: 'yes', why: USE };
+  } catch (error) {
+    return { state: 'no', why: `${USE}: ${reason(error)}` };
+  }
+}
+
+/** The programs at connect(2): without them connections come about as if there were no shortcut, and those that are there stay what they are. */
+class Links implements Disposable {
+  readonly #cgroup: Fd;
+  readonly #programs: { readonly program: Fd; readonly attach: number }[] = [];
+  readonly #links: Fd[] = [];
+
+  constructor(cgroup: Fd) {
+    this.#cgroup = cgroup;
+  }
+
+  add(program: Fd, attach: number): void {
+    this.#programs.push({ program, attach });
+  }
+
+  /** All of them or none. @throws as `linkToCgroup` */
+  open(): void {
+    if (this.#links.length > 0) return;
+    try {
+      for (const { program, attach } of this.#programs) this.#links.push(linkToCgroup(program, this.#cgroup, attach));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    for (const link of this.#links.splice(0)) link.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
 
 function writer(targets: Fd): Pick<Shortcut, 'set' | 'remove'> {

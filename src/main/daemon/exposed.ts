@@ -41,8 +41,10 @@ export function exposed(parts: {
   /** Name of our table. */
   readonly table: string;
   readonly tableNames: Kernel['tableNames'];
+  /** Whether the shortcut of the loopback is used at the moment. */
+  readonly shortcut: () => boolean;
 }): Exposed {
-  const { engine, containers, exposure, logger, tableNames } = parts;
+  const { engine, containers, exposure, logger, tableNames, shortcut } = parts;
   const own = [parts.table, keepTableName(parts.table)];
 
   const bridges = (): ExposureRequest['networks'] =>
@@ -143,6 +145,7 @@ export function exposed(parts: {
       return exposure.report({
         ports: wanted.flatMap((sandbox) => (sandbox.ports ?? []).map((binding) => asked(sandbox, binding))),
         networks: bridges(),
+        shortcut: shortcut(),
       });
     },
   };

@@ -126,6 +126,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
     logger,
     table: tableName(instance),
     tableNames: kernel.tableNames,
+    shortcut: () => shortcut.feature.state === 'yes',
   });
 
   const stopping = new AbortController();

@@ -134,7 +134,7 @@ function whoText({ owner, table, chain, rule }: Decision): string {
 function fromText({ from: { kind, name, sources } }: Reach): string {
   switch (kind) {
     case 'host':
-      return 'this host';
+      return name === '' ? 'this host' : `this host by ${name}`;
     case 'interface':
       return `${sources.join(' ')} (${name})`;
     case 'network':
