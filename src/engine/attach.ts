@@ -12,6 +12,7 @@ import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
 import { movePorts } from './ports.ts';
 import { deleteEndpoint, putEndpoint, putSandbox } from './records.ts';
+import { meetOthers } from './remotes.ts';
 import { closeSegment, joinNetwork, openSegment } from './segments.ts';
 import { checkNobodys } from './taken.ts';
 
@@ -55,6 +56,7 @@ export async function attach(
     };
     await ctx.executor.make(plan, [putEndpoint(endpoint)], { beside, after: async () => tellRecords(ctx, told) });
     ctx.registry.setSandbox(after);
+    await meetOthers(ctx, network, facts);
     if (after !== joined) await ctx.executor.commit([putSandbox(after)]);
     emitAttachment(ctx, { network, sandbox: after, action: 'connect' });
     return { value: endpoint, plan, warnings };

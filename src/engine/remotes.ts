@@ -51,6 +51,26 @@ export async function applyRemotes(
   }
 }
 
+/** Milliseconds that the first endpoint of a network on this host waits, at most, to know of the others. */
+const MEET_MS = 1_000;
+
+/**
+ * The first endpoint of a network on this host is here: whoever starts in it finds the others by name at once. Waits for one listing of the
+ * cluster's store, not for a store that is away. Never throws: they come later as well.
+ */
+export async function meetOthers(ctx: Context, network: Network, facts: HostFacts): Promise<void> {
+  const { cluster } = ctx;
+  if (cluster === undefined || !spans(ctx, network) || ctx.registry.ports(network.id) > 1) return;
+  try {
+    const enough = Promise.withResolvers<null>();
+    const timer = setTimeout(() => enough.resolve(null), MEET_MS);
+    const endpoints = await Promise.race([cluster.lookUp(network.id), enough.promise]).finally(() => clearTimeout(timer));
+    if (endpoints !== null) await applyRemotes(ctx, network, { endpoints, facts });
+  } catch (error) {
+    ctx.logger.warn({ err: error, network: network.name }, 'endpoints of other hosts are not known yet');
+  }
+}
+
 /** The kernel's part. @returns as `applyRemotes` */
 async function lead(
   ctx: Context,

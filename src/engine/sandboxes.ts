@@ -23,6 +23,7 @@ import { staleFlows } from './port-flows.ts';
 import { hostPortsOf, releasePorts } from './port-reserve.ts';
 import { withPorts } from './ports.ts';
 import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
+import { meetOthers } from './remotes.ts';
 import { closeSegment, joinNetwork, openSegment } from './segments.ts';
 
 /** What a sandbox without `networks` is attached to. */
@@ -101,6 +102,7 @@ export async function createSandbox(
     };
     await ctx.executor.make(plan, [putSandbox(sandbox), ...rows], { after });
     ctx.registry.setSandbox(sandbox);
+    for (const { network } of wanted) await meetOthers(ctx, network, facts);
     if (netns.type !== 'host') ctx.watcher.observe([netns.path]);
     emit(ctx, sandbox, 'create');
     for (const { network } of wanted) emitAttachment(ctx, { network, sandbox, action: 'connect' });
