@@ -4,6 +4,7 @@ import type { Id } from '../base/ids.ts';
 import { prefixesOverlap } from '../base/ip.ts';
 import type { Revision, Store, Write } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
+import { commitSize } from './commit-size.ts';
 import { readEndpoint } from './endpoint-values.ts';
 import { type FlannelNetworks, isFlannel } from './flannel/networks.ts';
 import { addressesFolder, endpointsFolder, nameKey, networkKey } from './keys.ts';
@@ -23,8 +24,6 @@ export interface CatalogueDeps {
   readonly node: string;
 }
 
-/** Deletes in one commit; etcd allows 128. */
-const COMMIT_WRITES = 100;
 /** Tries at a network while others make theirs. */
 const TRIES = 20;
 
@@ -94,7 +93,8 @@ export class Catalogue {
     ]);
     const addresses = isSegment(network) ? (await store.list(addressesFolder(id))).entries : [];
     const rest = [...entries, ...told, ...addresses].map(({ key }): Write => ({ type: 'delete', key }));
-    for (let at = 0; at < rest.length; at += COMMIT_WRITES) await this.#commit(rest.slice(at, at + COMMIT_WRITES));
+    const size = commitSize(store);
+    for (let at = 0; at < rest.length; at += size) await this.#commit(rest.slice(at, at + size));
   }
 
   async #announce(network: Network, more: readonly Write[]): Promise<Revision> {

@@ -7,6 +7,7 @@ import type { Id } from '../base/ids.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { Entry, Lease, Revision, Store, Write } from '../contracts/store.ts';
 import type { LocalEndpoint } from '../model/node.ts';
+import { commitSize } from './commit-size.ts';
 import { endpointText, readEndpoint } from './endpoint-values.ts';
 import { endpointKey, endpointsFolder } from './keys.ts';
 import type { Registration } from './registration.ts';
@@ -35,8 +36,6 @@ interface Written {
   readonly lease: string;
 }
 
-/** Writes in one commit; etcd allows 128. */
-const COMMIT_WRITES = 100;
 /** Tries at entries that somebody else writes at the same time. */
 const TRIES = 5;
 
@@ -97,7 +96,7 @@ export class Telling {
     for (let tries = 1; this.#dirty.size > 0; ) {
       const lease = this.#deps.registration.lease;
       if (lease === null) return;
-      const keys = [...this.#dirty].slice(0, COMMIT_WRITES);
+      const keys = [...this.#dirty].slice(0, commitSize(this.#deps.store));
       for (const key of keys) this.#dirty.delete(key);
       const steps = keys.flatMap((key) => this.#step(key, lease) ?? []);
       if (steps.length === 0) continue;

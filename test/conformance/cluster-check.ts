@@ -7,6 +7,8 @@ import { type ClusterWorld, TestNode } from './cluster-world.ts';
 export interface ClusterSuite {
   readonly name: string;
   readonly skip?: string | false;
+  /** Checks that it cannot pass, by title, and why. */
+  readonly without?: Readonly<Record<string, string>>;
   readonly open: () => Promise<ClusterWorld>;
 }
 
@@ -24,7 +26,7 @@ export const isKind =
 export const checker =
   (suite: ClusterSuite) =>
   (title: string, body: (world: ClusterWorld, start: Start) => Promise<void>): void =>
-    void test(`cluster on ${suite.name}: ${title}`, { skip: suite.skip ?? false }, async () => {
+    void test(`cluster on ${suite.name}: ${title}`, { skip: suite.skip || (suite.without?.[title] ?? false) }, async () => {
       await using world = await suite.open();
       const all: TestNode[] = [];
       const start: Start = async (count) => {

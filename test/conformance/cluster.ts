@@ -366,7 +366,7 @@ export function clusterConformance(suite: ClusterSuite): void {
     const racers = [new TestNode(world, 101), new TestNode(world, 102)];
     await Promise.all(racers.map((node) => node.start({ random: () => 0 })));
     const networks = Array.from({ length: 500 }, (_, i) => routed(`net${i}`, `10.${i >> 4}.${(i & 15) * 16}.0/20`));
-    const { revision } = await world.store.list('');
+    const { revision } = await world.store.list('subnets/');
     for (const network of networks) await maker.cluster.create(network);
     await until(world, () =>
       racers.every((node) => node.cluster.networks().filter(({ network }) => network.pools.length > 0).length === 500),

@@ -113,7 +113,8 @@ async function run(side: Side, operation: Operation): Promise<unknown> {
 }
 
 async function changesNothing(store: Store, writes: readonly Write[]): Promise<boolean> {
-  const present = await Promise.all(writes.map(({ type, key }) => type === 'put' || store.get(key)));
+  if (writes.some(({ type }) => type === 'put')) return false;
+  const present = await Promise.all(writes.map(({ key }) => store.get(key)));
   return present.every((one) => one === null);
 }
 

@@ -12,7 +12,7 @@ const PROGRAM = resolve(import.meta.dirname, '../../.cache/stores/bin/consul');
 
 /** For `skip`: why there is no server to test with; false when there is. */
 export const NO_CONSUL = existsSync(PROGRAM) ? false : 'there is no consul (run make peers)';
-if (NO_CONSUL !== false) console.error('NO CONSUL: what is tested on it is skipped');
+if (NO_CONSUL !== false) process.stderr.write('NO CONSUL: what is tested on it is SKIPPED\n');
 
 /** Milliseconds for a server to come up and to elect itself. */
 const START_MS = 15_000;
@@ -23,6 +23,12 @@ export interface ConsulOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Several servers as one cluster: the ports of all of them. */
   readonly cluster?: readonly number[];
+}
+
+export interface Ask {
+  readonly body?: string | Buffer;
+  /** Where access control is on. */
+  readonly token?: string;
 }
 
 export class ConsulServer implements AsyncDisposable {
@@ -72,7 +78,10 @@ export class ConsulServer implements AsyncDisposable {
   async ready(): Promise<void> {
     const end = Date.now() + START_MS;
     for (;;) {
-      const answer = await this.ask('PUT', '/v1/kv/filler', 'x').catch((error: unknown) => ({ status: 0, text: String(error) }));
+      const answer = await this.ask('PUT', '/v1/kv/filler', { body: 'x' }).catch((error: unknown) => ({
+        status: 0,
+        text: String(error),
+      }));
       // 403: access control is at work, so there is a leader.
       if (answer.status === 200 || answer.status === 403) return;
       this.process.assertAlive();
@@ -81,12 +90,10 @@ export class ConsulServer implements AsyncDisposable {
     }
   }
 
-  /** @param token of a management token, where access control is on */
   async ask(
     method: string,
     path: string,
-    body?: string | Buffer,
-    token?: string,
+    { body, token }: Ask = {},
   ): Promise<{ readonly status: number; readonly text: string }> {
     const headers = { connection: 'close', ...(token === undefined ? {} : { 'x-consul-token': token }) };
     const answer = await fetch(`http://127.0.0.1:${this.port}${path}`, {
@@ -101,7 +108,7 @@ export class ConsulServer implements AsyncDisposable {
   /** Past the store under test. */
   async put(key: string, value: string | Buffer): Promise<void> {
     const path = key.split('/').map(encodeURIComponent).join('/');
-    assert.deepEqual(await this.ask('PUT', `/v1/kv/${path}`, value), { status: 200, text: 'true' });
+    assert.deepEqual(await this.ask('PUT', `/v1/kv/${path}`, { body: value }), { status: 200, text: 'true' });
   }
 
   stop(signal?: NodeJS.Signals): Promise<void> {

@@ -1,6 +1,5 @@
 /** The cluster of the daemon's configuration. What only a host in one needs in memory is loaded here, late. */
 import { hostname } from 'node:os';
-import { bootClock } from '../../base/boot-clock.ts';
 import { type Logger, systemClock } from '../../base/clock.ts';
 import { invalid } from '../../base/errors.ts';
 import type { Id } from '../../base/ids.ts';
@@ -14,7 +13,7 @@ import type { Store } from '../../contracts/store.ts';
 import { CLUSTER_KEY, PATHS_KEY, UNDERLAY_KEY } from '../../engine/records.ts';
 import type { Network } from '../../model/network.ts';
 import type { ClusterNode, NodePart, Underlay } from '../../model/node.ts';
-import { parseEtcdUrl } from '../../store/etcd/url.ts';
+import { openClusterStore, shownStoreUrl } from './cluster-store.ts';
 import type { DaemonConfig } from './config.ts';
 import { rowOf } from './underlay.ts';
 
@@ -96,16 +95,15 @@ export async function openCluster({ config, version, store, kernel, drivers, log
     const { createFileCluster } = await import('../../cluster/file/file-cluster.ts');
     cluster = stack.use(await createFileCluster({ file: peersFile ?? '', node, logger, kept, keep }));
   } else {
-    const [{ createStoreCluster }, { openEtcdStore }] = await Promise.all([
+    const [{ createStoreCluster }, opened] = await Promise.all([
       import('../../cluster/store-cluster.ts'),
-      import('../../store/etcd/store.ts'),
+      openClusterStore(clusterStore, logger),
     ]);
-    const options = { ...parseEtcdUrl(clusterStore), clock: bootClock, logger };
-    const etcd = stack.use(await openEtcdStore(options));
+    const { openPrefix } = opened;
     cluster = stack.use(
       await createStoreCluster({
-        store: etcd,
-        url: withoutPassword(clusterStore),
+        store: stack.use(opened.store),
+        url: shownStoreUrl(clusterStore),
         node,
         clock: systemClock,
         logger,
@@ -115,7 +113,7 @@ export async function openCluster({ config, version, store, kernel, drivers, log
         ...(config.nodeTtlMs === null ? {} : { nodeTtlMs: config.nodeTtlMs }),
         ...(config.subnetTtlMs === null ? {} : { subnetTtlMs: config.subnetTtlMs }),
         // flannel's keys lie beside ours. The cluster closes what it opens.
-        openPrefix: (prefix) => openEtcdStore({ ...options, prefix }),
+        ...(openPrefix ? { openPrefix } : {}),
       }),
     );
   }
@@ -141,8 +139,6 @@ function withPaths(underlay: Underlay, paths: Paths): Underlay {
     ...(paths.broken() ? { brokenChecksums: true } : {}),
   };
 }
-
-const withoutPassword = (url: string): string => url.replace(/^etcd:\/\/([^/?#]*)@/, 'etcd://');
 
 /** @param wanted a device, or an address of one, whose family is then preferred. @returns null when there is no such one */
 async function underlayOf(

@@ -214,7 +214,7 @@ test('the cluster', () => {
     [['--cluster-store', 'etcd://a', '--subnet-ttl', '721h'], /^invalid subnet-ttl "721h": it is 2s to 720h/],
     [['--peers', '/p', '--node-ttl', '5s'], /^invalid node-ttl: this host shares no store/],
     [['--flannel-dir', 'run'], /^invalid flannel-dir "run": it is an absolute path$/],
-    [['--cluster-store', 'consul://a'], /^invalid cluster-store: invalid etcd URL: it is not etcd:/],
+    [['--cluster-store', 'redis://a'], /^invalid cluster-store: unknown store "redis:\/\/": it is etcd:/],
     [['--cluster-store', 'etcd://a', '--peers', '/p'], /^invalid peers: there is a cluster-store as well/],
     [['--peers', 'peers.yaml'], /^invalid peers "peers.yaml": it is an absolute path$/],
     [['--node-name', 'n1'], /^invalid node-name: this host is in no cluster/],

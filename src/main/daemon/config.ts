@@ -8,7 +8,7 @@ import { isDnsName } from '../../model/dns-names.ts';
 import { checkHostname } from '../../model/names.ts';
 import type { SandboxDns } from '../../model/sandbox.ts';
 import { reservedFor } from '../../model/subnet.ts';
-import { parseEtcdUrl } from '../../store/etcd/url.ts';
+import { checkStoreUrl } from './cluster-store.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
 import { type ListenAddress, parseHost } from './hosts.ts';
 
@@ -35,7 +35,7 @@ export interface DaemonConfig {
   readonly ip: string | null;
   readonly ipMasquerade: boolean;
   readonly loopbackShortcut: boolean;
-  /** `etcd://…`, checked; null: this host shares no store. Never beside `peersFile`. */
+  /** `etcd://…`, `consul://…` or `zk://…`, checked; null: this host shares no store. Never beside `peersFile`. */
   readonly clusterStore: string | null;
   readonly peersFile: string | null;
   /** A device or an address; null: the device of the default route. */
@@ -229,7 +229,7 @@ function clusterOf(text: (name: FlagName) => string | null): ClusterConfig {
     text('cluster-advertise'),
     text('node-name'),
   ];
-  if (clusterStore !== null) named('cluster-store', () => parseEtcdUrl(clusterStore));
+  if (clusterStore !== null) named('cluster-store', () => checkStoreUrl(clusterStore));
   if (clusterStore !== null && peers !== null)
     throw invalid('invalid peers: there is a cluster-store as well, and who is in the cluster is told by one of them');
   if (clusterStore === null && peers === null && (clusterAdvertise ?? nodeName) !== null)

@@ -93,7 +93,7 @@ export const FLAGS = [
     kind: 'text',
     key: 'cluster-store',
     value: 'url',
-    help: 'Store of the cluster, for networks that span hosts: etcd://HOST:2379[,HOST2:2379][/prefix][?ca=FILE&cert=FILE&key=FILE]',
+    help: 'Store of the cluster, for networks that span hosts: etcd://HOST:2379[,HOST2:2379][/prefix][?ca=FILE&cert=FILE&key=FILE], or consul://HOST:8500... or zk://HOST:2181... likewise',
   },
   {
     name: 'cluster-advertise',

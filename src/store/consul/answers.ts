@@ -42,10 +42,14 @@ export function readSession(text: string): { readonly id: string; readonly ttlMs
   const answer = json(text);
   const { ID, TTL } = fields(Array.isArray(answer) ? answer[0] : answer);
   if (typeof ID !== 'string' || !/^[0-9a-f-]{36}$/.test(ID)) throw strange(text);
-  const seconds = typeof TTL === 'string' ? /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(TTL) : null;
-  const [, hours = 0, minutes = 0, rest = 0] = seconds ?? [];
-  const ttlMs = ((Number(hours) * 60 + Number(minutes)) * 60 + Number(rest)) * 1_000;
+  const ttlMs = typeof TTL === 'string' ? goDuration(TTL) : 0;
   return { id: ID, ttlMs: ttlMs > 0 ? ttlMs : null };
+}
+
+/** `24h0m0s`, as Go writes it, in milliseconds; 0 for what is no such text. */
+export function goDuration(text: string): number {
+  const [, hours = 0, minutes = 0, seconds = 0] = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/.exec(text) ?? [];
+  return ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1_000;
 }
 
 function pair(value: unknown): KvPair {

@@ -57,11 +57,14 @@ function operations(write: Write, keys: Keys, leaseOf: (write: Write) => string)
   return expect === 'absent' ? [{ Verb: 'check-not-exists', Key }, put] : [...check, { Verb: 'delete', Key }, put];
 }
 
+/** The session of a lease is no more (agent/consul/state/txn.go). */
+export const isLeaseMissing = (what: string): boolean => what.startsWith('invalid session ');
+
 /** Which expectation failed: the first operation that failed belongs to it. null: none, it is something else. */
 export function refusal({ errors }: TxnAnswer, { writeAt }: Transaction): MoorError | null {
   for (const { operation, what } of errors) {
     const write = writeAt(operation);
-    if (!write || write.expect === undefined || /^invalid session /.test(what)) continue;
+    if (!write || write.expect === undefined || isLeaseMissing(what)) continue;
     if (write.expect === 'absent') return conflict(`cannot write ${write.key}: it exists already`);
     return unmet(write.key, write.expect, presentIn(what)) ?? conflict(`cannot write ${write.key}: an expectation failed`);
   }

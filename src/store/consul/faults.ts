@@ -17,7 +17,14 @@ export class StatusError extends Error {
 /** Not the server's verdict on the call: another try, elsewhere or later, may succeed. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof HttpError) return true;
-  return error instanceof StatusError && (error.status >= 500 || error.status === 429);
+  return error instanceof StatusError && (error.status >= 500 || error.status === 429) && ttlBounds(error) === null;
+}
+
+/** Consul's own bounds for the time to live of a session (agent/consul/session_endpoint.go), as it writes them: `10s`, `24h0m0s`. */
+export function ttlBounds(error: unknown): readonly [least: string, most: string] | null {
+  const [, least, most] =
+    /Invalid Session TTL '-?\d+', must be between \[(\w+)=(\w+)\]/.exec(error instanceof StatusError ? error.message : '') ?? [];
+  return least === undefined || most === undefined ? null : [least, most];
 }
 
 /** Whether nothing was done, so that even what must not be done twice may be tried again. */

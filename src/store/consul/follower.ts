@@ -24,8 +24,12 @@ export interface FollowerDeps {
 
 /** How long a look waits at the server for news, in milliseconds. */
 const WAIT_MS = 30_000;
-/** Between a look that brought news and the next: what happens meanwhile comes with it, in one answer. Half of it to all, by chance. */
+/**
+ * Between a look and the next: what happens meanwhile comes with it, in one answer. Half of it to all, by chance. Longer after each that
+ * brought nothing new: where there is nothing below a prefix, Consul answers whenever something changes beside it.
+ */
 const PAUSE_MS = 20;
+const PAUSE_MAX_MS = 320;
 /** After a look that failed, likewise. */
 const AGAIN_MS = 400;
 
@@ -75,7 +79,7 @@ export class Follower {
       if (scope === null) this.#begin(look).reach(revision);
       return { ...look, revision };
     }
-    if (scope.take(look)) {
+    if (scope.take(look) !== 'old') {
       scope.reach(revision);
     } else if (scope.seen <= asked) {
       this.goneBack(look.revision);
@@ -121,6 +125,7 @@ export class Follower {
     this.#idle = new AbortController();
     const signal = AbortSignal.any([this.#idle.signal, this.#deps.closing]);
     let waitFor: Revision = 0;
+    let pauseMs = PAUSE_MS;
     while (!signal.aborted) {
       try {
         const scope = this.#scope;
@@ -131,11 +136,12 @@ export class Follower {
         const answer = await this.#wait(waitFor, signal);
         const look = this.#read(answer);
         waitFor = look.revision;
-        const before = scope.seen;
         if (scope !== this.#scope) continue;
-        if (!scope.take(look)) await this.look(`watch ${this.#name}`);
+        const taken = scope.take(look);
+        if (taken === 'old') await this.look(`watch ${this.#name}`);
         else this.#deps.seen.note(look.revision);
-        if (scope.seen > before) await this.#pause(PAUSE_MS, signal);
+        pauseMs = taken === 'nothing new' ? Math.min(pauseMs * 2, PAUSE_MAX_MS) : PAUSE_MS;
+        await this.#pause(pauseMs, signal);
       } catch (error) {
         if (signal.aborted) return;
         const fault = storeFault(`look at ${this.#name}`, error);

@@ -1,17 +1,29 @@
-/** A lease as a session with a time to live, whose entries are deleted when it ends. */
+/** A lease as a session with a time to live, whose entries are deleted when it ends. Consul may take up to twice that time to end it. */
 import { MoorError } from '../../base/errors.ts';
 import type { LeaseWire } from '../held-lease.ts';
-import { readSession } from './answers.ts';
+import { goDuration, readSession } from './answers.ts';
 import type { Client } from './client.ts';
+import { ttlBounds } from './faults.ts';
 
-/** Consul's own bounds (agent/structs, SessionTTLMin and SessionTTLMax), in milliseconds. It may take up to twice as long to act. */
+/** Renewed for this long where Consul does not say for how long: its least by default, in milliseconds. */
 const TTL_MIN_MS = 10_000;
-const TTL_MAX_MS = 86_400_000;
 
-/** What Consul makes of a time to live, in milliseconds. */
-export const sessionTtl = (ttlMs: number): number => Math.min(TTL_MAX_MS, Math.max(TTL_MIN_MS, Math.ceil(ttlMs / 1_000) * 1_000));
+/** Whole seconds, and not beyond Consul's bounds: it takes no less than 10 s unless session_ttl_min says so. @throws MoorError */
+export async function createSession(client: Client, wantedMs: number): Promise<{ readonly id: string; readonly ttlMs: number }> {
+  const ttlMs = Math.ceil(wantedMs / 1_000) * 1_000;
+  try {
+    return { id: await create(client, ttlMs), ttlMs };
+  } catch (error) {
+    const bounds = ttlBounds(error instanceof MoorError ? error.cause : error);
+    if (bounds === null) throw error;
+    const [least, most] = bounds.map(goDuration);
+    const allowed = Math.min(most ?? 0, Math.max(least ?? 0, ttlMs));
+    if (allowed <= 0 || allowed === ttlMs) throw error;
+    return { id: await create(client, allowed), ttlMs: allowed };
+  }
+}
 
-export async function createSession(client: Client, ttlMs: number): Promise<string> {
+async function create(client: Client, ttlMs: number): Promise<string> {
   const body = JSON.stringify({
     Name: 'moorline',
     TTL: `${ttlMs / 1_000}s`,

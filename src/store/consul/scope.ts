@@ -16,6 +16,9 @@ export interface Look {
   readonly revision: Revision;
 }
 
+/** `old`: it shows something older than was seen. Another look overtook it, or a server lags. */
+export type Taken = 'news' | 'nothing new' | 'old';
+
 /** Changes kept for watches that are behind. */
 const HISTORY = 4_096;
 
@@ -36,16 +39,15 @@ export class Scope {
     return this.#seen;
   }
 
-  /** @returns whether it was taken. Otherwise it shows something older than was seen: another look overtook it, or a server lags. */
-  take({ entries, revision }: Look): boolean {
+  take({ entries, revision }: Look): Taken {
     const changed = [...entries.values()].filter((entry) => this.#known.get(entry.key) !== entry.revision);
     const gone = [...this.#known.keys()].filter((key) => !entries.has(key));
     if (changed.length + gone.length === 0) {
       this.#seen = Math.max(this.#seen, revision);
-      return true;
+      return 'nothing new';
     }
     const old = changed.some((entry) => entry.revision <= this.#seen || entry.revision > revision);
-    if (old || revision <= this.#seen) return false;
+    if (old || revision <= this.#seen) return 'old';
     const events: StoreEvent[] = changed.map(({ key, value, revision: at }) => ({ key, value, revision: at }));
     events.sort((one, two) => one.revision - two.revision || (one.key < two.key ? -1 : 1));
     events.push(...gone.sort().map((key) => ({ key, value: null, revision })));
@@ -53,7 +55,7 @@ export class Scope {
     for (const key of gone) this.#known.delete(key);
     this.#seen = revision;
     this.feed.append(revision, events);
-    return true;
+    return 'news';
   }
 
   /** What is written from now on is newer than this: the last look was asked for when somebody had it already. */

@@ -19,11 +19,11 @@ import { readTls } from '../tls.ts';
 import { checkKey, checkPrefix, checkWrites } from '../writes.ts';
 import { readTxn, type TxnAnswer } from './answers.ts';
 import { Client } from './client.ts';
-import { COMMIT_WRITES, refusal, type Transaction, transaction } from './commit.ts';
+import { COMMIT_WRITES, isLeaseMissing, refusal, type Transaction, transaction } from './commit.ts';
 import { Follower, type FollowerDeps } from './follower.ts';
 import { Http } from './http.ts';
 import { Keys, scopeOf } from './keys.ts';
-import { createSession, sessionTtl, sessionWire } from './lease.ts';
+import { createSession, sessionWire } from './lease.ts';
 import { Seen } from './seen.ts';
 import type { ConsulAddress } from './url.ts';
 
@@ -108,10 +108,12 @@ class ConsulStore implements Store {
       const request = transaction(writes, this.#keys, (write) => this.#leaseOf(write));
       const { seen } = this.#deps;
       const known = seen.newest;
-      const answer = await this.#transact(request.body, writes[0] ? `write ${writes[0].key}` : 'commit nothing', false);
+      const action = writes[0] ? `write ${writes[0].key}` : 'commit nothing';
+      const answer = await this.#transact(request.body, action, false);
       if (answer.errors.length > 0) throw refusal(answer, request) ?? this.#failure(answer, request, writes);
       // Checks come back with the entry as it was.
       const revision = Math.max(0, ...answer.results.map(({ modifyIndex }) => modifyIndex));
+      if (revision === 0) throw new MoorError('internal', `cannot ${action}: Consul says neither that it was done nor why not`);
       if (revision <= known) this.#goneBack(revision);
       seen.note(revision);
       return revision;
@@ -126,8 +128,9 @@ class ConsulStore implements Store {
     this.#run(async () => {
       if (!(Number.isFinite(ttlMs) && ttlMs > 0)) throw invalid(`invalid lease: a time to live of ${ttlMs} ms`);
       const askedAt = this.#deps.clock.elapsed();
-      const id = await createSession(this.#client, sessionTtl(ttlMs));
-      const grant = { id, ttlMs: sessionTtl(ttlMs), askedAt };
+      const made = await createSession(this.#client, ttlMs);
+      const { id } = made;
+      const grant = { ...made, askedAt };
       const wire = sessionWire(this.#client, id);
       const lease = new HeldLease(grant, { store: 'consul', wire, clock: this.#deps.clock, logger: this.#logger });
       this.#leases.set(id, lease);
@@ -159,7 +162,7 @@ class ConsulStore implements Store {
   #failure({ errors }: TxnAnswer, { writeAt }: Transaction, writes: readonly Write[]): MoorError {
     for (const { operation, what } of errors) {
       const write = writeAt(operation);
-      if (write?.type !== 'put' || !write.lease || !/^invalid session /.test(what)) continue;
+      if (write?.type !== 'put' || !write.lease || !isLeaseMissing(what)) continue;
       const { id } = write.lease;
       this.#leases.get(id)?.lose(new MoorError('unavailable', `lease ${id} is gone: it was taken away`));
       return new MoorError('unavailable', `cannot write ${write.key}: its lease is lost`);

@@ -182,8 +182,9 @@ export class Connection {
       const zxid = from.zxid();
       const code = from.int();
       if (xid === XID.EVENT) return this.#onEvent(readEvent(from));
-      const next = this.#pending.shift();
+      const [next] = this.#pending;
       if (next?.xid !== xid) throw new ProtocolError(`an answer to ${xid}, where ${next?.xid ?? 'none'} was due`);
+      this.#pending.shift();
       if (code !== CODE.OK) next.fail(new ZkError(this.name, code, zxid));
       else next.done({ zxid, from });
     } catch (error) {

@@ -66,7 +66,7 @@ export class Line {
       if (this.#closing.signal.aborted) throw this.#lost('the store is closed');
       if (signal.aborted) throw this.#lost('given up');
       if (this.#failure instanceof ZkError && clock.elapsed() < this.#notBefore) throw this.#failure;
-      if (clock.elapsed() >= until) throw this.#lost(this.#failure?.message ?? 'no answer');
+      if (clock.elapsed() >= until) throw this.#lost(this.#failure?.message ?? this.#current?.reason ?? 'no answer');
       await pause(Math.min(this.#notBefore, until) - clock.elapsed(), signal);
       // Many callers share one attempt, and each waits for as long as it has time.
       this.#opening ??= this.#open().finally(() => (this.#opening = null));
