@@ -2,11 +2,12 @@
  * Addresses of networks that are one segment on all nodes: each an entry that only one node can make, under its lease of a day, so that a
  * node that is cut off keeps what its containers have. A claim is one compare-and-swap; nobody follows what the others claim.
  */
-import { conflict, errorData, exhausted, MoorError } from '../base/errors.ts';
+import { conflict, errorData, exhausted, MoorError, notFound } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import { familyOf, type IpAddress, type Prefix, parseIp } from '../base/ip.ts';
 import type { AddressClaim, ClusterAddresses } from '../contracts/cluster.ts';
 import type { Entry, Lease, Revision, Store, Write } from '../contracts/store.ts';
+import { commitSize } from './commit-size.ts';
 import { type AddressValue, addressText, isRole, readAddress } from './address-values.ts';
 import { candidates } from './candidates.ts';
 import { addressesFolder, addressKey } from './keys.ts';
@@ -42,8 +43,6 @@ interface Mine {
 
 /** Unsure addresses that are made certain one by one. */
 const FEW = 4;
-/** Writes in one commit; etcd allows 128. */
-const COMMIT_WRITES = 100;
 /** Tries at addresses that others were faster to take. */
 const TRIES = 50;
 /** Free addresses of which one is taken by chance, once others were faster; more at each further try. */
@@ -154,8 +153,9 @@ export class Addresses implements ClusterAddresses {
       if (entry !== undefined && (value?.node !== node || isRole(value.owner))) return [];
       return [{ type: 'put', key, value: addressText({ node, owner }), expect: entry?.revision ?? 'absent', lease }];
     });
-    for (let at = 0; at < writes.length; at += COMMIT_WRITES) {
-      const some = writes.slice(at, at + COMMIT_WRITES);
+    const size = commitSize(store);
+    for (let at = 0; at < writes.length; at += size) {
+      const some = writes.slice(at, at + size);
       await this.#unlessConflict(async () => {
         const revision = await store.commit(some);
         for (const { key } of some) {
@@ -175,12 +175,15 @@ export class Addresses implements ClusterAddresses {
     }
   }
 
-  /** Of a network that is no more. */
+  /**
+   * The network is no more: nothing is left of it in the store. What this node has stays in mind, for a store that comes back from a backup has
+   * the network again, and containers have their addresses still.
+   */
   removed(network: Id): void {
     this.#taken.delete(network);
     for (const [key, mine] of this.#mine) {
       if (mine.network !== network) continue;
-      this.#forget(key);
+      this.#mine.set(key, { ...mine, sure: null });
       this.#giving.add(key);
     }
     if (this.#giving.size > 0) this.#deps.onDirty();
@@ -194,7 +197,10 @@ export class Addresses implements ClusterAddresses {
     // From now on: of two that ask at the same time, the second sees it.
     this.#set(key, mine);
     try {
-      if (await this.#put(key, mine)) return true;
+      if (await this.#put(key, mine)) {
+        if (this.#deps.exists(network)) return true;
+        throw notFound(`network ${network} not found in the cluster`);
+      }
     } catch (error) {
       // It may have been done or not: what was done is undone.
       this.#forget(key);
@@ -242,7 +248,9 @@ export class Addresses implements ClusterAddresses {
     const { store, node } = this.#deps;
     const entry = await store.get(key);
     const found = entry && readable(entry.value);
-    if (entry !== null && found?.node === node && !isRole(found.owner) && !this.#mine.has(key))
+    const mine = this.#mine.get(key);
+    const kept = mine !== undefined && this.#deps.exists(mine.network);
+    if (entry !== null && found?.node === node && !isRole(found.owner) && !kept)
       await this.#unlessConflict(() => store.commit([{ type: 'delete', key, expect: entry.revision }]));
     this.#giving.delete(key);
   }

@@ -2,7 +2,7 @@
  * The cluster over a store. Watches bring what others write; one loop keeps what is this node's own as it has to be, another one its
  * endpoints and addresses, which are in a hurry. Traffic depends on none: while the store is away, everything stays as it was known last.
  */
-import { type ErrorKind, errorData, MoorError } from '../base/errors.ts';
+import { errorData, MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import type { Cluster, ClusterAddresses, ClusterEvent, ClusterNetwork, ClusterStatus } from '../contracts/cluster.ts';
 import type { Network } from '../model/network.ts';
@@ -18,6 +18,7 @@ import { createParts, type Parts } from './parts.ts';
 import { Reachability } from './reachability.ts';
 import { Tending, type TendingDeps } from './tending.ts';
 import { Alarm, backoffMs, realSleep, type Sleep } from './time.ts';
+import { Upkeep } from './upkeep.ts';
 import { isSegment } from './values.ts';
 
 const NODE_TTL_MS = 30_000;
@@ -32,9 +33,6 @@ export async function createStoreCluster(options: StoreClusterOptions): Promise<
   await cluster.start();
   return cluster;
 }
-
-/** Errors of one network, which the others have nothing to do with. */
-const NO_SUBNET: readonly ErrorKind[] = ['exhausted', 'invalid', 'not-found', 'unsupported', 'forbidden'];
 
 class StoreCluster implements Cluster {
   readonly #options: StoreClusterOptions;
@@ -56,9 +54,7 @@ class StoreCluster implements Cluster {
   readonly #unlisted = new Set<string>(FOLDERS);
   /** The store has answered, or refused to, once. */
   #begun = false;
-  /** Networks without a subnet for this node, told once. */
-  readonly #without = new Set<Id>();
-  #orphans = false;
+  readonly #upkeep: Upkeep;
 
   constructor(options: StoreClusterOptions) {
     const { url, logger, kept, keep, nodeTtlMs = NODE_TTL_MS, sleep = realSleep, random = Math.random } = options;
@@ -104,6 +100,7 @@ class StoreCluster implements Cluster {
       },
     );
     this.#tending = new Tending(this.#tendingDeps());
+    this.#upkeep = new Upkeep({ ...this.#parts, logger });
   }
 
   /** What the loop of endpoints and addresses asks and tells. */
@@ -155,7 +152,7 @@ class StoreCluster implements Cluster {
         nodeTtlMs: this.#nodeTtlMs,
         onListing: (listing) => {
           this.#parts.state.reset(listing, folder);
-          this.#orphans = true;
+          this.#upkeep.doubt();
           this.#unlisted.delete(folder);
           this.#answered();
           this.#publish();
@@ -291,7 +288,7 @@ class StoreCluster implements Cluster {
         this.#tending.retell();
         // Entries that this life cannot know of are not its own to make again.
         await this.#listed.promise;
-        if (this.#synced && !signal.aborted) again = await this.#ensureNetworks();
+        if (this.#synced && !signal.aborted) again = await this.#upkeep.ensure();
         failures = 0;
         this.#answered();
       } catch (error) {
@@ -304,38 +301,6 @@ class StoreCluster implements Cluster {
       const pause = failures > 0 || again ? backoffMs(Math.max(1, failures), patience) : this.#nodeTtlMs * PULSE_SHARE;
       await this.#alarm.wait(this.#sleep, pause, signal);
     }
-  }
-
-  /** @returns whether the store has moved on meanwhile, and it is to be tried again. */
-  async #ensureNetworks(): Promise<boolean> {
-    let again = false;
-    const attempt = async (work: () => Promise<void>): Promise<void> => {
-      try {
-        await work();
-      } catch (error) {
-        if (!(error instanceof MoorError && error.kind === 'conflict')) throw error;
-        again = true;
-      }
-    };
-    for (const network of [...this.#parts.state.networks()]) await attempt(() => this.#ensureNetwork(network));
-    if (this.#orphans) await attempt(() => this.#parts.leasing.dropOrphans().then(() => void (this.#orphans = false)));
-    return again;
-  }
-
-  async #ensureNetwork(network: Network): Promise<void> {
-    try {
-      await (isFlannel(network) ? (await this.#parts.flannel.of(network)).ensure() : this.#parts.leasing.ensure(network));
-      this.#without.delete(network.id);
-    } catch (error) {
-      if (!(error instanceof MoorError && NO_SUBNET.includes(error.kind))) throw error;
-      this.#noSubnet(network, error);
-    }
-  }
-
-  #noSubnet(network: Network, error: MoorError): void {
-    if (this.#without.has(network.id)) return;
-    this.#without.add(network.id);
-    this.#options.logger.error({ network: network.name, reason: error.message }, 'cluster: no subnet for this node');
   }
 
   #network(network: Network): ClusterNetwork {
@@ -384,8 +349,9 @@ class StoreCluster implements Cluster {
     for (const network of removed) this.#parts.addresses.removed(network);
     for (const network of removed) if (this.#parts.flannel.get(network)) this.#run(this.#parts.flannel.drop(network));
     if (addresses.size > 0) this.#parts.flannel.nodesChanged(addresses);
-    if (removed.size > 0) this.#orphans = true;
-    if (own || networks.size > 0 || removed.size > 0 || (this.#without.size > 0 && peers.size > 0)) this.#alarm.kick();
+    if (removed.size > 0) this.#upkeep.doubt();
+    if (networks.size > 0) this.#tending.hurry();
+    if (own || networks.size > 0 || removed.size > 0 || (this.#upkeep.wanting && peers.size > 0)) this.#alarm.kick();
     for (const network of removed) this.#emit({ type: 'removed', network });
     for (const network of networks) if (!removed.has(network)) this.#emit({ type: 'network', network });
     for (const network of peers) if (!networks.has(network) && !removed.has(network)) this.#emit({ type: 'peers', network });

@@ -257,6 +257,26 @@ export function segmentConformance(suite: ClusterSuite): void {
     assert.equal(await claim(a, one, { owner: 'sandbox next', address: back }), back);
   });
 
+  check(
+    'addresses: of a network that is no more none is given; of one that a backup brings back they are as they were',
+    async (world, start) => {
+      const [a, b] = (await start(2)) as [TestNode, TestNode];
+      const one = await a.cluster.create(overlay('one', { pools: [pool('10.5.0.0/24')] }));
+      const { id } = one.network;
+      await until(world, () => b.network('one') !== undefined);
+      const mine = await claim(b, one, 'sandbox mine');
+      const backup = (await world.store.list('')).entries.filter(({ key }) => !/^(nodes|addresses)/.test(key));
+      await world.store.commit(backup.map(({ key }) => ({ type: 'delete', key })));
+      await until(world, () => b.network('one') === undefined && a.network('one') === undefined);
+      await assert.rejects(claim(a, one, 'sandbox x'), isKind('not-found', /not found in the cluster/));
+      await until(world, async () => JSON.stringify(await keys(world, `addresses/${id}/`)) === JSON.stringify(['10.5.0.1']));
+      await world.store.commit(backup.map(({ key, value }) => ({ type: 'put', key, value })));
+      await until(world, async () => (await world.store.get(addressKey(id, mine))) !== null);
+      await until(world, () => a.network('one') !== undefined);
+      await assert.rejects(claim(a, one, { owner: 'sandbox x', address: mine }), isKind('conflict', /in use/));
+    },
+  );
+
   check('entries under our keys that nobody of ours would write give nothing away', async (world, start) => {
     const [a] = (await start(1)) as [TestNode];
     const bytes = ['', '\u0000\ufffd', '{"node":"n9"', '{"node":"../x","owner":"sandbox y"}', '[]'];
