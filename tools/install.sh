@@ -17,6 +17,7 @@ bind9-dnsutils dig, the tests' second opinion on names
 dnsmasq-base a DNS server that a container of the tests runs
 dnsperf measures the name service, for the benchmark
 iputils-ping ping, for the demo and the tests
+curl fetches pages, for the demo of three hosts and the tests
 ethtool offloads of network devices, for the tests and the benchmark
 iperf3 throughput, for the demo of three hosts and the benchmark
 procps ps and pgrep, for the tests
