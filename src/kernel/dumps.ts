@@ -5,9 +5,11 @@
 import { familyOf, type IpAddress } from '../base/ip.ts';
 import type { Mac } from '../base/mac.ts';
 import type { Route } from '../contracts/change.ts';
-import { dumpFdb, type FdbSpec } from '../netlink/fdb.ts';
-import { dumpNeighbours, type NeighbourSpec } from '../netlink/neighbour.ts';
+import { dumpFdb, type FdbSpec, getFdb } from '../netlink/fdb.ts';
+import { dumpNeighbours, getNeighbour, type NeighbourSpec } from '../netlink/neighbour.ts';
 import { dumpRoutes, type RouteInfo } from '../netlink/route.ts';
+import type { Query } from '../netlink/request.ts';
+import { hasCode } from '../sys/errors.ts';
 import { normalRoute } from './compare.ts';
 import type { Space } from './spaces.ts';
 
@@ -18,6 +20,8 @@ export class Dumps {
   readonly #routes = new Map<string, Index<Route>>();
   readonly #neighbours = new Map<string, Index<NeighbourSpec>>();
   readonly #fdb = new Map<number, Index<FdbSpec>>();
+  /** How often, by table. */
+  readonly #asked = new Map<string, number>();
 
   constructor(space: Space) {
     this.#space = space;
@@ -28,6 +32,7 @@ export class Dumps {
     this.#routes.clear();
     this.#neighbours.clear();
     this.#fdb.clear();
+    this.#asked.clear();
   }
 
   /** Those in the same place: destination, table and metric. @param read makes a route of what the kernel says */
@@ -42,23 +47,54 @@ export class Dumps {
 
   neighbour(index: number, address: IpAddress): NeighbourSpec | undefined {
     const family = familyOf(address);
+    if (this.#few(`${family} ${index}`)) {
+      const found = this.#alone(getNeighbour(index, address));
+      if (found !== undefined) return found ?? undefined;
+    }
     const known = remember(this.#neighbours, `${family} ${index}`, () =>
       indexed(this.#space.route.collect(dumpNeighbours(family, { index })), (entry) => entry.address),
     );
     return known.get(address)?.[0];
   }
 
-  /** @param index of the device whose own table it is; 0: those of all bridges */
-  fdb(index: number, mac: Mac): readonly FdbSpec[] {
-    const known = remember(this.#fdb, index, () =>
-      indexed(this.#space.route.collect(dumpFdb(index === 0 ? {} : { index })), (entry) => entry.mac),
+  /** @param at device whose own table it is, or a port of the bridge whose it is */
+  fdb({ index, on }: Pick<FdbSpec, 'index' | 'on'>, mac: Mac): readonly FdbSpec[] {
+    if (mac !== EVERY && this.#few(`${on} ${index}`)) {
+      const found = this.#alone(getFdb({ index, mac, on }));
+      if (found !== undefined) return found === null ? [] : [found];
+    }
+    const table = on === 'self' ? index : ALL_BRIDGES;
+    const known = remember(this.#fdb, table, () =>
+      indexed(this.#space.route.collect(dumpFdb(table === ALL_BRIDGES ? {} : { index: table })), (entry) => entry.mac),
     );
-    return known.get(mac) ?? [];
+    return (known.get(mac) ?? []).filter((entry) => entry.on === on);
+  }
+
+  /** undefined: it cannot be asked for (an old kernel; a device that is no bridge's port) */
+  #alone<T>(query: Query<T>): T | null | undefined {
+    try {
+      return this.#space.route.find(query);
+    } catch (error) {
+      if (hasCode(error, 'EOPNOTSUPP', 'EINVAL')) return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether to ask for one alone is cheaper than for all of a table, of which there may be ten thousand. */
+  #few(table: string): boolean {
+    const asked = (this.#asked.get(table) ?? 0) + 1;
+    this.#asked.set(table, asked);
+    return asked <= FEW;
   }
 }
 
 /** RT_TABLE_MAIN, <linux/rtnetlink.h> */
 const MAIN = 254;
+const ALL_BRIDGES = 0;
+/** The entry for unknown addresses, which may have several destinations. */
+export const EVERY = '00:00:00:00:00:00';
+/** Questions for one entry take some 15 µs each, those for all some 3 µs for each that there is. */
+const FEW = 32;
 
 function placeOf(route: Route): string {
   const { destination, table, metric } = normalRoute(route);

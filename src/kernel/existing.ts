@@ -6,7 +6,7 @@ import { dumpAddresses } from '../netlink/address.ts';
 import type { LinkInfo } from '../netlink/link.ts';
 import type { RouteInfo } from '../netlink/route.ts';
 import { attributesDifference, linkDifference, normalRoute, routeDifference } from './compare.ts';
-import type { Dumps } from './dumps.ts';
+import { type Dumps, EVERY } from './dumps.ts';
 import { ALREADY, conflicting, missing } from './failure.ts';
 import { type RouteChange, fdbTable } from './requests.ts';
 import type { Space, Spaces } from './spaces.ts';
@@ -143,7 +143,7 @@ export function already(
       const index = space.indexOf(device);
       if (index === null) return null;
       const on = fdbTable(change.entry);
-      const entries = dumps.fdb(on === 'self' ? index : 0, mac).filter((entry) => entry.on === on);
+      const entries = dumps.fdb({ index, on }, mac);
       const same = entries.some((entry) => entry.index === index && entry.destination === destination);
       if (change.op === 'remove') return same ? null : ALREADY;
       if (same) return ALREADY;
@@ -155,6 +155,3 @@ export function already(
     }
   }
 }
-
-/** The entry for unknown addresses, which may have several destinations. */
-const EVERY = '00:00:00:00:00:00';

@@ -64,6 +64,21 @@ export function dumpFdb(filter: { readonly index?: number | undefined } = {}): Q
   return query('bridge fdb show', RTM_GETNEIGH, { dump: true, codec: neighbourMessage, value, decode });
 }
 
+/**
+ * One of them (use `find`): of the device's own table, or of the table of the bridge that it is a port of, there on whichever port. Not for the
+ * all-zero address, which may have several. Linux 5.0 and later; before: EOPNOTSUPP.
+ */
+export const getFdb = ({ index, mac, on }: Pick<FdbSpec, 'index' | 'mac' | 'on'>): Query<FdbSpec> =>
+  query(`bridge fdb get ${mac} dev ${dev(index)} ${on}`, RTM_GETNEIGH, {
+    dump: false,
+    codec: neighbourMessage,
+    value: {
+      header: { family: familyH.AF_BRIDGE, index, flags: on === 'self' ? NTF_SELF : NTF_MASTER },
+      attributes: { lladdr: mac },
+    },
+    decode,
+  });
+
 function decode(message: Received): FdbSpec | undefined {
   if (message.type !== RTM_NEWNEIGH) return undefined;
   const { header, attributes } = message.read(neighbourMessage);

@@ -46,6 +46,15 @@ export function dumpNeighbours(family: Family, filter: { readonly index?: number
   return query(`ip -${family} neigh show`, RTM_GETNEIGH, { dump: true, codec: neighbourMessage, value, decode });
 }
 
+/** One of them (use `find`). Linux 5.0 and later; before: EOPNOTSUPP. */
+export const getNeighbour = (index: number, address: IpAddress): Query<NeighbourSpec> =>
+  query(`ip neigh get ${address} dev ${dev(index)}`, RTM_GETNEIGH, {
+    dump: false,
+    codec: neighbourMessage,
+    value: { header: { family: familyNumber(familyOf(address)), index }, attributes: { destination: address } },
+    decode,
+  });
+
 function decode(message: Received): NeighbourSpec | undefined {
   if (message.type !== RTM_NEWNEIGH) return undefined;
   const { header, attributes } = message.read(neighbourMessage);
