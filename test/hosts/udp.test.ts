@@ -41,12 +41,14 @@ async function processes({ daemon }: Host): Promise<readonly number[]> {
 async function remains(host: Host): Promise<string> {
   const { daemon } = host;
   const [links, sockets] = await Promise.all([daemon.inside('ip', '-br', 'link'), daemon.inside('ss', '-Hlnu')]);
+  const descriptors = await daemon.inside('sh', '-c', 'ls -l /proc/[0-9]*/fd 2>/dev/null | grep -o /dev/net/tun | uniq');
   const folder = `${daemon.directory}/exec/tunnels`;
   return [
     ...(await processes(host)).map((pid) => `process ${pid}`),
     ...(existsSync(folder) ? readdirSync(folder).map((name) => `folder ${name}`) : []),
     ...(/moor-udp\S*/.exec(links.stdout) ?? []),
     ...(/\S*:8285/.exec(sockets.stdout) ?? []),
+    ...descriptors.stdout.split('\n').filter(Boolean),
   ].join(', ');
 }
 
@@ -113,7 +115,7 @@ test('a network that goes takes its process along: removed, reset, or swept afte
   await h1.daemon.stop('SIGKILL');
   const { code, stderr } = await h1.daemon.inside('rm', '-r', `${h1.daemon.directory}/data`);
   assert.equal(code, 0, stderr);
-  assert.match(await remains(h1), /process \d+, folder [0-9a-f]{64}, moor-udp0, \S*:8285/);
+  assert.match(await remains(h1), /process \d+, folder [0-9a-f]{64}, moor-udp0, \S*:8285, \/dev\/net\/tun$/);
   await start(h1);
   assert.equal(await remains(h1), '');
 

@@ -16,10 +16,16 @@ import { CONTROL, INHERITED, LAST_WORDS, PIDFILE, type TunnelProcessData } from 
 export const PROGRAM = new URL('./worker.ts', import.meta.url);
 
 /**
- * Of V8: a small young generation, as nothing is allocated for a packet; one helper thread, which compiles; no thread that waits for SIGUSR1. Not
+ * Of V8: a small heap, as nothing is allocated for a packet and tables of peers are what it holds; one helper thread, which compiles; no thread that waits for SIGUSR1. Not
  * --optimize-for-size, with which the daemon runs: packets are what this process is for.
  */
-const FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=1', '--disable-sigusr1', '--disable-warning=ExperimentalWarning'];
+const FLAGS = [
+  '--max-old-space-size=128',
+  '--max-semi-space-size=1',
+  '--v8-pool-size=1',
+  '--disable-sigusr1',
+  '--disable-warning=ExperimentalWarning',
+];
 
 /** What a process works on; its own descriptors are copies. */
 export interface Carried {

@@ -61,5 +61,24 @@ test('a slot without a peer has no addresses, and outer addresses are looked up 
   assert.equal(table.inner4(view(parseIp('10.2.2.3')), 0), -1);
   assert.equal(table.outer(view(parseIp('2001:db8::1')), 0, true), 1);
   assert.equal(table.outer(view(parseIp('2001:db8::2')), 0, true), -1);
+  assert.equal(table.outer(view(parseIp('2001:db8::1')), 0, true), 1);
   assert.equal(table.outer(view(parseIp('192.0.2.1')), 0, false), -1);
+});
+
+test('who was asked for before does not answer for somebody else', () => {
+  const list: TunnelPeer[] = ['192.0.2.1', '192.0.2.2', '2001:db8::1', '2001:db8:1::1'].map((address) => ({
+    name: address,
+    endpoint: { address: parseIp(address), port: 8285 },
+    subnets: [],
+    own: true,
+  }));
+  const table = new PeerTable(list);
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom('192.0.2.3', '2001:db8::2', ...list.map(({ name }) => name))), (asked) => {
+      for (const ip of asked) {
+        const expected = list.findIndex(({ name }) => name === ip);
+        assert.equal(table.outer(view(parseIp(ip)), 0, ip.includes(':')), expected);
+      }
+    }),
+  );
 });

@@ -23,9 +23,10 @@ export class PeerTable {
   readonly #outer6 = new Map<string, number>();
   #last4 = -1;
   #last4Peer = NONE;
-  readonly #last6 = new Uint32Array(4);
-  #last6Peer = NONE;
-  #has6 = false;
+  readonly #recent6 = new Recent6();
+  #lastOuter4 = -1;
+  #lastOuter4Peer = NONE;
+  readonly #recentOuter6 = new Recent6();
 
   constructor(peers: Slots) {
     this.peers = peers;
@@ -65,30 +66,56 @@ export class PeerTable {
   }
 
   inner6(view: DataView, at: number): number {
-    const last = this.#last6;
-    const [a, b, c, d] = [view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), view.getUint32(at + 12)];
-    if (this.#has6 && last[0] === a && last[1] === b && last[2] === c && last[3] === d) return this.#last6Peer;
-    this.#has6 = true;
-    last[0] = a;
-    last[1] = b;
-    last[2] = c;
-    last[3] = d;
-    this.#last6Peer = NONE;
+    if (this.#recent6.is(view, at)) return this.#recent6.peer;
+    this.#recent6.set(view, at, NONE);
     for (const { length, peers } of this.#inner6) {
-      const peer = peers.get(key6(last, length));
+      const peer = peers.get(key6(this.#recent6.words, length));
       if (peer !== undefined) {
-        this.#last6Peer = peer;
+        this.#recent6.peer = peer;
         break;
       }
     }
-    return this.#last6Peer;
+    return this.#recent6.peer;
   }
 
   /** @param at where the address of a `struct sockaddr_in` (or `_in6`) lies */
   outer(view: DataView, at: number, v6: boolean): number {
-    if (!v6) return this.#outer4.get(view.getUint32(at)) ?? NONE;
-    const address = Uint32Array.of(view.getUint32(at), view.getUint32(at + 4), view.getUint32(at + 8), view.getUint32(at + 12));
-    return this.#outer6.get(key6(address, 128)) ?? NONE;
+    if (v6) {
+      if (this.#recentOuter6.is(view, at)) return this.#recentOuter6.peer;
+      this.#recentOuter6.set(view, at, NONE);
+      this.#recentOuter6.peer = this.#outer6.get(key6(this.#recentOuter6.words, 128)) ?? NONE;
+      return this.#recentOuter6.peer;
+    }
+    const address = view.getUint32(at);
+    if (address !== this.#lastOuter4) {
+      this.#lastOuter4 = address;
+      this.#lastOuter4Peer = this.#outer4.get(address) ?? NONE;
+    }
+    return this.#lastOuter4Peer;
+  }
+}
+
+/** The IPv6 address that was asked for last. */
+class Recent6 {
+  readonly words = new Uint32Array(4);
+  peer = NONE;
+  #known = false;
+
+  is(view: DataView, at: number): boolean {
+    const { words } = this;
+    return (
+      this.#known &&
+      words[3] === view.getUint32(at + 12) &&
+      words[2] === view.getUint32(at + 8) &&
+      words[1] === view.getUint32(at + 4) &&
+      words[0] === view.getUint32(at)
+    );
+  }
+
+  set(view: DataView, at: number, peer: number): void {
+    for (let i = 0; i < 4; i++) this.words[i] = view.getUint32(at + 4 * i);
+    this.peer = peer;
+    this.#known = true;
   }
 }
 

@@ -7,8 +7,10 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { parseIp, parsePrefix } from '../../base/ip.ts';
 import { endLeftTunnel } from './launch.ts';
-import { folder, host, inside, ip, optionsOf, pair, single, until, useHosts } from './lab.testing.ts';
+import { folder, host, inside, ip, optionsOf, pair, PORT, single, until, useHosts } from './lab.testing.ts';
+import { CAPACITY } from './slots.ts';
 import { openUdpTunnel } from './tunnel.ts';
 
 useHosts();
@@ -116,6 +118,22 @@ test('what nobody wants any more is ended: process, device, files', async () => 
   assert.equal(existsSync(folder(1)), false);
   assert.doesNotMatch(ip('-br', 'link'), /moor-udp0/);
   await endLeftTunnel(folder(1));
+});
+
+test('as many peers as there may be are taken, and told of', async () => {
+  await using opened = await single();
+  const { tunnel } = opened;
+  const [first] = optionsOf(1, 4).peers;
+  assert.ok(first);
+  const many = Array.from({ length: CAPACITY }, (_, i) => ({
+    ...first,
+    name: `host-with-a-long-name-${i}`,
+    endpoint: { address: parseIp(`10.9.${i >> 8}.${i & 255}`), port: PORT },
+    subnets: [parsePrefix(`10.${i >> 8}.${i & 255}.0/24`), parsePrefix(`fd44:0:0:${i.toString(16)}::/64`)],
+  }));
+  await tunnel.setPeers(many);
+  assert.equal(Object.keys((await tunnel.status()).peers).length, CAPACITY);
+  await assert.rejects(tunnel.setPeers([...many, first]), { kind: 'exhausted' });
 });
 
 test('without its device it ends, and says so', async () => {
