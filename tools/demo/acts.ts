@@ -1,4 +1,4 @@
-/** The acts of `make demo-hosts`: one network on each backend, as data, and what is played with each of them. */
+/** The acts of `make demo-hosts`: networks that span the hosts, each in another way, as data; and what is played with each of them. */
 import { resolve } from 'node:path';
 import { fallAndReturn } from './death.ts';
 import { drawSegment } from './drawing.ts';
@@ -15,35 +15,64 @@ const SILENT = { last: 0 } as const;
 
 interface Act {
   readonly title: string;
-  readonly backend: string;
+  /** In the table. */
+  readonly name: string;
+  /** Options of `moor network create`. */
+  readonly create: readonly string[];
+  /** How addresses are, before everybody reaches everybody. */
+  readonly addresses: string;
   /** What shows, on a host, how packets get to the others. */
-  readonly look: readonly string[];
-  /** Device of the host that leads to the others, and what it puts around packets, for the drawing. */
+  readonly look: readonly Look[];
+  /** Device that leads to the others, and what it puts around packets, for the drawing. */
   readonly device?: { readonly name: string; readonly carries: string };
   /** What else is shown while the network is there. */
   readonly more?: (scene: Scene) => Promise<void>;
 }
 
+interface Look {
+  readonly line: string;
+  /** In the namespace that an overlay network has on each host. */
+  readonly segment?: true;
+  readonly only?: RegExp;
+}
+
 const ROUTES = `ip -4 route show root ${RANGE}`;
+
+const routed = (backend: string): Pick<Act, 'name' | 'create' | 'addresses'> => ({
+  name: backend,
+  create: ['-d', 'routed', '--subnet', RANGE, '-o', `backend=${backend}`],
+  addresses: 'Each host has a subnet of its own',
+});
 
 export const ACTS: readonly Act[] = [
   {
+    ...routed('host-gw'),
     title: 'host-gw: a route by way of each peer, and nothing around the packets',
-    backend: 'host-gw',
-    look: [ROUTES],
+    look: [{ line: ROUTES }],
   },
   {
+    ...routed('vxlan'),
     title: 'vxlan: one device, and for each peer a route, a neighbour and a forwarding entry',
-    backend: 'vxlan',
-    look: [ROUTES, 'ip -4 neigh show dev moor-vx1', 'bridge fdb show dev moor-vx1'],
+    look: [{ line: ROUTES }, { line: 'ip -4 neigh show dev moor-vx1' }, { line: 'bridge fdb show dev moor-vx1' }],
     device: { name: 'moor-vx1', carries: 'VXLAN' },
     more: (scene) => fallAndReturn(scene, ROUTES),
   },
   {
+    ...routed('udp'),
     title: 'udp: a TUN device, and a thread of the daemon that puts packets into UDP',
-    backend: 'udp',
-    look: [ROUTES],
+    look: [{ line: ROUTES }],
     device: { name: 'moor-udp0', carries: 'UDP' },
+  },
+  {
+    name: 'overlay',
+    title: 'overlay: one switch over all hosts, with a neighbour and a forwarding entry for each sandbox elsewhere',
+    create: ['-d', 'overlay'],
+    addresses: 'There is one subnet',
+    look: [
+      { line: 'ip -4 neigh show dev vxlan0', segment: true },
+      { line: 'bridge fdb show dev vxlan0', segment: true, only: /dst/ },
+    ],
+    device: { name: 'vxlan0', carries: 'VXLAN' },
   },
 ];
 
@@ -51,7 +80,7 @@ export async function play(act: Act, scene: Scene): Promise<Throughput> {
   const { players, signal } = scene;
   const [h1, h2] = players;
   heading(act.title);
-  await h1.stage.moor(['network', 'create', '-d', 'routed', '--subnet', RANGE, '-o', `backend=${act.backend}`, NETWORK], SILENT);
+  await h1.stage.moor(['network', 'create', ...act.create, NETWORK], SILENT);
   for (const { name, daemon } of players) {
     const there = async (): Promise<boolean> => (await daemon.request('GET', `/networks/${NETWORK}`)).status === 200;
     await settled(`${name} has the network`, there, { signal });
@@ -60,17 +89,22 @@ export async function play(act: Act, scene: Scene): Promise<Throughput> {
     const page = ['node', PAGE, sandbox, 'on', name];
     await stage.moor(['run', '-d', '--name', sandbox, '--network', NETWORK, '--', ...page], SILENT);
   }
-  heading('Each host has a subnet of its own, and its sandboxes reach all others, by address and by name');
+  heading(`${act.addresses}, and all sandboxes reach each other, by address and by name`);
   await reachEachOther(scene);
 
   heading('What each kernel got');
-  for (const { stage } of players) for (const line of act.look) await stage.host(line.split(' '));
+  for (const player of players) {
+    for (const { line, segment, only } of act.look) {
+      const enter = segment ? ['nsenter', `--net=${await segmentOf(player)}`] : [];
+      await player.stage.host([...enter, ...line.split(' ')], only && { only });
+    }
+  }
   console.log();
   for (const line of await picture(act, scene)) console.log(`  ${line}`);
   await act.more?.(scene);
 
   heading(`What passes between ${h1.sandbox} and ${h2.sandbox}`);
-  const measured = await measure(scene, act.backend);
+  const measured = await measure(scene, act.name);
 
   heading('The network away again');
   for (const { stage, sandbox } of players) await stage.moor(['rm', '-f', sandbox], SILENT);
@@ -105,18 +139,22 @@ async function reachEachOther({ players, signal }: Scene): Promise<void> {
   }
 }
 
+/** Where an overlay network's namespace is pinned on a host; '' when there is none. */
+async function segmentOf({ daemon: { directory, inside } }: Player): Promise<string> {
+  return (await inside('sh', '-c', `ls -d ${directory}/exec/netns/1-* 2>/dev/null`)).stdout.trim();
+}
+
 /** The three hosts on their segment, with what the kernels say. */
 async function picture({ device }: Act, { players }: Scene): Promise<readonly string[]> {
-  const outer = new Map<string, string>();
-  for (const { name, daemon } of players) {
-    const { stdout } = await daemon.moor('node', 'ls', '--format', '{{.Name}} {{.Addresses}}');
-    for (const line of stdout.trim().split('\n')) outer.set(...(line.split(' ', 2) as [string, string]));
-    if (!outer.has(name)) outer.set(name, '');
-  }
-  const hosts = players.map(({ name, daemon }) => {
-    const others = [...outer].filter(([other]) => other !== name).map(([, address]) => address);
+  const { stdout } = await players[0].daemon.moor('node', 'ls', '--format', '{{.Name}} {{.Addresses}}');
+  const nodes = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ', 2));
+  const hosts = players.map(async (player) => {
+    const others = nodes.flatMap(([name, address = '']) => (name === player.name ? [] : [address]));
     const leadsTo = new Map(device === undefined ? [] : [[device.name, `${device.carries} to ${others.join(', ')}`]]);
-    return pictureOf(daemon, { title: name, leadsTo });
+    return pictureOf(player.daemon, { title: player.name, leadsTo, segment: await segmentOf(player), network: NETWORK });
   });
   return drawSegment('10.9.0.0/24, and an etcd at 10.9.0.254', await Promise.all(hosts));
 }

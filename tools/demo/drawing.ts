@@ -39,7 +39,7 @@ export function draw({ title = 'host', host, sandboxes, networks, masqueraded }:
   );
   const port = (link: DrawnLink): Branch => {
     const inside = behind.get(link.name);
-    if (!inside) return { text: link.name, children: [] };
+    if (!inside) return { text: link.leadsTo === undefined ? link.name : `${link.name} ═══ [ ${link.leadsTo} ]`, children: [] };
     const { name, link: far } = inside;
     const box = [`${far.name}  ${far.addresses.join(' ')}${far.mac === undefined ? '' : `  ${far.mac}`}`];
     return { text: `${link.name} ═══ [ ${name}: ${box.join(', ')} ]`, children: [] };

@@ -35,7 +35,7 @@ async function show(signal: AbortSignal): Promise<void> {
   const measured: Throughput[] = [];
   for (const act of ACTS) measured.push(await play(act, scene));
 
-  heading('By which backend how much passes, in this run, on this machine');
+  heading('How much passes by which way, in this run, on this machine');
   for (const line of table(measured)) console.log(`  ${line}`);
 
   heading('All of it away');

@@ -44,17 +44,24 @@ interface Known {
   readonly title?: string;
   /** What is at the other end of links that lead out of the host, by their names. */
   readonly leadsTo: ReadonlyMap<string, string>;
+  /** Namespace that an overlay network has on the host, with a bridge of its own; '' for none. */
+  readonly segment?: string;
+  readonly network?: string;
 }
 
 /** A private host, with its networks and sandboxes. */
-export async function pictureOf({ moor, inside }: TestDaemon, { title = 'host', leadsTo }: Known): Promise<Picture> {
+export async function pictureOf(
+  { moor, inside }: TestDaemon,
+  { title = 'host', leadsTo, segment = '', network = '' }: Known,
+): Promise<Picture> {
   const listed = JSON.parse((await moor('ls', '--json')).stdout) as readonly ListedSandbox[];
   const networks = (await moor('network', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Name}}')).stdout.trim().split('\n');
   const names = networks
     .map((line) => line.split(' ', 2))
     .map(([id = '', name = '']) => [name === 'bridge' ? 'moor0' : `br-${id.slice(0, 12)}`, name] as const);
   const set = (await inside('nft', 'list', 'set', 'inet', 'moor', 'masqueraded')).stdout;
-  const host = (await linksOf(inside)).map((link) => {
+  const inSegment = segment === '' ? [] : await linksOf(inside, ['nsenter', `--net=${segment}`]);
+  const host = [...(await linksOf(inside)), ...inSegment].map((link) => {
     const there = leadsTo.get(link.name);
     return there === undefined ? link : { ...link, leadsTo: there };
   });
@@ -62,7 +69,7 @@ export async function pictureOf({ moor, inside }: TestDaemon, { title = 'host', 
     title,
     host,
     sandboxes: await Promise.all(listed.map((sandbox) => sandboxOf(inside, sandbox))),
-    networks: new Map(names),
+    networks: new Map([...names, ...(segment === '' ? [] : [['br0', network] as const])]),
     masqueraded: new Set([...set.matchAll(/"([^"]+)"/g)].map(([, name = '']) => name)),
   };
 }

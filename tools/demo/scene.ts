@@ -60,5 +60,6 @@ export async function addressOf({ daemon, sandbox }: Player): Promise<string> {
       .map((line) => line.split(' ', 2))
       .find(([name]) => name === sandbox) ?? [];
   if (code !== 0 || address === undefined) throw new DemoError(`${sandbox} is not there: ${stdout}${stderr}`);
-  return address;
+  // Behind the first there is that of the way out, on an overlay network.
+  return address.replace(/,.*/, '');
 }

@@ -3,7 +3,8 @@ import { addressOf, type Scene, settled } from './scene.ts';
 import { DemoError } from './stage.ts';
 
 export interface Throughput {
-  readonly backend: string;
+  /** Of the way between the hosts. */
+  readonly name: string;
   /** Bytes. */
   readonly mtu: string;
   /** Gbit/s of TCP that arrive, with one stream and with four. */
@@ -16,8 +17,8 @@ const STREAMS = [1, 4] as const;
 /** iperf3's own. */
 const PORT = 5201;
 
-/** Between the first two hosts. @param backend for the table */
-export async function measure({ players: [from, to], signal }: Scene, backend: string): Promise<Throughput> {
+/** Between the first two hosts. @param name for the table */
+export async function measure({ players: [from, to], signal }: Scene, name: string): Promise<Throughput> {
   const address = await addressOf(to);
   const enter = ['exec', from.sandbox, '--'];
   const rate = async (streams: number): Promise<string> => {
@@ -33,7 +34,7 @@ export async function measure({ players: [from, to], signal }: Scene, backend: s
   const streams = [await rate(STREAMS[0]), await rate(STREAMS[1])] as const;
   const text = await from.stage.moor([...enter, 'ping', '-n', '-q', '-c', '100', '-i', '0.005', address], { last: 1 });
   const mtu = await from.daemon.moor(...enter, 'cat', '/sys/class/net/eth0/mtu');
-  return { backend, mtu: mtu.stdout.trim(), streams, roundTrip: last(text, /= [\d.]+\/([\d.]+)\//g) };
+  return { name, mtu: mtu.stdout.trim(), streams, roundTrip: last(text, /= [\d.]+\/([\d.]+)\//g) };
 }
 
 function last(text: string, wanted: RegExp): string {
@@ -42,12 +43,12 @@ function last(text: string, wanted: RegExp): string {
   return value;
 }
 
-const HEADINGS = ['BACKEND', 'MTU', '1 STREAM', '4 STREAMS', 'ROUND TRIP'] as const;
+const HEADINGS = ['WAY', 'MTU', '1 STREAM', '4 STREAMS', 'ROUND TRIP'] as const;
 
 /** @returns lines, with numbers to the right */
 export function table(rows: readonly Throughput[]): readonly string[] {
-  const cells = rows.map(({ backend, mtu, streams: [one, four], roundTrip }) => [
-    backend,
+  const cells = rows.map(({ name, mtu, streams: [one, four], roundTrip }) => [
+    name,
     mtu,
     `${one} Gbit/s`,
     `${four} Gbit/s`,
