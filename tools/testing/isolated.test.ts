@@ -12,8 +12,12 @@ const GUARD = resolve(ROOT, 'test/support/isolated.ts');
 /** Kernel tests by their folder, which use fakes or only compute. */
 const HARMLESS = /^test\/(api|engine|bench)\//;
 
+/** What is part of the product imports no test (tools/layers), and is not looked through. */
+const PRODUCT = /\/src\/.*(?<!\.test|\.testing)\.ts$/;
+
 /** Relative imports that are there at run time, as absolute paths. */
 function importsOf(path: string): readonly string[] {
+  if (PRODUCT.test(path)) return [];
   return readImports(path, readFileSync(path, 'utf8'))
     .filter(({ form, specifier }) => (form === 'static' || form === 'export') && specifier?.startsWith('.'))
     .map(({ specifier }) => resolve(dirname(path), String(specifier)));
