@@ -12,6 +12,7 @@ import { flush } from './parts/flush.ts';
 import { hosts } from './parts/hosts.ts';
 import { memory } from './parts/memory.ts';
 import { manyNetworks, networks } from './parts/networks.ts';
+import { overlay } from './parts/overlay.ts';
 import { ports } from './parts/ports.ts';
 import { published } from './parts/published.ts';
 import { restart } from './parts/restart.ts';
@@ -33,6 +34,7 @@ const RUN: Readonly<Record<PartName, Part>> = {
   published,
   flush,
   hosts,
+  overlay,
   cli,
 };
 

@@ -16,6 +16,7 @@ export const PARTS = [
   'published',
   'flush',
   'hosts',
+  'overlay',
   'cli',
 ] as const;
 export type Part = (typeof PARTS)[number];
@@ -98,7 +99,7 @@ Measures Moorline beside Docker Engine, the CNI bridge plugin and netavark, in n
   --quick      fewer rounds, smaller numbers: a few minutes
   --only PART  one of ${PARTS.join(', ')}; may be repeated
   --host NAME  in the part hosts only these take part, such as udp and "kernel vxlan"; may be repeated
-  --real-time  what carries packets in the part hosts runs before everything else: for a machine with other work, which waits
+  --real-time  what carries packets in the parts hosts and overlay runs before everything else: for a machine with other work, which waits
   --json       the result as JSON on stdout instead of the table`;
 
 /** @throws Error that says what is wrong @returns null when help was asked for */
