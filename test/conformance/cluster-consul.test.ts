@@ -1,4 +1,4 @@
-// test-timeout: 240 s
+// test-timeout: 300 s
 /** Clusters on a real Consul, in real time. */
 import { ConsulServer, NO_CONSUL } from '../support/consul.ts';
 import { openConsulStore } from '../../src/store/consul/store.ts';

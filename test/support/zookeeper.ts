@@ -3,6 +3,8 @@
  * in memory. A client of its own beside the store under test is the independent opinion.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -21,6 +23,9 @@ const JARS = [
   'commons-cli',
   'commons-io',
 ];
+
+const JAVA = join(STORES, 'lib/jvm/bin/java');
+const CLASSES = JARS.map((jar) => join(STORES, `java/${jar}.jar`)).join(':');
 
 /** For `skip`: why there is no server to test with; false when there is. */
 export const NO_ZOOKEEPER = existsSync(join(STORES, 'java/zookeeper.jar')) ? false : 'there is no zookeeper (run make peers)';
@@ -48,18 +53,19 @@ export class ZookeeperServer implements AsyncDisposable {
     this.port = port;
     this.endpoint = { host: '127.0.0.1', port };
     this.process = new ServerProcess('zookeeper', (folder) => ({
-      program: join(STORES, 'lib/jvm/bin/java'),
+      program: JAVA,
       args: [
         // Starts in a quarter of a second, and takes 60 MB.
         ...['-Xmx192m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'],
-        ...['-cp', JARS.map((jar) => join(STORES, `java/${jar}.jar`)).join(':')],
+        ...['-cp', CLASSES],
         ...['org.apache.zookeeper.server.quorum.QuorumPeerMain', join(folder, 'zoo.cfg')],
       ],
       files: {
         'zoo.cfg': [
           `tickTime=${TICK_MS}`,
           'minSessionTimeout=1000',
-          'maxSessionTimeout=60000',
+          // A day: a subnet's lease is that long.
+          'maxSessionTimeout=86400000',
           'initLimit=25',
           'syncLimit=10',
           `dataDir=${join(folder, 'data')}`,
@@ -107,6 +113,19 @@ export class ZookeeperServer implements AsyncDisposable {
       socket.on('close', () => done(text));
       socket.write(word);
     });
+  }
+
+  /** What its own command line says to these commands. */
+  async cli(commands: readonly string[]): Promise<string> {
+    const main = ['org.apache.zookeeper.ZooKeeperMain', '-server', `127.0.0.1:${this.port}`];
+    const child = spawn(JAVA, ['-Xmx64m', '-XX:TieredStopAtLevel=1', '-Dfile.encoding=UTF-8', '-cp', CLASSES, ...main], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+    child.stdin.end([...commands, 'quit', ''].join('\n'));
+    await once(child, 'close');
+    return said;
   }
 
   stop(signal?: NodeJS.Signals): Promise<void> {

@@ -22,9 +22,13 @@ export class Keys {
     return `${this.#root}revision/`;
   }
 
+  get markPath(): string {
+    return `/v1/kv/${pathOf(this.mark)}`;
+  }
+
   /** The path that names all keys of a scope (`scopeOf`). */
   path(scope: string): string {
-    return `/v1/kv/${this.full(scope).split('/').map(encodeURIComponent).join('/')}`;
+    return `/v1/kv/${pathOf(this.full(scope))}`;
   }
 
   /** @returns null for a key that is not of our making. Told once: there may be many. */
@@ -38,6 +42,8 @@ export class Keys {
     return null;
   }
 }
+
+const pathOf = (key: string): string => key.split('/').map(encodeURIComponent).join('/');
 
 /**
  * The part of the store that is looked at for a prefix: whole segments, so that prefixes of one place share their looks. It ends before a

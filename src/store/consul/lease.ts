@@ -1,5 +1,5 @@
 /** A lease as a session with a time to live, whose entries are deleted when it ends. Consul may take up to twice that time to end it. */
-import { MoorError } from '../../base/errors.ts';
+import { invalid, MoorError } from '../../base/errors.ts';
 import type { LeaseWire } from '../held-lease.ts';
 import { goDuration, readSession } from './answers.ts';
 import type { Client } from './client.ts';
@@ -8,7 +8,7 @@ import { ttlBounds } from './faults.ts';
 /** Renewed for this long where Consul does not say for how long: its least by default, in milliseconds. */
 const TTL_MIN_MS = 10_000;
 
-/** Whole seconds, and not beyond Consul's bounds: it takes no less than 10 s unless session_ttl_min says so. @throws MoorError */
+/** Whole seconds, and no less than Consul takes: 10 s, unless session_ttl_min says otherwise. @throws MoorError invalid for more than it takes */
 export async function createSession(client: Client, wantedMs: number): Promise<{ readonly id: string; readonly ttlMs: number }> {
   const ttlMs = Math.ceil(wantedMs / 1_000) * 1_000;
   try {
@@ -19,6 +19,9 @@ export async function createSession(client: Client, wantedMs: number): Promise<{
     const [least, most] = bounds.map(goDuration);
     const allowed = Math.min(most ?? 0, Math.max(least ?? 0, ttlMs));
     if (allowed <= 0 || allowed === ttlMs) throw error;
+    // Others would take what is under the lease while its holder believes it has time.
+    if (allowed < ttlMs)
+      throw invalid(`cannot take a lease of ${ttlMs / 1_000} s: Consul lets a session live for ${bounds[1]} at most`);
     return { id: await create(client, allowed), ttlMs: allowed };
   }
 }

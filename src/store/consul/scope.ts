@@ -35,6 +35,10 @@ export class Scope {
     this.feed = new Feed(first.revision, HISTORY);
   }
 
+  get empty(): boolean {
+    return this.#known.size === 0;
+  }
+
   get seen(): Revision {
     return this.#seen;
   }

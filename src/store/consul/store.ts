@@ -3,7 +3,7 @@
  * it, on any node. What it cannot do as etcd does, because Consul keeps no history, is in the contract and in README.md.
  */
 import type { Logger, SteadyClock } from '../../base/clock.ts';
-import { invalid, MoorError } from '../../base/errors.ts';
+import { forbidden, invalid, MoorError } from '../../base/errors.ts';
 import {
   CompactedError,
   type Entry,
@@ -85,8 +85,10 @@ class ConsulStore implements Store {
   readonly get = (key: string): Promise<Entry | null> =>
     this.#run(async () => {
       checkKey(key);
-      const { results } = await this.#transact([{ KV: { Verb: 'get', Key: this.#keys.full(key) } }], `read ${key}`, true);
+      const { results, errors } = await this.#transact([{ KV: { Verb: 'get', Key: this.#keys.full(key) } }], `read ${key}`, true);
       const [found] = results;
+      // What may not be read is left out; what is not there is an error.
+      if (!found && errors.length === 0) throw forbidden(`cannot read ${key}: Consul: permission denied`);
       if (!found) return null;
       if (found.key !== this.#keys.full(key))
         throw new MoorError('internal', `cannot read ${key}: Consul answers with what was not asked for`);

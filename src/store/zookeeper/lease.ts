@@ -1,6 +1,6 @@
 /** A lease as a session of its own, over a connection of its own: its nodes go with it. */
 import type { SteadyClock } from '../../base/clock.ts';
-import { MoorError } from '../../base/errors.ts';
+import { invalid, MoorError } from '../../base/errors.ts';
 import type { LeaseGrant, LeaseWire } from '../held-lease.ts';
 import type { Connection } from './connection.ts';
 import { CODE, isCode, storeFault } from './faults.ts';
@@ -19,7 +19,10 @@ export class LeaseSession implements LeaseWire {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** @param ttlMs what the server makes of it (minSessionTimeout, maxSessionTimeout) is in the grant. @throws MoorError */
+  /**
+   * @param ttlMs the server may give more (minSessionTimeout)
+   * @throws MoorError invalid when it gives less, as then others would take what is under the lease while its holder believes it has time
+   */
   static async begin(
     servers: ServersOptions,
     { ttlMs, timeoutMs }: { readonly ttlMs: number; readonly timeoutMs: number },
@@ -32,6 +35,10 @@ export class LeaseSession implements LeaseWire {
       // Connecting may have taken long: a ping says from when on the session has its whole time.
       askedAt = servers.clock.elapsed();
       await connection.ping(Math.max(1, until - askedAt));
+      if (connection.sessionMs < ttlMs) {
+        await connection.end(Math.max(1, until - servers.clock.elapsed()));
+        throw tooLong(connection, ttlMs);
+      }
       const id = BigInt.asUintN(64, connection.session.id).toString(16);
       const grant = { id, ttlMs: connection.sessionMs, askedAt };
       return { grant, session: new LeaseSession(line, servers.clock, timeoutMs) };
@@ -75,4 +82,9 @@ export class LeaseSession implements LeaseWire {
   close(): void {
     this.#line.close();
   }
+}
+
+function tooLong({ name, sessionMs }: Connection, ttlMs: number): MoorError {
+  const what = `cannot take a lease of ${ttlMs / 1_000} s: ZooKeeper at ${name} lets a session live for ${sessionMs / 1_000} s at most`;
+  return invalid(`${what}; raise maxSessionTimeout there to ${Math.ceil(ttlMs)}`);
 }
