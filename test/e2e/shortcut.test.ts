@@ -1,4 +1,4 @@
-// test-timeout: 120 s
+// test-timeout: 240 s
 /** The shortcut of the loopback as the daemon keeps it: against the kernel's table of connections, which sees what is translated. */
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
