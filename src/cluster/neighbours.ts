@@ -14,7 +14,7 @@ export interface NeighboursDeps {
   /** null: it is not known, or not any more. */
   readonly network: () => Network | null;
   readonly self: string;
-  /** null: it is away. */
+  /** null: it is away, or this node cannot reach it. */
   readonly node: (name: string) => ClusterNode | null;
   /** Whether an endpoint that is gone stays: the store was away, and what is missing may come back. */
   readonly holding: () => boolean;

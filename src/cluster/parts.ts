@@ -74,7 +74,7 @@ export function createParts(options: PartsOptions, hooks: PartsHooks): Parts {
     {
       ...{ store, telling, logger, sleep, random, nodeTtlMs, holding, complain, onFailure, self: node.name },
       network: (id) => state.network(id),
-      node: (name) => state.node(name)?.node ?? null,
+      node: (name) => state.reached(name),
       onChange: hooks.onEndpoints,
     },
     kept.endpoints,

@@ -122,6 +122,11 @@ export class State {
     return this.#nodes.get(name) ?? null;
   }
 
+  /** The node, if it is there and this one can reach it. */
+  reached(name: string): ClusterNode | null {
+    return this.#reach(name) === null ? null : (this.#nodes.get(name)?.node ?? null);
+  }
+
   /** Who has the address on the underlay. */
   nodeAt(address: IpAddress): string | null {
     return this.#byAddress.get(address) ?? null;

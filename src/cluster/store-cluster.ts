@@ -243,6 +243,7 @@ class StoreCluster implements Cluster {
     this.#parts.registration.renew();
     if (readdressed) {
       this.#parts.state.moved();
+      this.#parts.participation.nodesChanged(new Set([...this.#parts.state.nodes()].map(({ node }) => node.name)));
       this.#parts.flannel.moved();
     }
     this.#publish();

@@ -181,9 +181,21 @@ export function endpointConformance(suite: ClusterSuite): void {
       [newId()]: other({ addresses: ['10.244.7.7'], mac: '01:00:5e:00:00:01' }),
       [newId()]: other({ addresses: ['10.244.7.7'], names: ['a'.repeat(300)] }),
       [newId()]: other({ addresses: ['10.244.7.7'], generation: -1 }),
-      // Of a node that there is not.
+      // Of a node that there is not, of one that cannot be reached, and of one that says that it is where this one is.
       [newId()]: other({ addresses: ['10.244.7.7'], node: 'n99' }),
+      [newId()]: other({ addresses: ['10.244.7.8'], node: 'n98' }),
+      [newId()]: other({ addresses: ['10.244.7.9'], node: 'n97' }),
     };
+    for (const [name, address] of [
+      ['n98', 'fd00::98'],
+      ['n97', '192.0.2.2'],
+    ] as const) {
+      const value = JSON.stringify({
+        ...(JSON.parse((await world.store.get('nodes/n1'))!.value) as object),
+        addresses: [address],
+      });
+      await world.store.commit([{ type: 'put', key: `nodes/${name}`, value }]);
+    }
     for (const [id, value] of Object.entries(wrong))
       await world.store.commit([{ type: 'put', key: endpointKey(network.id, id as Id), value }]);
     for (const value of ['spoiled', good.slice(0, 20), other({ generation: 1 })]) {
