@@ -77,7 +77,7 @@ async function handMade(hosts: Segments['hosts'], stack: AsyncDisposableStack): 
 /** Commands in the namespace that a host has for the network. */
 export function inSegment({ daemon }: Host): readonly string[] {
   const enter = ['nsenter', '-t', String(daemon.holder), '--mount', '--'];
-  const [command = '', ...args] = [...enter, 'sh', '-c', `ls -d ${daemon.directory}/exec/netns/1-* | head -1`];
-  const pin = execFileSync(command, args, { encoding: 'utf8' }).trim();
+  const line = [...enter, 'sh', '-c', `ls -d ${daemon.directory}/exec/netns/1-* | head -1`];
+  const pin = execFileSync(line[0] ?? '', line.slice(1), { encoding: 'utf8' }).trim();
   return [...enter, 'nsenter', `--net=${pin}`, '--'];
 }

@@ -15,8 +15,8 @@ export interface ChurnSize {
 
 /** `hosts=10,networks=50,endpoints=1000,seconds=300` */
 export function churnSize(text: string | undefined, otherwise: ChurnSize): ChurnSize {
-  const given = Object.fromEntries((text ?? '').split(',').map((one) => one.split('=')));
-  const number = (key: keyof ChurnSize): number => Number(given[key] ?? otherwise[key]);
+  const given = new Map((text ?? '').split(',').map((one) => [one.replace(/=.*/, ''), one.replace(/.*=/, '')]));
+  const number = (key: keyof ChurnSize): number => Number(given.get(key) ?? otherwise[key]);
   return {
     hosts: number('hosts'),
     networks: number('networks'),

@@ -134,8 +134,8 @@ function knows(
   segment: readonly string[],
   address: string,
 ): { readonly watching: Promise<unknown>; readonly told: Promise<void> } {
-  const [command = '', ...args] = [...segment, 'sh', '-c', 'echo watching; exec ip monitor neigh'];
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const line = [...segment, 'sh', '-c', 'echo watching; exec ip monitor neigh'];
+  const child = spawn(line[0] ?? '', line.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout });
   const watching = once(lines, 'line');
   const told = (async () => {
