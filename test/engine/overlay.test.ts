@@ -209,3 +209,14 @@ test('entries for endpoints that nobody tells of are swept; those that somebody 
   assert.equal(repaired.length, 2);
   assert.deepEqual(entries().toSorted(), wanted.toSorted());
 });
+
+test('a reset takes all of it away', async () => {
+  const first = await lab();
+  const { world, cluster, bench } = first;
+  await create(first, 'sa', ['ov_net1', 'closed']);
+  cluster.putEndpoints(NET.id, [remote(['10.0.0.7'], { hosts: ['192.0.2.2'] })]);
+  await bench.engine.reset();
+  assert.deepEqual(pins(world), []);
+  assert.deepEqual(links(world, HOST), ['lo', 'eth1']);
+  await first[Symbol.asyncDispose]();
+});

@@ -253,3 +253,39 @@ test('what others do to entries is told, and what we do is not', async () => {
     }
   });
 });
+
+test('over an underlay that has only IPv6', async () => {
+  const host = facts(['fd09::1/64']);
+  const site = network({ ...DUAL, options: { [Object.keys(NET.options)[0] ?? '']: '5000' } });
+  for (const [place, n] of [
+    [HERE, 1],
+    [OTHER, 2],
+  ] as const)
+    await at(place, 'ip', 'address', 'replace', `fd09::${n}/64`, 'nodad', 'dev', 'eth1');
+  const words = 'ip link add vxlan6 mtu 1430 up master br0 type vxlan id 5000 dstport 4789 local fd09::2 nolearning proxy';
+  await at(OTHER, ...words.split(' '));
+  const mac = OWN.mac ?? '';
+  const entries = ['10.0.0.2', 'fd00::2'].map((address) => `ip neigh add ${address} lladdr ${mac} dev vxlan6 nud permanent`);
+  for (const line of [`bridge fdb add ${mac} dev vxlan6 dst fd09::1`, 'ip link set vxlan0 nomaster', ...entries])
+    await at(OTHER, ...line.split(' '));
+  const plan: readonly Change[] = [
+    ...driver.planNetwork(site, host),
+    ...(driver.planRemote?.(site, THEIRS, host) ?? []),
+    sandbox,
+    ...driver.planJoin(site, { endpoint: OWN, netns: INNER }, host).changes,
+  ];
+  const made = await apply(plan);
+  try {
+    assert.deepEqual(
+      made.filter((one) => one !== 'changed' && one !== 'already'),
+      [],
+    );
+    assert.ok(await pings(INNER, '10.0.0.3'));
+    assert.ok(await pings(INNER, 'fd00::3'));
+    await at(INNER, 'ping', '-n', '-c', '1', '-w', '10', '-M', 'do', '-s', String(1430 - 28), '10.0.0.3');
+  } finally {
+    await undo(plan);
+    await at(OTHER, 'ip', 'link', 'del', 'vxlan6');
+    await at(OTHER, 'ip', 'link', 'set', 'vxlan0', 'master', 'br0');
+  }
+});
