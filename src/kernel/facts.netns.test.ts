@@ -148,6 +148,10 @@ test('facts: chains of others that may stop what the host sends', () => {
   assert.deepEqual(hostFacts(spaces.host, nft, OWN).foreignOutput, undefined);
   iptables('-A', 'OUTPUT', '-p', 'tcp', '-j', 'REJECT');
   assert.deepEqual(found(''), ['ip filter OUTPUT']);
+  // Its older form has rules that nobody else can read; listing a table makes it.
+  execFileSync('iptables-legacy', ['-L', '-n']);
+  rmSync('/run/xtables.lock', { force: true });
+  assert.deepEqual(found(''), ['ip filter of iptables-legacy OUTPUT']);
 });
 
 test('features are probed also when the folder for temporary files has vanished', () => {
