@@ -15,7 +15,7 @@ import { adoptNetwork, checkUnused, createNetwork, removeNetwork, unmakeNetwork 
 import { PathWatch } from './path-watch.ts';
 import { applyPeers, deletePeers } from './peers.ts';
 import { isOnDemand } from './plans.ts';
-import { applyRemotes, forgetRemotes } from './remotes.ts';
+import { applyRemotes, forgetRemotes, peersOf } from './remotes.ts';
 import { networkOf, undecided } from './spanning-spec.ts';
 
 /** Milliseconds until a network that could not be followed is looked at again; twice as long each time. */
@@ -331,7 +331,7 @@ export class Spanning {
       backend: network.options['backend'] ?? '',
       subnets: network.pools.map(({ subnet }) => subnet),
       mtu: mtus.length === 0 ? null : Math.min(...mtus),
-      peers: (ctx.peers.get(network.id) ?? []).map((peer): PeerView => {
+      peers: peersOf(ctx, network.id).map((peer): PeerView => {
         const counts = carried?.tunnel?.peers[peer.node];
         const trouble = planPeer?.(network, peer, facts).trouble ?? '';
         return { ...peer, trouble, ...(counts === undefined ? {} : { counts }) };

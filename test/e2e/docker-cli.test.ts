@@ -41,7 +41,7 @@ for (const cli of CLIS) {
       );
       assert.match(await ok('version', '--format', '{{.Server.Os}}/{{.Server.Arch}}'), /^linux\/\w+$/);
       const info = await ok('info');
-      assert.match(info, /Network: bridge routed host null/);
+      assert.match(info, /Network: bridge routed overlay host null/);
       assert.doesNotMatch(info, /ERROR/);
     });
 

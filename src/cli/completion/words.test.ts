@@ -34,7 +34,7 @@ const CASES: readonly (readonly [line: string, offered: string])[] = [
   ['moor network remove my_net2', 'my_net2'],
   ['moor network create --sub', '--subnet'],
   ['moor network create --internal=', '--internal=true --internal=false'],
-  ['moor network create -d ', 'bridge routed'],
+  ['moor network create -d ', 'bridge routed overlay'],
   ['moor network create -d b', 'bridge'],
   ['moor network create --driver=b', '--driver=bridge'],
   ['moor network create -o com.docker.network.d', 'com.docker.network.driver.mtu='],

@@ -18,7 +18,7 @@ export const create = defineCommand({
     driver: text('DRIVER', 'Driver to manage the network', {
       short: 'd',
       shownDefault: 'bridge',
-      completion: ['bridge', 'routed'],
+      completion: ['bridge', 'routed', 'overlay'],
     }),
     gateway: strings('IP', 'IPv4 or IPv6 gateway for a subnet'),
     internal: flag('Restrict external access to the network'),
@@ -67,6 +67,10 @@ export const create = defineCommand({
     {
       command: 'moor network create -d routed --subnet 10.244.0.0/16 -o backend=vxlan pods',
       what: 'a network over all hosts of the cluster',
+    },
+    {
+      command: 'moor network create -d overlay ov_net1',
+      what: 'one segment over all hosts of the cluster',
     },
   ],
   run: async (context, [name = ''], options) => {
