@@ -1,7 +1,7 @@
 /** The `routed` driver: networks that span hosts, each with a subnet of its own out of one range, reached by one of several backends. */
 import type { NetworkDriver } from '../../contracts/driver.ts';
 import type { Network } from '../../model/network.ts';
-import { backendOf, checkNetwork, type Deps, localView, planJoin, planNetwork, planPeer, siteOf } from './plan.ts';
+import { apart, backendOf, checkNetwork, type Deps, localView, planJoin, planNetwork, planPeer, siteOf } from './plan.ts';
 
 const TYPE = 'routed';
 
@@ -32,7 +32,10 @@ export function createRoutedDriver(deps: Deps): NetworkDriver {
     },
     tunnelOf: (network, peers, host) => {
       const site = siteOf(deps, network, host);
-      return backendOf(site).tunnel(site, peers);
+      return backendOf(site).tunnel(
+        site,
+        peers.map((peer) => apart(network, peer).rest),
+      );
     },
   };
 }

@@ -261,6 +261,16 @@ describe('a peer', () => {
     ]);
   });
 
+  test('one that says that it has what this host has: not that, and it says so', () => {
+    const both = peer({ subnets: [parsePrefix('10.244.1.0/24'), parsePrefix('10.244.2.0/24')] });
+    const { lines, trouble } = plan(network({ backend: 'host-gw' }), both);
+    assert.deepEqual(lines, ['ip route add 10.244.2.0/24 via 10.9.0.2 dev eth1 src 10.244.1.1']);
+    assert.equal(trouble, 'n2 (10.9.0.2) says that it has 10.244.1.0/24, which this host has');
+    const larger = peer({ subnets: [parsePrefix('10.244.0.0/20')] });
+    for (const backend of ['host-gw', 'vxlan', 'udp']) assert.deepEqual(plan(network({ backend }), larger).lines, []);
+    assert.deepEqual(driver.tunnelOf?.(network({ backend: 'udp' }), [both], host())?.peers[0]?.subnets, ['10.244.2.0/24']);
+  });
+
   test('alloc: nothing', () => {
     assert.deepEqual(plan(network({ backend: 'alloc' }), peer()), { lines: [], trouble: '' });
   });

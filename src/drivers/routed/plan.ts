@@ -1,6 +1,6 @@
 /** A network that spans hosts as this host has it: the bridge of the local driver, the backend's device, and the way to each peer. */
 import { invalid, MoorError } from '../../base/errors.ts';
-import { familyOf } from '../../base/ip.ts';
+import { familyOf, type Prefix, prefixesOverlap } from '../../base/ip.ts';
 import type { Change } from '../../contracts/change.ts';
 import type { JoinPlan, NetworkDriver, PeerPlan } from '../../contracts/driver.ts';
 import type { HostFacts } from '../../contracts/kernel.ts';
@@ -120,7 +120,23 @@ export function planPeer(
   { peer, host }: { readonly peer: Peer; readonly host: HostFacts },
 ): PeerPlan {
   const site = siteOf(deps, network, host);
-  return backendOf(site).planPeer(site, peer);
+  const { rest, taken } = apart(network, peer);
+  const plan = backendOf(site).planPeer(site, rest);
+  if (taken.length === 0) return plan;
+  const clash = `${peer.node} (${peer.address}) says that it has ${taken.join(', ')}, which this host has`;
+  return { ...plan, trouble: plan.trouble === '' ? clash : `${clash}; ${plan.trouble}` };
+}
+
+/**
+ * What a peer has beside this host. Where it says that it has what this host has (a lease that ran out while endpoints have addresses of it, or damage in the store),
+ * its route would take the place of the bridge's own.
+ */
+export function apart({ pools }: Network, peer: Peer): { readonly rest: Peer; readonly taken: readonly Prefix[] } {
+  const taken = peer.subnets.filter((subnet) => pools.some((pool) => prefixesOverlap(pool.subnet, subnet)));
+  return {
+    rest: taken.length === 0 ? peer : { ...peer, subnets: peer.subnets.filter((subnet) => !taken.includes(subnet)) },
+    taken,
+  };
 }
 
 /**
