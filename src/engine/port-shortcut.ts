@@ -23,6 +23,7 @@ export function withShortcut(kernel: Kernel, { shortcut, table, read, logger }: 
   const same = ({ family, name }: NftTableRef): boolean => family === table.family && name === table.name;
   let failed = false;
   let known = false;
+  let against: string | null = null;
 
   /** Translation does what this cannot, so nothing fails for it. */
   const quietly = (work: () => void): void => {
@@ -82,7 +83,13 @@ export function withShortcut(kernel: Kernel, { shortcut, table, read, logger }: 
     async facts() {
       const facts = await kernel.facts();
       const [chain] = facts.foreignOutput ?? [];
-      shortcut.allow(chain === undefined ? null : objection(chain));
+      const now = chain === undefined ? null : objection(chain);
+      if (now !== against) {
+        const { state } = shortcut.feature;
+        against = now;
+        shortcut.allow(now);
+        if (shortcut.feature.state !== state) logger.info({}, `${shortcut.feature.name}: ${shortcut.feature.why}`);
+      }
       return facts;
     },
     features: async () => [...(await kernel.features()), current],

@@ -24,7 +24,7 @@ const ENTRIES = 1 << 20;
 
 /**
  * For sockets of the calling thread's network namespace. What keeps it from working is told in `feature`, and then it does nothing.
- * @param openCgroup whose sockets are concerned; it is closed
+ * @param openCgroup whose sockets are concerned; it is closed in the end
  */
 export function openShortcut(openCgroup: () => Fd = openCgroupRoot): Shortcut {
   try {
