@@ -10,7 +10,7 @@ import type { Lease, Revision, Store, Write } from '../contracts/store.ts';
 import type { Network, Pool } from '../model/network.ts';
 import type { NodePart } from '../model/node.ts';
 import { usableRange } from '../model/subnet.ts';
-import { subnetKey } from './keys.ts';
+import { networkKey, subnetKey } from './keys.ts';
 import type { Registration } from './registration.ts';
 import { freeSubnets, inSpace, type SubnetSpace } from './spaces.ts';
 import type { State } from './state.ts';
@@ -99,10 +99,16 @@ export class Leasing {
     }
   }
 
-  /** Entries of networks that are no more. */
+  /** Entries of networks that are no more. A network may be heard of later than its subnets, so the store is asked. */
   async dropOrphans(): Promise<void> {
-    const writes = this.#deps.state.orphans().map(({ key, revision }): Write => ({ type: 'delete', key, expect: revision }));
-    for (const write of writes) this.committed([write], await this.#deps.store.commit([write]));
+    const { state, store } = this.#deps;
+    for (const [network, orphans] of Map.groupBy(state.orphans(), (orphan) => orphan.network)) {
+      if ((await store.get(networkKey(network))) !== null) continue;
+      for (const { key, revision } of orphans) {
+        const write: Write = { type: 'delete', key, expect: revision };
+        this.committed([write], await store.commit([write]));
+      }
+    }
   }
 
   async leave(): Promise<void> {

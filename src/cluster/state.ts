@@ -164,11 +164,11 @@ export class State {
   }
 
   /** Entries of this node whose network is no more. Goes through everything. */
-  orphans(): readonly { readonly key: string; readonly revision: Revision }[] {
-    const orphans: { key: string; revision: Revision }[] = [];
+  orphans(): readonly { readonly network: Id; readonly key: string; readonly revision: Revision }[] {
+    const orphans: { network: Id; key: string; revision: Revision }[] = [];
     for (const { key, thing, revision } of this.#entries.things()) {
       if (thing.type !== 'subnet' || thing.value.node !== this.#deps.self.name || thing.value.reserved) continue;
-      if (!this.#entries.has(networkKey(thing.network))) orphans.push({ key, revision });
+      if (!this.#entries.has(networkKey(thing.network))) orphans.push({ network: thing.network, key, revision });
     }
     return orphans;
   }

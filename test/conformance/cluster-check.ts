@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type ErrorKind, MoorError } from '../../src/base/errors.ts';
-import { type ClusterWorld, TestNode } from './cluster-world.ts';
+import { type ClusterWorld, startedIn, TestNode } from './cluster-world.ts';
 
 export interface ClusterSuite {
   readonly name: string;
@@ -38,7 +38,7 @@ export const checker =
       try {
         await body(world, start);
       } finally {
-        for (const node of all) {
+        for (const node of startedIn(world)) {
           node.line.mend();
           await node.cluster[Symbol.asyncDispose]();
           await node.line.kill();

@@ -4,13 +4,15 @@ import { MoorError } from '../../src/base/errors.ts';
 import type { Id } from '../../src/base/ids.ts';
 import type { IpAddress, Prefix } from '../../src/base/ip.ts';
 import type { ClusterNetwork } from '../../src/contracts/cluster.ts';
+import { subnetKey } from '../../src/cluster/keys.ts';
+import type { Store } from '../../src/contracts/store.ts';
 import type { LocalEndpoint } from '../../src/model/node.ts';
 import { faultyStore, type Faults } from '../support/faulty-store.ts';
 import { createRandom } from '../support/random.ts';
 import { checker, type ClusterSuite, isKind } from './cluster-check.ts';
 import { endpoint } from './cluster-endpoints.ts';
 import { overlay, pool } from './cluster-segments.ts';
-import { TestNode, until } from './cluster-world.ts';
+import { routed, TestNode, until } from './cluster-world.ts';
 
 /** What a node has in this test's own books. */
 interface Had {
@@ -142,6 +144,32 @@ export function faultConformance(suite: FaultSuite): void {
       }
     });
   }
+
+  check('a subnet whose network is heard of later than itself is no orphan', async (world) => {
+    const node = new TestNode(world, 1);
+    await node.start();
+    const { revision } = await world.store.list('');
+    const { network } = await node.cluster.create(routed());
+    const key = subnetKey(network.id, node.subnet() as Prefix);
+    await node.stop();
+    node.kept = null;
+    const line = await world.line();
+    const store: Store = {
+      ...line.store,
+      list: async (prefix) => (prefix === 'networks/' ? { entries: [], revision } : await line.store.list(prefix)),
+      watch: async function* (prefix, from, signal) {
+        if (prefix === 'networks/') await world.sleep(world.ttlMs / 2, signal);
+        yield* line.store.watch(prefix, from, signal);
+      },
+    };
+    await node.start({ line: { ...line, store } });
+    await world.pass(world.ttlMs / 4);
+    assert.equal(node.network(), undefined);
+    assert.notEqual(await world.store.get(key), null);
+    await until(world, () => node.network() !== undefined);
+    await world.pass(world.ttlMs / 2);
+    assert.equal(subnetKey(network.id, node.subnet() as Prefix), key);
+  });
 
   check(
     'an address whose lease of a day ran out is another node’s then, and who had it is not told of any more',

@@ -32,6 +32,11 @@ export interface ClusterWorld extends AsyncDisposable {
   readonly compact: () => Promise<void>;
 }
 
+/** Those that were started, to be stopped when a test has failed half-way. */
+const started = new WeakMap<ClusterWorld, Set<TestNode>>();
+
+export const startedIn = (world: ClusterWorld): Iterable<TestNode> => started.get(world) ?? [];
+
 /** A node as a test drives it. */
 export class TestNode {
   readonly name: string;
@@ -83,6 +88,7 @@ export class TestNode {
     void starting.finally(() => (done = true)).catch(() => {});
     while (!done) await this.world.pass(100);
     this.cluster = await starting;
+    started.set(this.world, (started.get(this.world) ?? new Set<TestNode>()).add(this));
     this.events = [];
     this.cluster.subscribe((event) => this.events.push(event));
   }
