@@ -30,7 +30,7 @@ export interface ClusterServer {
 const TTL_MS = 3_000;
 
 /** Checks at a time: each waits for leases most of its time. */
-const AT_ONCE = 4;
+const AT_ONCE = 3;
 
 export function clusterOnServer({ name, skip, without, port, server, open }: ClusterServer): void {
   before(async () => {

@@ -30,6 +30,8 @@ export interface CallOptions {
 /** Before another try: doubled each time, and up to twice that by chance, as all nodes see an election at the same time. */
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 400;
+/** A try that has less time than this is not worth it. */
+const TRY_MIN_MS = 200;
 /** Share of the time that one try gets when the call may be tried again elsewhere. */
 const TRY_SHARE = 0.4;
 /** How often a server at which a query blocks is asked for a sign of life, and its time for that, in milliseconds. */
@@ -98,8 +100,11 @@ export class Client {
     const { repeatable, also = [] } = options;
     const all = Math.min(options.timeoutMs ?? Number.POSITIVE_INFINITY, this.#options.timeoutMs);
     const until = clock.elapsed() + all;
+    let failure: unknown = null;
     for (let longest = RETRY_MIN_MS; ; longest = Math.min(longest * 2, RETRY_MAX_MS)) {
       const left = Math.max(1, until - clock.elapsed());
+      // Another try would fail for lack of time, and hide why this one did.
+      if (failure !== null && left < TRY_MIN_MS) throw this.#all(failure);
       const at = this.#current;
       try {
         const timeoutMs = repeatable ? Math.min(left, all * TRY_SHARE) : left;
@@ -108,6 +113,7 @@ export class Client {
         return answer;
       } catch (error) {
         if (!isPassing(error)) throw error;
+        failure = error;
         this.#leave(at, error);
         const again = repeatable || isUndone(error);
         if (!again || clock.elapsed() + longest >= until) throw this.#all(error);
