@@ -26,9 +26,8 @@ const client = (address: string, port: number): [string, ...string[]] => [proces
 const text = ({ code, stdout }: { readonly code: number; readonly stdout: string }): string =>
   code === 0 ? stdout.trim() : `exit ${code}`;
 
-async function from({ daemon }: Host, sandbox: Sandbox, address: string, port: number): Promise<string> {
-  return text(await daemon.inside('nsenter', `--net=${sandbox.netns}`, ...client(address, port)));
-}
+const from = async ({ daemon }: Host, { netns }: Sandbox, to: readonly [address: string, port: number]): Promise<string> =>
+  text(await daemon.inside('nsenter', `--net=${netns}`, ...client(...to)));
 
 test('published ports across hosts', { skip: NO_ETCD }, async (t) => {
   await using world = await createHosts(2, () => STORE_FLAGS);
@@ -51,9 +50,9 @@ test('published ports across hosts', { skip: NO_ETCD }, async (t) => {
         assert.ok(server.stdout);
         await once(server.stdout, 'data');
         // Straight to it, without the port: whoever asks is seen.
-        assert.equal(await from(h2, near, web.address, 80), near.address);
+        assert.equal(await from(h2, near, [web.address, 80]), near.address);
         // A container on another host, by the publishing host's address: it leaves its host with that one's address.
-        assert.equal(await from(h2, near, outer(1), 8080), outer(2));
+        assert.equal(await from(h2, near, [outer(1), 8080]), outer(2));
         // The other host itself, and somebody outside.
         assert.equal(text(await h2.daemon.inside(...client(outer(1), 8080))), outer(2));
         const [file, ...args] = client(outer(1), 8080);
@@ -62,7 +61,7 @@ test('published ports across hosts', { skip: NO_ETCD }, async (t) => {
         assert.match(text(await h1.daemon.inside(...client(outer(2), 8080))), /^exit/);
         // The container itself, by the host's address, sees its gateway; so does the host, by its own.
         const gateway = web.address.replace(/\d+$/, '1');
-        assert.equal(await from(h1, web, outer(1), 8080), gateway);
+        assert.equal(await from(h1, web, [outer(1), 8080]), gateway);
         assert.match(text(await h1.daemon.inside(...client(outer(1), 8080))), new RegExp(`^(${outer(1)}|${gateway})$`));
         // The other host by the container's own address: as it is in the network.
         assert.equal(
