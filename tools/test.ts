@@ -12,12 +12,12 @@ import { type FileResult, runFile } from './testing/run-file.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
-/** Kernel tests compete for the kernel's global locks and would make each other slow. */
-const PARALLEL = { unit: 2, kernel: 1 } as const;
+/** Files of a group that run at the same time. */
+const PARALLEL_UNIT = 2;
 
 /**
- * Files whose time goes by waiting for leases to end and servers to come back: they run beside the others, one at a time as well. Together
- * they are five minutes of a run.
+ * Files whose time goes by waiting for leases to end and servers to come back: they run beside the others. Of each kind one runs at a time, as
+ * long as there are both: kernel tests compete for the kernel's global locks and would make each other slow.
  */
 const WAITS = /^test\/(hosts\/|conformance\/(cluster|store))/;
 
@@ -36,7 +36,7 @@ async function main(group: string | undefined, words: readonly string[]): Promis
   if (group !== 'kernel')
     await runGroup(
       chosen.filter((file) => file.group === 'unit'),
-      PARALLEL.unit,
+      PARALLEL_UNIT,
     );
   if (group !== 'unit') {
     const files = chosen.filter((file) => file.group === 'kernel');
@@ -46,7 +46,7 @@ async function main(group: string | undefined, words: readonly string[]): Promis
     } else if (files.length > 0) {
       bundle();
       const [beside, others] = [files.filter(({ path }) => WAITS.test(path)), files.filter(({ path }) => !WAITS.test(path))];
-      await Promise.all([runGroup(beside, PARALLEL.kernel), runGroup(others, PARALLEL.kernel)]);
+      await runLanes(beside, others);
     }
   }
   const { passed, failed, skipped } = totals;
@@ -66,21 +66,32 @@ function bundle(): void {
 }
 
 async function runGroup(files: readonly TestFile[], parallel: number): Promise<void> {
-  const queue = files[Symbol.iterator]();
-  const work = async (): Promise<void> => {
-    for (const file of queue) {
-      if (stop.signal.aborted) return;
-      const result = await runFile(ROOT, file, stop.signal);
-      if (result.failures.length > 0 && file.group === 'kernel' && SECOND_TRY && !stop.signal.aborted) {
-        show('AGAIN', file, result);
-        unsteady.push(file.path);
-        count(file, await runFile(ROOT, file, stop.signal));
-      } else {
-        count(file, result);
-      }
-    }
+  const queue = [...files];
+  await Promise.all(Array.from({ length: parallel }, () => runQueue(queue)));
+}
+
+/** Whoever is done with one kind helps with the other. */
+async function runLanes(...kinds: readonly [readonly TestFile[], readonly TestFile[]]): Promise<void> {
+  const [a = [], b = []] = kinds.map((files) => [...files]);
+  const lane = async (first: TestFile[], then: TestFile[]): Promise<void> => {
+    await runQueue(first);
+    await runQueue(then);
   };
-  await Promise.all(Array.from({ length: parallel }, work));
+  await Promise.all([lane(a, b), lane(b, a)]);
+}
+
+/** Takes files off it until there are none. */
+async function runQueue(queue: TestFile[]): Promise<void> {
+  for (let file = queue.shift(); file !== undefined && !stop.signal.aborted; file = queue.shift()) {
+    const result = await runFile(ROOT, file, stop.signal);
+    if (result.failures.length > 0 && file.group === 'kernel' && SECOND_TRY && !stop.signal.aborted) {
+      show('AGAIN', file, result);
+      unsteady.push(file.path);
+      count(file, await runFile(ROOT, file, stop.signal));
+    } else {
+      count(file, result);
+    }
+  }
 }
 
 function count(file: TestFile, result: FileResult): void {
