@@ -46,7 +46,10 @@ export function applyOne(memory: Memory, change: Exclude<Change, NftMember | { k
   }
 }
 
-type InNetns = Extract<Change, { kind: 'link' | 'link-set' | 'address' | 'route' | 'rule' | 'neighbour' | 'fdb' | 'sysctl' | 'offload' | 'announce' }>;
+type InNetns = Extract<
+  Change,
+  { kind: 'link' | 'link-set' | 'address' | 'route' | 'rule' | 'neighbour' | 'fdb' | 'sysctl' | 'offload' | 'announce' }
+>;
 
 function inNetns(space: FakeNetns, change: InNetns, spaces: FakeSpaces): Applied {
   switch (change.kind) {
