@@ -2,7 +2,9 @@
  * Random and mutated datagrams for a tunnel, a portion for each line on standard input, which is their number. Runs where a peer and a stranger have
  * their addresses.
  *
- *     fuzz.child.ts SEED TO PORT PEER STRANGER    prints, for each portion, how many went out from the peer and from the stranger
+ *     fuzz.child.ts SEED TO PORT PEER STRANGER PACKETS    prints, for each portion, how many went out from the peer and from the stranger
+ *
+ * PACKETS are what is mutated: in hex, joined by commas.
  */
 import { createInterface } from 'node:readline';
 import { parseIp } from '../../base/ip.ts';
@@ -12,7 +14,6 @@ import { encodeAddress, setOption } from '../../sys/inet.ts';
 import { check, libc } from '../../sys/libc.ts';
 import { udpH } from '../../sys/tun-queue.ts';
 import { Arena, CONTROL, IOVEC, MMSGHDR, MSG } from './arena.ts';
-import { packets } from './packets.testing.ts';
 
 const BATCH = 32;
 /** Bytes: the longest datagram, or the longest message that the kernel cuts into several. */
@@ -39,9 +40,9 @@ class Random {
   }
 }
 
-const [seed, to = '', port, peer = '', stranger = ''] = process.argv.slice(2);
+const [seed, to = '', port, peer = '', stranger = '', begin = ''] = process.argv.slice(2);
 const random = new Random(Number(seed));
-const bases = packets();
+const bases = begin.split(',').map((text) => Buffer.from(text, 'hex'));
 const arena = new Arena(BATCH * (MMSGHDR + IOVEC + CONTROL + ROOM) + 4 * 64);
 const messages = arena.take(BATCH * MMSGHDR);
 const iovecs = arena.take(BATCH * IOVEC);

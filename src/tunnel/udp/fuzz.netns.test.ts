@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { libc } from '../../sys/libc.ts';
 import { openTunQueue } from '../../sys/tun-queue.ts';
 import { folder, inside, ip, OUTER, PORT, single, until, useHosts } from './lab.testing.ts';
-import { plainDatagram } from './packets.testing.ts';
+import { packets, plainDatagram } from './packets.testing.ts';
 
 useHosts();
 
@@ -100,7 +100,9 @@ test(`${TOTAL} random and mutated datagrams`, async (t) => {
   const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
   t.diagnostic(`FUZZ_SEED=${seed}`);
   const [file, args] = inside('t2', process.execPath, `${import.meta.dirname}/fuzz.child.ts`);
-  const child: ChildProcess = spawn(file, [...args, String(seed), OUTER[4](1), String(PORT), OUTER[4](2), STRANGER], {
+  const begin = packets().map((packet) => packet.toString('hex'));
+  const what = [String(seed), OUTER[4](1), String(PORT), OUTER[4](2), STRANGER, begin.join()];
+  const child: ChildProcess = spawn(file, [...args, ...what], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   assert.ok(child.stdout && child.stdin);

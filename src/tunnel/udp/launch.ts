@@ -27,6 +27,9 @@ const FLAGS = [
   '--disable-warning=ExperimentalWarning',
 ];
 
+/** Milliseconds that a process gets for its last steps. */
+const ENDING = 5_000;
+
 /** What a process works on; its own descriptors are copies. */
 export interface Carried {
   readonly device: string;
@@ -123,10 +126,12 @@ export async function kill(directory: string): Promise<void> {
   if (!Number.isInteger(pid) || pid <= 1) return;
   try {
     using found = openPid(pid);
-    // Numbers are used again: the command line has the folder in it.
-    if (hasExited(found) || !readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`"${directory}"`)) return;
-    signalPid(found, 'SIGKILL');
-    await pidExit(found);
+    if (hasExited(found)) return;
+    // Numbers are used again: the command line has the folder in it. One that is about to end has none any more, and may still have its descriptors.
+    const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    if (line !== '' && !line.includes(`"${directory}"`)) return;
+    if (line !== '') signalPid(found, 'SIGKILL');
+    await pidExit(found, AbortSignal.timeout(ENDING)).catch(() => {});
   } catch (error) {
     if (!hasCode(error, 'ESRCH', 'ENOENT')) throw error;
   }
