@@ -48,6 +48,7 @@ interface Attempt {
 export class Leasing {
   readonly #deps: LeasingDeps;
   #lease: Lease | null = null;
+  #leasing: Promise<Lease> | null = null;
   /** Revisions of our entries that we know to be under the present lease. */
   readonly #sure = new Map<string, Revision>();
   /** What this node had last, also before a restart: asked for again. */
@@ -168,6 +169,12 @@ export class Leasing {
   /** The node's lease of a day, which other things of it may be under as well. */
   async leased(): Promise<Lease> {
     if (this.#lease && !this.#lease.lost.aborted) return this.#lease;
+    // One for all that ask at the same moment.
+    this.#leasing ??= this.#take().finally(() => (this.#leasing = null));
+    return await this.#leasing;
+  }
+
+  async #take(): Promise<Lease> {
     const lease = await this.#deps.store.lease(this.#deps.ttlMs);
     this.#lease = lease;
     this.#sure.clear();

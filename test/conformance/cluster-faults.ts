@@ -79,7 +79,7 @@ export function faultConformance(suite: FaultSuite): void {
             own.set(name, { network: network.id, endpoint: one, address });
             node.cluster.tell(network.id, one);
           } catch (error) {
-            if (!(error instanceof MoorError && (error.kind === 'unavailable' || error.kind === 'exhausted'))) throw error;
+            if (!(error instanceof MoorError && ['unavailable', 'timeout', 'exhausted'].includes(error.kind))) throw error;
           }
         } else if (dice < 0.85 && own.size > 0) {
           const [name, { network, endpoint: one, address }] = pick([...own]);

@@ -40,12 +40,10 @@ const claim = (node: TestNode, known: ClusterNetwork, wish: string | Omit<Addres
     ...(typeof wish === 'string' ? { owner: wish } : wish),
   });
 
+const SILENT: readonly ErrorKind[] = ['unavailable', 'timeout'];
+
 /** A server on a busy machine may be silent for a moment: then it is asked again, and gets back what may have been given. */
-async function patiently<T>(
-  world: ClusterWorld,
-  work: () => Promise<T>,
-  kinds: readonly ErrorKind[] = ['unavailable'],
-): Promise<T> {
+async function patiently<T>(world: ClusterWorld, work: () => Promise<T>, kinds: readonly ErrorKind[] = SILENT): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await work();
@@ -188,14 +186,14 @@ export function segmentConformance(suite: ClusterSuite): void {
     assert.equal(await claim(nodes[2]!, one, { owner: 'gateway', address: '10.5.0.1' as IpAddress }), '10.5.0.1');
     // All that are left, then none; and what one gives back another gets.
     for (let i = 0; i < 253 - 3 * each; i++)
-      await patiently(world, () => claim(nodes[i % 3]!, one, `sandbox more${i}`), ['unavailable', 'exhausted']);
+      await patiently(world, () => claim(nodes[i % 3]!, one, `sandbox more${i}`), [...SILENT, 'exhausted']);
     await assert.rejects(
       patiently(world, () => claim(nodes[0]!, one, 'sandbox last')),
       isKind('exhausted', /no available IPv4 addresses/),
     );
     await nodes[1]!.cluster.addresses.release(one.network.id, given[each + 7]!);
     await nodes[1]!.cluster.addresses.release(one.network.id, given[each + 7]!);
-    const last = await patiently(world, () => claim(nodes[0]!, one, 'sandbox last'), ['unavailable', 'exhausted']);
+    const last = await patiently(world, () => claim(nodes[0]!, one, 'sandbox last'), [...SILENT, 'exhausted']);
     assert.equal(last, given[each + 7]);
     await until(world, async () => (await keys(world, `addresses/${one.network.id}/`)).length === 254);
   });
