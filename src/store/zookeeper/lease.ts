@@ -3,7 +3,7 @@ import type { SteadyClock } from '../../base/clock.ts';
 import { invalid, MoorError } from '../../base/errors.ts';
 import type { LeaseGrant, LeaseWire } from '../held-lease.ts';
 import type { Connection } from './connection.ts';
-import { CODE, isCode, storeFault } from './faults.ts';
+import { CODE, isCode, LostError, storeFault } from './faults.ts';
 import { Line, type ServersOptions } from './line.ts';
 
 const NEVER = new AbortController().signal;
@@ -69,12 +69,25 @@ export class LeaseSession implements LeaseWire {
   async end(): Promise<void> {
     const until = this.#clock.elapsed() + this.#timeoutMs;
     try {
-      const connection = await this.connection(until);
-      await connection?.end(Math.max(1, until - this.#clock.elapsed()));
+      while (!(await this.#ended(until))) {
+        // The connection broke: over the next one it shows whether the session is still there.
+      }
     } catch (error) {
       throw error instanceof MoorError ? error : storeFault('end a lease', error);
     } finally {
       this.close();
+    }
+  }
+
+  async #ended(until: number): Promise<boolean> {
+    const connection = await this.connection(until);
+    if (connection === null) return true;
+    try {
+      await connection.end(Math.max(1, until - this.#clock.elapsed()));
+      return true;
+    } catch (error) {
+      if (error instanceof LostError && this.#clock.elapsed() < until) return false;
+      throw error;
     }
   }
 
