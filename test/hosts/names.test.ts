@@ -74,7 +74,7 @@ test('names across hosts', { skip: NO_ETCD }, async (t) => {
       [h2, [one, peers[0], peers[2]]],
       [h3, [one, two, peers[0], peers[1]]],
     ] as const) {
-      await until(`h${host.n} shows all`, async () => (await elsewhere(host)).join() === want.toSorted().join());
+      await until(`h${host.n} shows all`, async () => (await elsewhere(host)).join() === want.map(String).toSorted().join());
       const short = await host.daemon.request('GET', '/networks/pods');
       assert.doesNotMatch(short.text, /"ep-/);
     }
