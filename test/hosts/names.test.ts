@@ -68,11 +68,11 @@ test('names across hosts', { skip: NO_ETCD }, async (t) => {
       ].toSorted();
     };
     const [one, two] = [`s1 ${a.address}/16`, `s2 ${b.address}/16`];
-    const peers = [1, 2, 3].map((n) => `h${n} 10.9.0.${n}`);
+    const at = (n: number): string => `h${n} 10.9.0.${n}`;
     for (const [host, want] of [
-      [h1, [two, peers[1], peers[2]]],
-      [h2, [one, peers[0], peers[2]]],
-      [h3, [one, two, peers[0], peers[1]]],
+      [h1, [two, at(2), at(3)]],
+      [h2, [one, at(1), at(3)]],
+      [h3, [one, two, at(1), at(2)]],
     ] as const) {
       await until(`h${host.n} shows all`, async () => (await elsewhere(host)).join() === want.map(String).toSorted().join());
       const short = await host.daemon.request('GET', '/networks/pods');
