@@ -1,5 +1,6 @@
 /** Other hosts' parts of networks that span hosts, as this host has them in its kernel; one row each, so that a join writes one row. */
 import type { Id } from '../base/ids.ts';
+import type { Change } from '../contracts/change.ts';
 import type { HostFacts } from '../contracts/kernel.ts';
 import type { Store, Write } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
@@ -89,6 +90,21 @@ export async function applyPeers(
   }
   await ctx.executor.commit(deletes);
   return failed === 0;
+}
+
+/** Changes of one removal, which is a row of the journal: the store takes half a megabyte, and a route has some 150 bytes. */
+const REMOVED_AT_ONCE = 1_000;
+
+/**
+ * Before a network is removed: many peers go first, by themselves. Those that go with a device of the network do not count.
+ * @param removal what the removal of the network is, with its peers
+ */
+export async function dropMany(
+  ctx: Context,
+  network: Network,
+  { removal, facts }: { readonly removal: readonly Change[]; readonly facts: HostFacts },
+): Promise<void> {
+  if (ctx.peers.has(network.id) && removal.length > REMOVED_AT_ONCE) await applyPeers(ctx, network, { peers: [], facts });
 }
 
 /** Of two states of what is known of paths: to whom another one counts now. */

@@ -7,8 +7,8 @@ import type { Write } from '../contracts/store.ts';
 import { desiredOf, everything, type Scope } from './desired.ts';
 import { forgetNames } from './names.ts';
 import { leftWarnings } from './networks.ts';
-import { deletePeers } from './peers.ts';
-import { isHostNft } from './plans.ts';
+import { deletePeers, dropMany } from './peers.ts';
+import { isHostNft, networkRemoval } from './plans.ts';
 import { hostPortsOf, releasePorts } from './port-reserve.ts';
 import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
@@ -23,6 +23,7 @@ interface Part {
 
 /** The world lock is held exclusively; nothing is made afterwards. Unreadable rows go as well. */
 export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Promise<Outcome<null>> {
+  if (dryRun !== true) await dropPeers(ctx);
   const parts = await partsOf(ctx);
   const plan: Plan = { title: 'reset', changes: parts.flatMap(({ changes }) => changes) };
   if (dryRun === true) return { value: null, plan, warnings: [] };
@@ -56,6 +57,19 @@ export async function resetAll(ctx: Context, { dryRun }: OperationOptions): Prom
   ctx.facts.invalidate();
   await ctx.executor.commit([]);
   return { value: null, plan, warnings };
+}
+
+/** Of networks that span many hosts. */
+async function dropPeers(ctx: Context): Promise<void> {
+  const facts = await ctx.facts.get();
+  for (const network of ctx.registry.networks.values()) {
+    if (!ctx.peers.has(network.id)) continue;
+    try {
+      await dropMany(ctx, network, { removal: networkRemoval(ctx, network, facts), facts });
+    } catch (error) {
+      ctx.logger.error({ err: error, network: network.name }, 'could not remove the peers of a network');
+    }
+  }
 }
 
 /** Sandboxes first, then networks, then what belongs to all: the table stays until forwarding is what it was before. */

@@ -13,7 +13,8 @@ import { type Context, driverOf, spans } from './context.ts';
 import { checkNetworkSpec } from './network-spec.ts';
 import { adoptNetwork, checkUnused, createNetwork, removeNetwork, unmakeNetwork } from './networks.ts';
 import { PathWatch } from './path-watch.ts';
-import { applyPeers, deletePeers } from './peers.ts';
+import { applyPeers, deletePeers, dropMany } from './peers.ts';
+import { networkRemoval } from './plans.ts';
 import { isOnDemand } from './plans.ts';
 import { applyRemotes, forgetRemotes, peersOf } from './remotes.ts';
 import { networkOf, undecided } from './spanning-spec.ts';
@@ -154,6 +155,8 @@ export class Spanning {
   async #unmake(network: Network): Promise<Outcome<Network>> {
     const ctx = this.#ctx;
     await ctx.tunnels?.want(network.id, null);
+    const facts = await ctx.facts.get();
+    await dropMany(ctx, network, { removal: networkRemoval(ctx, network, facts), facts });
     const outcome = await unmakeNetwork(ctx, network, {});
     await ctx.executor.commit(deletePeers(ctx, network.id));
     ctx.peers.delete(network.id);
