@@ -75,6 +75,8 @@ export function baseTable(ref: NftTableRef): NftTable {
       {
         name: 'leave',
         rules: [
+          // Decided by their first packet, and most of what goes out: it need not pass the rules below one by one.
+          rule('connections that are there', 'ct state established,related goto pass'),
           rule('to another network of ours', 'oifname vmap @entering'),
           // On another host: masqueraded it would come there with an address that is let in.
           rule('ip: into a range of others', `ct state new ip daddr @${SPANNED[4]} iifname . ip daddr != @${RANGE[4]} drop`),
