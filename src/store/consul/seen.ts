@@ -35,7 +35,7 @@ export class Seen {
   /** What was deleted after this revision would still show. */
   isRecent(revision: Revision): boolean {
     const now = this.#clock.elapsed();
-    const old = this.#marks.findLast(({ at }) => at <= now - TRUST_MS) ?? this.#marks[0];
+    const old = this.#marks.findLast(({ at }) => at <= now - TRUST_MS);
     return old === undefined || revision >= old.revision;
   }
 
