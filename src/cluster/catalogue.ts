@@ -41,10 +41,14 @@ export class Catalogue {
     const spaces = subnetSpaces(network.ranges ?? [], network.options);
     this.#refuseOverlap(network);
     if (!isFlannel(network)) {
-      const subnets = await leasing.first(network, spaces);
-      const revision = await this.#announce(network, subnets);
-      leasing.committed(subnets, revision);
-      return network;
+      try {
+        const subnets = await leasing.first(network, spaces);
+        const revision = await this.#announce(network, subnets);
+        leasing.committed(subnets, revision);
+        return network;
+      } finally {
+        leasing.made(network.id);
+      }
     }
     try {
       // First: whether there is such a network of flannel's shows here.

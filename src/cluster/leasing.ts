@@ -49,6 +49,7 @@ export class Leasing {
   readonly #deps: LeasingDeps;
   #lease: Lease | null = null;
   #leasing: Promise<Lease> | null = null;
+  readonly #making = new Set<Id>();
   /** Revisions of our entries that we know to be under the present lease. */
   readonly #sure = new Map<string, Revision>();
   /** What this node had last, also before a restart: asked for again. */
@@ -67,6 +68,7 @@ export class Leasing {
 
   /** @throws exhausted; conflict when the state is behind the store: to be tried again; what the store throws */
   async ensure(network: Network): Promise<void> {
+    if (this.#making.has(network.id)) return;
     this.subnets(network.id);
     const tried = new Set<Prefix>();
     for (let tries = 1; ; tries++) {
@@ -85,10 +87,17 @@ export class Leasing {
     }
   }
 
-  /** Those of a network that is new. */
+  /**
+   * Those of a network that is new, and made now: until `made` nothing else is leased in it, for it may be heard of before its subnets are.
+   */
   async first(network: Network, spaces: readonly SubnetSpace[]): Promise<readonly Write[]> {
+    this.#making.add(network.id);
     const lease = await this.leased();
     return this.#leasedWrites(this.#plan(network, spaces, { tried: new Set(), tries: 1 }), lease);
+  }
+
+  made(network: Id): void {
+    this.#making.delete(network);
   }
 
   /** After a commit of them: the state knows, before the watch tells. */
