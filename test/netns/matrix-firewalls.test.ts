@@ -41,12 +41,13 @@ for (const bridgeNf of [false, true]) {
         bridgeNf,
         prepare: (daemon) => ufw(daemon, files),
       });
-      await agrees(lab, { bridgeNf, firewall: 'ufw', allowed: false });
+      // It judges what the host sends, too: localhost is translated beside it (docs/adr/0012).
+      await agrees(lab, { bridgeNf, firewall: 'ufw', translated: true, allowed: false });
       const told = await remedies(lab);
       assert.ok(told.length > 0);
       for (const command of told) assert.match(command, /^ufw route allow proto (tcp|udp) from any to any port \d+(:\d+)?$/);
       await shell(told.join('\n'), enter(lab.daemon));
-      const allowed = { bridgeNf, firewall: 'ufw', allowed: true } as const;
+      const allowed = { bridgeNf, firewall: 'ufw', translated: true, allowed: true } as const;
       await agrees(lab, allowed, insideBridge);
       if (bridgeNf) {
         const { warnings } = (await lab.daemon.request('GET', '/moor/status')).json() as { readonly warnings: readonly string[] };

@@ -34,7 +34,7 @@ export interface Setting {
   /** net.bridge.bridge-nf-call-iptables and -ip6tables. */
   readonly bridgeNf: boolean;
   readonly firewall: 'none' | 'Docker' | 'ufw' | 'forward';
-  /** The daemon runs without the shortcut of the loopback. */
+  /** Without the shortcut of the loopback: it is off, or a firewall judges what the host sends. */
   readonly translated?: true;
   /** The administrator has allowed what is published, by the remedy that the daemon tells. */
   readonly allowed: boolean;
