@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { run, startDaemon, type TestDaemon } from '../support/daemon.ts';
 import { type EtcdServer, startEtcd } from '../support/etcd.ts';
 
-const STORE_IP = '10.9.0.254';
+export const STORE_IP = '10.9.0.254';
 const STORE_PORT = 2379;
 export const outer = (n: number): string => `10.9.0.${n}`;
 
