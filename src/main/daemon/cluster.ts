@@ -111,6 +111,9 @@ export async function openCluster({ config, version, store, kernel, drivers, log
         kept,
         keep,
         ...(config.nodeTtlMs === null ? {} : { nodeTtlMs: config.nodeTtlMs }),
+        ...(config.clusterPools === null
+          ? {}
+          : { segmentPools: config.clusterPools.map(({ base, size }) => ({ base, length: size })) }),
         ...(config.subnetTtlMs === null ? {} : { subnetTtlMs: config.subnetTtlMs }),
         // flannel's keys lie beside ours. The cluster closes what it opens.
         ...(openPrefix ? { openPrefix } : {}),

@@ -204,6 +204,20 @@ test('the cluster', () => {
   });
   assert.deepEqual([clusterStore, peersFile, clusterAdvertise, nodeName], ['etcd://a,b:2380/moor', null, 'eth1', 'n1']);
   assert.equal(load(['--peers', '/etc/moor/peers.yaml', '--cluster-advertise', 'fd00::1']).clusterAdvertise, 'fd00::1');
+  for (const [text, where] of [
+    ['eth1:2376', 'eth1'],
+    ['192.0.2.1:2376', '192.0.2.1'],
+    ['[fd00::1]:2376', 'fd00::1'],
+  ] as const)
+    assert.equal(
+      load(['--cluster-store', 'etcd://a', '--cluster-advertise', text]).clusterAdvertise,
+      where,
+      'as Docker wrote it',
+    );
+  const pools = load(['--cluster-store', 'etcd://a'], {
+    'cluster-address-pools': [{ base: '10.64.0.0/10', size: 22 }],
+  }).clusterPools;
+  assert.deepEqual(pools, [{ base: '10.64.0.0/10', size: 22 }]);
   const lasting = load(['--cluster-store', 'etcd://a', '--node-ttl', '5s', '--subnet-ttl', '90m', '--flannel-dir', '/run/f']);
   assert.deepEqual([lasting.nodeTtlMs, lasting.subnetTtlMs, lasting.flannelFolder], [5_000, 5_400_000, '/run/f']);
   const usual = load(['--cluster-store', 'etcd://a']);
@@ -219,9 +233,11 @@ test('the cluster', () => {
     [['--peers', 'peers.yaml'], /^invalid peers "peers.yaml": it is an absolute path$/],
     [['--node-name', 'n1'], /^invalid node-name: this host is in no cluster/],
     [['--cluster-advertise', 'eth1'], /^invalid cluster-advertise: this host is in no cluster/],
+    [['--peers', '/p', '--cluster-advertise', 'eth1:x'], /^invalid cluster-advertise "eth1:x": it is a device or an IP address$/],
+    [['--cluster-address-pool', 'base=10.0.0.0/8,size=24'], /^invalid cluster-address-pool: this host shares no store/],
     [
-      ['--peers', '/p', '--cluster-advertise', 'eth1:8285'],
-      /^invalid cluster-advertise "eth1:8285": .* without a port: .* -o port=NUMBER$/,
+      ['--cluster-store', 'etcd://a', '--cluster-address-pool', '10.0.0.0/8'],
+      /^invalid cluster-address-pool "10\.0\.0\.0\/8": it is base=/,
     ],
     [['--peers', '/p', '--node-name', 'a b'], /^invalid node-name: /],
   ] as const) {

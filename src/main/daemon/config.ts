@@ -1,20 +1,18 @@
 /** Flags and configuration file -> one checked configuration. Nothing is touched here but the file is read. */
 import { existsSync, readFileSync } from 'node:fs';
-import { isAbsolute } from 'node:path';
 import { invalid } from '../../base/errors.ts';
-import { addressOf, type Family, familyOf, isIp, parseIfAddress, parseIp, parsePrefix, prefixOf } from '../../base/ip.ts';
-import { type AddressPool, checkAddressPool } from '../../ipam/local/defaults.ts';
+import { familyOf, isIp, parseIp } from '../../base/ip.ts';
+import type { AddressPool } from '../../ipam/local/defaults.ts';
 import { isDnsName } from '../../model/dns-names.ts';
-import { checkHostname } from '../../model/names.ts';
 import type { SandboxDns } from '../../model/sandbox.ts';
-import { reservedFor } from '../../model/subnet.ts';
-import { checkStoreUrl } from './cluster-store.ts';
+import { type ClusterConfig, clusterOf } from './config-cluster.ts';
+import { absolute, address, addressPool, cidr } from './config-values.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
 import { type ListenAddress, parseHost } from './hosts.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-export interface DaemonConfig {
+export interface DaemonConfig extends ClusterConfig {
   readonly hosts: readonly ListenAddress[];
   readonly dataRoot: string;
   readonly execRoot: string;
@@ -35,15 +33,6 @@ export interface DaemonConfig {
   readonly ip: string | null;
   readonly ipMasquerade: boolean;
   readonly loopbackShortcut: boolean;
-  /** `etcd://…`, `consul://…` or `zk://…`, checked; null: this host shares no store. Never beside `peersFile`. */
-  readonly clusterStore: string | null;
-  readonly peersFile: string | null;
-  /** A device or an address; null: the device of the default route. */
-  readonly clusterAdvertise: string | null;
-  readonly nodeName: string | null;
-  /** Milliseconds; null: the cluster's own choice. */
-  readonly nodeTtlMs: number | null;
-  readonly subnetTtlMs: number | null;
   readonly flannelFolder: string;
   readonly logLevel: LogLevel;
   readonly logFormat: 'text' | 'json';
@@ -116,7 +105,7 @@ function fileValues(text: string): ReadonlyMap<FlagName, FileValue> {
 }
 
 function valuesOf(flag: Flag, key: string, value: unknown): readonly string[] {
-  if (key === 'default-address-pools') return poolTexts(value);
+  if (key === 'default-address-pools' || key === 'cluster-address-pools') return poolTexts(key, value);
   if (key === 'default-network-opts') return networkOptionTexts(value);
   switch (flag.kind) {
     case 'boolean':
@@ -137,8 +126,8 @@ function valuesOf(flag: Flag, key: string, value: unknown): readonly string[] {
 }
 
 /** `[{ "base": "10.0.0.0/8", "size": 24 }]` as the flag writes it. */
-function poolTexts(value: unknown): readonly string[] {
-  const rule = 'default-address-pools: it is a list of { "base": "CIDR", "size": BITS }';
+function poolTexts(key: string, value: unknown): readonly string[] {
+  const rule = `${key}: it is a list of { "base": "CIDR", "size": BITS }`;
   if (!Array.isArray(value)) throw invalid(rule);
   return value.map((item: unknown) => {
     if (typeof item !== 'object' || item === null) throw invalid(rule);
@@ -192,7 +181,7 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     bip6,
     fixedCidr: cidr('fixed-cidr', text('fixed-cidr'), 4),
     fixedCidrV6: cidr('fixed-cidr-v6', text('fixed-cidr-v6'), 6),
-    addressPools: values.get('default-address-pool')?.map(addressPool) ?? null,
+    addressPools: values.get('default-address-pool')?.map((one) => addressPool('default-address-pool', one)) ?? null,
     networkOptions: networkOptions(values.get('default-network-opt') ?? []),
     dns: {
       servers: (values.get('dns') ?? []).map(nameserver),
@@ -205,7 +194,7 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     ip,
     ipMasquerade: flag('ip-masq', true),
     loopbackShortcut: flag('loopback-shortcut', true),
-    ...clusterOf(text),
+    ...clusterOf(text, values.get('cluster-address-pool')),
     flannelFolder: absolute('flannel-dir', text('flannel-dir') ?? '/run/flannel'),
     logLevel: flag('debug', false) ? 'debug' : level,
     logFormat: format,
@@ -213,92 +202,8 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
   };
 }
 
-type ClusterConfig = Pick<
-  DaemonConfig,
-  'clusterStore' | 'peersFile' | 'clusterAdvertise' | 'nodeName' | 'nodeTtlMs' | 'subnetTtlMs'
->;
-
-const HOUR_MS = 3_600_000;
-/** etcd gives no lease for less than one and a half of its election time-outs, which is a second. */
-const TTL_LEAST_MS = 2_000;
-
-function clusterOf(text: (name: FlagName) => string | null): ClusterConfig {
-  const [clusterStore, peers, clusterAdvertise, nodeName] = [
-    text('cluster-store'),
-    text('peers'),
-    text('cluster-advertise'),
-    text('node-name'),
-  ];
-  if (clusterStore !== null) named('cluster-store', () => checkStoreUrl(clusterStore));
-  if (clusterStore !== null && peers !== null)
-    throw invalid('invalid peers: there is a cluster-store as well, and who is in the cluster is told by one of them');
-  if (clusterStore === null && peers === null && (clusterAdvertise ?? nodeName) !== null)
-    throw invalid(
-      `invalid ${clusterAdvertise === null ? 'node-name' : 'cluster-advertise'}: this host is in no cluster (cluster-store, peers)`,
-    );
-  // Device names are at most 15 bytes (IFNAMSIZ - 1, <linux/if.h>).
-  if (clusterAdvertise !== null && !isIp(clusterAdvertise) && !/^[^\s/:]{1,15}$/.test(clusterAdvertise))
-    throw invalid(
-      `invalid cluster-advertise ${JSON.stringify(clusterAdvertise)}: it is a device or an IP address, and without a port: networks have theirs, -o port=NUMBER`,
-    );
-  if (nodeName !== null) named('node-name', () => checkHostname(nodeName));
-  const ttl = (name: 'node-ttl' | 'subnet-ttl', most: number): number | null => {
-    const value = text(name);
-    if (value !== null && clusterStore === null) throw invalid(`invalid ${name}: this host shares no store (cluster-store)`);
-    return value === null ? null : duration(name, value, { least: TTL_LEAST_MS, most });
-  };
-  return {
-    clusterStore,
-    peersFile: peers === null ? null : absolute('peers', peers),
-    clusterAdvertise,
-    nodeName,
-    nodeTtlMs: ttl('node-ttl', HOUR_MS),
-    subnetTtlMs: ttl('subnet-ttl', 720 * HOUR_MS),
-  };
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: HOUR_MS };
-
-/** @returns milliseconds @throws invalid */
-function duration(name: string, text: string, { least, most }: { readonly least: number; readonly most: number }): number {
-  const { number = '', unit = '' } = /^(?<number>\d{1,9})(?<unit>ms|s|m|h)$/.exec(text)?.groups ?? {};
-  const ms = Number(number || Number.NaN) * (UNIT_MS[unit] ?? Number.NaN);
-  if (ms >= least && ms <= most) return ms;
-  throw invalid(`invalid ${name} ${JSON.stringify(text)}: it is ${least / 1000}s to ${most / HOUR_MS}h, such as 30s or 24h`);
-}
-
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 const isLevel = (text: string): text is LogLevel => (LEVELS as readonly string[]).includes(text);
-
-function absolute(name: string, path: string): string {
-  if (!isAbsolute(path)) throw invalid(`invalid ${name} ${JSON.stringify(path)}: it is an absolute path`);
-  return path.length > 1 ? path.replace(/\/+$/, '') : path;
-}
-
-function address(name: string, text: string | null, family: Family): string | null {
-  if (text === null) return null;
-  const value = named(name, () => parseIfAddress(text));
-  if (familyOf(value) !== family) throw invalid(`invalid ${name} ${text}: it is an IPv${family} address with prefix length`);
-  const reserved = reservedFor(prefixOf(value), addressOf(value));
-  if (reserved !== null)
-    throw invalid(`invalid ${name} ${text}: it is ${reserved}, and has to be an address that a host can have`);
-  return value;
-}
-
-function cidr(name: string, text: string | null, family: Family): string | null {
-  if (text === null) return null;
-  const value = named(name, () => parsePrefix(text));
-  if (familyOf(value) !== family) throw invalid(`invalid ${name} ${text}: it is an IPv${family} subnet`);
-  return value;
-}
-
-function named<T>(name: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    throw invalid(`invalid ${name}: ${(error as Error).message}`);
-  }
-}
 
 function nameserver(text: string): string {
   if (!isIp(text)) throw invalid(`invalid dns ${JSON.stringify(text)}: it is an IP address`);
@@ -316,23 +221,6 @@ function searchDomain(text: string): string {
 function resolverOption(text: string): string {
   if (!/^[!-~]+$/.test(text)) throw invalid(`invalid dns-opt ${JSON.stringify(text)}: it is one word, as in resolv.conf(5)`);
   return text;
-}
-
-/** `base=10.0.0.0/8,size=24` */
-function addressPool(text: string): AddressPool {
-  const fields = new Map(
-    text.split(',').map((part) => part.split('=', 2).map((word) => word.trim()) as [string, string | undefined]),
-  );
-  const base = fields.get('base');
-  const size = fields.get('size');
-  if (base === undefined || size === undefined || fields.size !== 2 || !/^\d{1,3}$/.test(size)) {
-    throw invalid(`invalid default-address-pool ${JSON.stringify(text)}: it is base=CIDR,size=BITS`);
-  }
-  return named('default-address-pool', () => {
-    const pool: AddressPool = { base: parsePrefix(base), size: Number(size) };
-    checkAddressPool(pool);
-    return pool;
-  });
 }
 
 /** `bridge=com.docker.network.driver.mtu=1400` */

@@ -103,6 +103,13 @@ export const FLAGS = [
     help: 'Device, or address of one, by which the other hosts reach this one (default: that of the default route)',
   },
   {
+    name: 'cluster-address-pool',
+    kind: 'list',
+    key: 'cluster-address-pools',
+    value: 'base=CIDR,size=BITS',
+    help: 'Subnets for overlay networks that name none (default: base=10.0.0.0/8,size=24)',
+  },
+  {
     name: 'node-name',
     kind: 'text',
     key: 'node-name',
