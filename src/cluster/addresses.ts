@@ -53,6 +53,8 @@ export class Addresses implements ClusterAddresses {
   readonly #mine = new Map<string, Mine>();
   /** Keys of `#mine`, by network, subnet and owner. */
   readonly #byOwner = new Map<string, string>();
+  /** Keys of claims that wait for the store: whether they are ours is theirs to find out. */
+  readonly #claiming = new Set<string>();
   /** Keys to be given back. */
   readonly #giving = new Set<string>();
   /** Held here, and another node's in the store. */
@@ -130,7 +132,9 @@ export class Addresses implements ClusterAddresses {
   /** What this node has, and has not any more, in the store. @throws what the store throws: to be tried again */
   async flush(): Promise<void> {
     for (const key of [...this.#giving]) await this.#giveBack(key);
-    const unsure = [...this.#mine].filter(([, { sure, network }]) => sure === null && this.#deps.exists(network));
+    const unsure = [...this.#mine].filter(
+      ([key, { sure, network }]) => sure === null && !this.#claiming.has(key) && this.#deps.exists(network),
+    );
     if (unsure.length > FEW) await this.#putMany(unsure);
     for (const [key, mine] of unsure) {
       if (this.#mine.get(key)?.sure !== null) continue;
@@ -196,6 +200,7 @@ export class Addresses implements ClusterAddresses {
     const mine: Mine = { network, subnet: wish.subnet, address, owner: wish.owner, sure: null };
     // From now on: of two that ask at the same time, the second sees it.
     this.#set(key, mine);
+    this.#claiming.add(key);
     try {
       if (await this.#put(key, mine)) {
         if (this.#deps.exists(network)) return true;
@@ -207,6 +212,8 @@ export class Addresses implements ClusterAddresses {
       this.#giving.add(key);
       this.#deps.onDirty();
       throw error;
+    } finally {
+      this.#claiming.delete(key);
     }
     this.#forget(key);
     this.#taken.get(network)?.add(address);
