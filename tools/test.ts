@@ -16,10 +16,10 @@ const ROOT = resolve(import.meta.dirname, '..');
 const PARALLEL_UNIT = 2;
 
 /**
- * Files whose time goes by waiting for leases to end and servers to come back: they run beside the others. Of each kind one runs at a time, as
- * long as there are both: kernel tests compete for the kernel's global locks and would make each other slow.
+ * Kinds of kernel tests that run beside the others: the first spend their time waiting for leases to end, the second for servers to come back. Of
+ * each kind one runs at a time, as long as there are all: kernel tests compete for the kernel's global locks and would make each other slow.
  */
-const WAITS = /^test\/(hosts\/|conformance\/(cluster|store))/;
+const BESIDE = [/^test\/conformance\/(cluster|store)/, /^test\/hosts\//] as const;
 
 /** In CI only, on machines that other work shares: a kernel test that fails once and then passes is named, and does not stop a landing. */
 const SECOND_TRY = process.env['CI'] === 'true';
@@ -45,8 +45,8 @@ async function main(group: string | undefined, words: readonly string[]): Promis
       totals.failed += files.length;
     } else if (files.length > 0) {
       bundle();
-      const [beside, others] = [files.filter(({ path }) => WAITS.test(path)), files.filter(({ path }) => !WAITS.test(path))];
-      await runLanes(beside, others);
+      const others = files.filter(({ path }) => !BESIDE.some((kind) => kind.test(path)));
+      await runLanes([others, ...BESIDE.map((kind) => files.filter(({ path }) => kind.test(path)))]);
     }
   }
   const { passed, failed, skipped } = totals;
@@ -70,14 +70,13 @@ async function runGroup(files: readonly TestFile[], parallel: number): Promise<v
   await Promise.all(Array.from({ length: parallel }, () => runQueue(queue)));
 }
 
-/** Whoever is done with one kind helps with the other. */
-async function runLanes(...kinds: readonly [readonly TestFile[], readonly TestFile[]]): Promise<void> {
-  const [a = [], b = []] = kinds.map((files) => [...files]);
-  const lane = async (first: TestFile[], then: TestFile[]): Promise<void> => {
-    await runQueue(first);
-    await runQueue(then);
+/** Whoever is done with one kind helps with the next. */
+async function runLanes(kinds: readonly (readonly TestFile[])[]): Promise<void> {
+  const queues = kinds.map((files) => [...files]);
+  const lane = async (first: number): Promise<void> => {
+    for (const queue of [...queues.slice(first), ...queues.slice(0, first)]) await runQueue(queue);
   };
-  await Promise.all([lane(a, b), lane(b, a)]);
+  await Promise.all(queues.map((_queue, index) => lane(index)));
 }
 
 /** Takes files off it until there are none. */
