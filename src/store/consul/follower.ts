@@ -99,6 +99,11 @@ export class Follower {
     this.#scope = null;
   }
 
+  /** This process has put an entry there. */
+  wrote(key: string, revision: Revision): void {
+    if (key.startsWith(this.#name)) this.#scope?.wrote(key, revision);
+  }
+
   /** @throws CompactedError; forbidden */
   async *watch(prefix: string, from: Revision, signal: AbortSignal): ReturnType<Scope['feed']['watch']> {
     const { closing } = this.#deps;

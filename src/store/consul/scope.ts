@@ -27,6 +27,8 @@ export class Scope {
   #known: Map<string, Revision>;
   /** Everything up to here has been told. */
   #seen: Revision;
+  /** Written by this process, and in no look yet. */
+  readonly #written = new Map<string, Revision>();
   readonly feed: Feed;
 
   constructor(first: Look) {
@@ -46,20 +48,33 @@ export class Scope {
   take({ entries, revision }: Look): Taken {
     const changed = [...entries.values()].filter((entry) => this.#known.get(entry.key) !== entry.revision);
     const gone = [...this.#known.keys()].filter((key) => !entries.has(key));
-    if (changed.length + gone.length === 0) {
-      this.#seen = Math.max(this.#seen, revision);
-      return 'nothing new';
-    }
     const old = changed.some((entry) => entry.revision <= this.#seen || entry.revision > revision);
-    if (old || revision <= this.#seen) return 'old';
+    if (changed.length + gone.length > 0 && (old || revision <= this.#seen)) return 'old';
+    const missed = this.#writtenBy(revision).filter((key) => !entries.has(key) && !this.#known.has(key));
+    this.#seen = Math.max(this.#seen, revision);
+    if (changed.length + gone.length + missed.length === 0) return 'nothing new';
     const events: StoreEvent[] = changed.map(({ key, value, revision: at }) => ({ key, value, revision: at }));
     events.sort((one, two) => one.revision - two.revision || (one.key < two.key ? -1 : 1));
-    events.push(...gone.sort().map((key) => ({ key, value: null, revision })));
+    events.push(...[...gone, ...missed].sort().map((key) => ({ key, value: null, revision: this.#seen })));
     for (const { key, revision: at } of changed) this.#known.set(key, at);
     for (const key of gone) this.#known.delete(key);
-    this.#seen = revision;
-    this.feed.append(revision, events);
+    this.feed.append(this.#seen, events);
     return 'news';
+  }
+
+  /**
+   * This process has put an entry there. Should it be gone before a look shows it, who watches is told that it is gone: nobody is told of what others
+   * make and remove between two looks, but this process knows of the entry from its own writing.
+   */
+  wrote(key: string, revision: Revision): void {
+    this.#written.set(key, revision);
+  }
+
+  /** What a look of that revision would show, if it were still there. */
+  #writtenBy(revision: Revision): readonly string[] {
+    const keys = [...this.#written].flatMap(([key, at]) => (at <= revision ? [key] : []));
+    for (const key of keys) this.#written.delete(key);
+    return keys;
   }
 
   /** What is written from now on is newer than this: the last look was asked for when somebody had it already. */

@@ -118,6 +118,8 @@ class ConsulStore implements Store {
       if (revision === 0) throw new MoorError('internal', `cannot ${action}: Consul says neither that it was done nor why not`);
       if (revision <= known) this.#goneBack(revision);
       seen.note(revision);
+      for (const write of writes)
+        if (write.type === 'put') for (const follower of this.#followers.values()) follower.wrote(write.key, revision);
       return revision;
     });
 
