@@ -78,8 +78,9 @@ export class Follower {
     const revision = Math.max(look.revision, known);
     const scope = this.#scope;
     if (scope === null || scope !== before) {
-      // Another look was quicker.
       if (scope === null) this.#begin(look).reach(revision);
+      // Another look was quicker, and saw more: history begins behind this one, so no watch could go on from it.
+      else if (revision < scope.seen) return await this.look(action);
       return { ...look, revision };
     }
     if (scope.take(look) !== 'old') {
