@@ -71,16 +71,15 @@ export async function meetOthers(ctx: Context, network: Network, facts: HostFact
   }
 }
 
+/** What has changed of a network's endpoints elsewhere, and the host that follows it. */
+interface Difference {
+  readonly gone: readonly RemoteEndpoint[];
+  readonly come: readonly RemoteEndpoint[];
+  readonly facts: HostFacts;
+}
+
 /** The kernel's part. @returns as `applyRemotes` */
-async function lead(
-  ctx: Context,
-  network: Network,
-  {
-    gone,
-    come,
-    facts,
-  }: { readonly gone: readonly RemoteEndpoint[]; readonly come: readonly RemoteEndpoint[]; readonly facts: HostFacts },
-): Promise<boolean> {
+async function lead(ctx: Context, network: Network, { gone, come, facts }: Difference): Promise<boolean> {
   // A network without a part here has nothing in the kernel, and gets all of it with that part.
   if (isOnDemand(ctx, network) && !ctx.segments.has(network.id)) return true;
   const steps = difference(
@@ -150,15 +149,7 @@ const recordOf = (network: Id, { id, names, addresses }: RemoteEndpoint): NameRe
 const lastSeen = new WeakMap<Context, Map<Id, Map<IpAddress, Mac>>>();
 
 /** For addresses that others on the segment may know at another MAC address. */
-function announcements(
-  ctx: Context,
-  network: Network,
-  {
-    gone,
-    come,
-    facts,
-  }: { readonly gone: readonly RemoteEndpoint[]; readonly come: readonly RemoteEndpoint[]; readonly facts: HostFacts },
-): Change[] {
+function announcements(ctx: Context, network: Network, { gone, come, facts }: Difference): Change[] {
   const { planAnnounce } = driverOf(ctx, network.driver);
   if (planAnnounce === undefined) return [];
   const networks = lastSeen.get(ctx) ?? new Map<Id, Map<IpAddress, Mac>>();
