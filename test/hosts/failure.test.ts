@@ -137,13 +137,13 @@ async function cut(): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => here('nft', 'delete table bridge cut') };
 }
 
-test('partitions: of one host from the store, of all hosts from each other, and of the store from all', {
+test('partitions: of one host from the store, and of all hosts from each other', {
   skip: NO_ETCD,
 }, async () => {
   await using world = await trio();
-  const { hosts, sandboxes, store } = world;
-  const [h1, h2, h3] = hosts;
-  const [s1, s2, s3] = sandboxes;
+  const { hosts, sandboxes } = world;
+  const [h1, , h3] = hosts;
+  const [, , s3] = sandboxes;
 
   // Of one host from the store, not from the others: it goes on with what it knows, and the others take it for dead.
   await h3.daemon.inside(
@@ -174,19 +174,6 @@ test('partitions: of one host from the store, of all hosts from each other, and 
   await allReach(hosts, sandboxes);
   await until('the path is known again', async () => !/no answer/.test((await h1.daemon.moor('node', 'ls')).stdout), 60_000);
 
-  // The store is killed for longer than nodes live. SECONDS=60 for the whole of the requirement.
-  const seconds = Number(process.env['OUTAGE_S'] ?? 10);
-  const going = await Promise.all([pinging(h1, s1, s2), pinging(h2, s2, s3), pinging(h3, s3, s1)]);
-  await store.stop();
-  await sleep(seconds * 1000);
-  assert.match((await h1.daemon.moor('node', 'ls', '--format', '{{.Name}} {{.State}}')).stdout, /h2 unknown\nh3 unknown/);
-  await store.start();
-  await until('the store is reached again', async () => /test: reached/.test((await h1.daemon.moor('status')).stdout));
-  await sleep((NODE_TTL_S + 1) * 1000);
-  for (const one of going) {
-    const { lost, sent } = await one.finish();
-    assert.deepEqual({ lost, sent }, { lost: 0, sent });
-  }
   assert.equal(await traces(h1), before);
 });
 

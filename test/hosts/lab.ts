@@ -95,13 +95,13 @@ export interface Sandbox {
 }
 
 /** A sandbox that is a namespace and nothing else. */
-export async function sandboxOn({ daemon, n }: Host, network: string): Promise<Sandbox> {
-  const answer = await daemon.request('POST', '/moor/sandboxes', { name: `s${n}`, networks: [{ network }] });
+export async function sandboxOn({ daemon, n }: Host, network: string, name = `s${n}`): Promise<Sandbox> {
+  const answer = await daemon.request('POST', '/moor/sandboxes', { name, networks: [{ network }] });
   assert.equal(answer.status, 201, answer.text);
   const { value } = answer.json() as {
-    value: { name: string; netns: { path: string }; endpoints: readonly { ipv4: string }[] };
+    value: { netns: { path: string }; endpoints: readonly { ipv4: string }[] };
   };
-  return { name: value.name, netns: value.netns.path, address: value.endpoints[0]?.ipv4.replace(/\/.*/, '') ?? '' };
+  return { name, netns: value.netns.path, address: value.endpoints[0]?.ipv4.replace(/\/.*/, '') ?? '' };
 }
 
 /** Whether one packet comes back. */
