@@ -2,14 +2,14 @@
  * Addresses of networks that are one segment on all nodes: each an entry that only one node can make, under its lease of a day, so that a
  * node that is cut off keeps what its containers have. A claim is one compare-and-swap; nobody follows what the others claim.
  */
-import { conflict, errorData, exhausted, MoorError, notFound } from '../base/errors.ts';
+import { conflict, MoorError, notFound } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
-import { familyOf, type IpAddress, type Prefix, parseIp } from '../base/ip.ts';
+import type { IpAddress, Prefix } from '../base/ip.ts';
 import type { AddressClaim, ClusterAddresses } from '../contracts/cluster.ts';
 import type { Entry, Lease, Revision, Store, Write } from '../contracts/store.ts';
 import { commitSize } from './commit-size.ts';
 import { type AddressValue, addressText, isRole, readAddress } from './address-values.ts';
-import { candidates } from './candidates.ts';
+import { FreeAddresses } from './free-addresses.ts';
 import { addressesFolder, addressKey } from './keys.ts';
 
 export interface AddressesDeps {
@@ -43,10 +43,8 @@ interface Mine {
 
 /** Unsure addresses that are made certain one by one. */
 const FEW = 4;
-/** Tries at addresses that others were faster to take. */
+/** Tries at an entry that others write as well. */
 const TRIES = 50;
-/** Free addresses of which one is taken by chance, once others were faster; more at each further try. */
-const SPREAD = 16;
 
 export class Addresses implements ClusterAddresses {
   readonly #deps: AddressesDeps;
@@ -59,13 +57,13 @@ export class Addresses implements ClusterAddresses {
   readonly #giving = new Set<string>();
   /** Held here, and another node's in the store. */
   readonly #contested = new Set<string>();
-  /** Taken by others, as they were listed or met, by network. */
-  readonly #taken = new Map<Id, Set<IpAddress>>();
-  /** Given last, by network and range: the search goes on behind it, so that what was released is not the next one given. */
-  readonly #last = new Map<string, IpAddress>();
+  readonly #free: FreeAddresses;
 
   constructor(deps: AddressesDeps) {
     this.#deps = deps;
+    const isOurs = (network: Id, address: IpAddress): boolean => this.#mine.has(addressKey(network, address));
+    const isTaken = (network: Id, address: IpAddress): boolean => deps.known(network, address) || isOurs(network, address);
+    this.#free = new FreeAddresses({ store: deps.store, random: deps.random, complain: deps.complain, isTaken });
   }
 
   readonly claim = async (network: Id, wish: AddressClaim): Promise<IpAddress> => {
@@ -76,28 +74,7 @@ export class Addresses implements ClusterAddresses {
       if (await this.#take(network, wish, wish.address)) return wish.address;
       throw conflict('Address already in use');
     }
-    const before = this.#taken.get(network);
-    let taken = before ?? (await this.#list(network));
-    let listed = before === undefined;
-    const isTaken = (address: IpAddress): boolean =>
-      taken.has(address) || this.#deps.known(network, address) || this.#mine.has(addressKey(network, address));
-    const from = `${network} ${wish.range ?? wish.subnet}`;
-    for (let tries = 0; tries < TRIES; tries++) {
-      const list = candidates(wish, { isTaken, last: this.#last.get(from), count: tries === 0 ? 1 : SPREAD * tries });
-      const address = list[Math.floor(this.#deps.random() * list.length)];
-      if (address !== undefined && (await this.#take(network, wish, address))) {
-        this.#last.set(from, address);
-        return address;
-      }
-      if (address === undefined && listed)
-        throw exhausted(`no available IPv${familyOf(wish.subnet)} addresses on this network's address pools: ${from.slice(65)}`);
-      // Others have been here since it was listed; and what they have given back meanwhile is free again.
-      if (address === undefined || tries === 1) {
-        taken = await this.#list(network);
-        listed = true;
-      }
-    }
-    throw conflict(`cannot claim an address of ${wish.subnet}: others were faster ${TRIES} times`);
+    return await this.#free.search(network, wish, (address) => this.#take(network, wish, address));
   };
 
   readonly hold = (network: Id, address: IpAddress, { subnet, owner }: Pick<AddressClaim, 'subnet' | 'owner'>): void => {
@@ -184,7 +161,7 @@ export class Addresses implements ClusterAddresses {
    * the network again, and containers have their addresses still.
    */
   removed(network: Id): void {
-    this.#taken.delete(network);
+    this.#free.forget(network);
     for (const [key, mine] of this.#mine) {
       if (mine.network !== network) continue;
       this.#mine.set(key, { ...mine, sure: null });
@@ -216,7 +193,7 @@ export class Addresses implements ClusterAddresses {
       this.#claiming.delete(key);
     }
     this.#forget(key);
-    this.#taken.get(network)?.add(address);
+    this.#free.met(network, address);
     return false;
   }
 
@@ -285,22 +262,6 @@ export class Addresses implements ClusterAddresses {
     this.#contested.add(key);
     this.#deps.onContest();
     this.#deps.complain(key, `it is another node's now, and ${mine.owner}'s here: that one must be connected anew`);
-  }
-
-  async #list(network: Id): Promise<Set<IpAddress>> {
-    const folder = addressesFolder(network);
-    const { entries } = await this.#deps.store.list(folder);
-    const taken = this.#taken.get(network) ?? new Set<IpAddress>();
-    taken.clear();
-    this.#taken.set(network, taken);
-    for (const { key } of entries) {
-      try {
-        taken.add(parseIp(key.slice(folder.length)));
-      } catch (error) {
-        this.#deps.complain(key, errorData(error).message);
-      }
-    }
-    return taken;
   }
 
   #set(key: string, mine: Mine): void {

@@ -8,10 +8,9 @@ import type { Cluster, ClusterAddresses, ClusterEvent, ClusterNetwork, ClusterSt
 import type { Network } from '../model/network.ts';
 import type { ClusterNode, LocalEndpoint, RemoteEndpoint } from '../model/node.ts';
 import { isFlannel } from './flannel/networks.ts';
-import { follow } from './follow.ts';
+import { Feeds } from './feeds.ts';
 import { Keeper } from './keeper.ts';
 import { keptText, readKept } from './kept.ts';
-import { FOLDERS } from './keys.ts';
 import { poolOf } from './leasing.ts';
 import type { StoreClusterOptions } from './options.ts';
 import { createParts, type Parts } from './parts.ts';
@@ -49,9 +48,7 @@ class StoreCluster implements Cluster {
   readonly #alarm = new Alarm();
   readonly #tending: Tending;
   readonly #running = new Set<Promise<void>>();
-  /** Everything there is was listed once in this life. */
-  readonly #listed = Promise.withResolvers<void>();
-  readonly #unlisted = new Set<string>(FOLDERS);
+  readonly #feeds: Feeds;
   /** The store has answered, or refused to, once. */
   #begun = false;
   readonly #upkeep: Upkeep;
@@ -101,6 +98,16 @@ class StoreCluster implements Cluster {
     );
     this.#tending = new Tending(this.#tendingDeps());
     this.#upkeep = new Upkeep({ ...this.#parts, logger });
+    this.#feeds = new Feeds({
+      follow: { store: options.store, logger, sleep, random, nodeTtlMs },
+      state: this.#parts.state,
+      onListing: () => {
+        this.#upkeep.doubt();
+        this.#answered();
+      },
+      onChange: () => this.#publish(),
+      onFailure: (error) => this.#failed(error),
+    });
   }
 
   /** What the loop of endpoints and addresses asks and tells. */
@@ -110,7 +117,7 @@ class StoreCluster implements Cluster {
       sleep: this.#sleep,
       patience: { nodeTtlMs: this.#nodeTtlMs, random: this.#random },
       pulseMs: this.#nodeTtlMs * PULSE_SHARE,
-      ready: () => this.#synced && this.#parts.registration.superseded === null,
+      ready: () => this.#feeds.synced && this.#parts.registration.superseded === null,
       onFailure: (error) => this.#failed(error),
     };
   }
@@ -119,7 +126,7 @@ class StoreCluster implements Cluster {
     const { kept } = this.#options;
     const { signal } = this.#stop;
     const first = Promise.withResolvers<void>();
-    const feeds = FOLDERS.map((folder) => this.#follow(folder, signal));
+    const feeds = this.#feeds.run(signal);
     for (const network of this.#parts.state.networks())
       if (isFlannel(network)) await this.#parts.flannel.of(network).catch(() => {});
     for (const feed of feeds) this.#run(feed);
@@ -138,41 +145,6 @@ class StoreCluster implements Cluster {
     waited.abort();
     // Who has not answered yet counts as away: what comes of it now is compared with patience.
     if (!this.#begun && !signal.aborted) this.#reach.failed('no answer yet');
-  }
-
-  #follow(folder: string, signal: AbortSignal): Promise<void> {
-    const { store, logger } = this.#options;
-    return follow(
-      {
-        store,
-        prefix: folder,
-        logger,
-        sleep: this.#sleep,
-        random: this.#random,
-        nodeTtlMs: this.#nodeTtlMs,
-        onListing: (listing) => {
-          this.#parts.state.reset(listing, folder);
-          this.#upkeep.doubt();
-          this.#unlisted.delete(folder);
-          this.#answered();
-          this.#publish();
-          if (this.#synced) this.#listed.resolve();
-        },
-        onEvents: (events) => {
-          this.#parts.state.apply(events);
-          this.#publish();
-        },
-        onFailure: (error) => {
-          this.#failed(error);
-          this.#listed.resolve();
-        },
-      },
-      signal,
-    );
-  }
-
-  get #synced(): boolean {
-    return this.#unlisted.size === 0;
   }
 
   readonly status = (): ClusterStatus => {
@@ -265,7 +237,7 @@ class StoreCluster implements Cluster {
   async #end(): Promise<void> {
     this.#stop.abort();
     // Whoever waits for it need not any more.
-    this.#listed.resolve();
+    this.#feeds.giveUp();
     this.#reach.close();
     await this.#parts.participation.close();
     await Promise.all(this.#running);
@@ -288,8 +260,8 @@ class StoreCluster implements Cluster {
         await this.#parts.registration.ensure();
         this.#tending.retell();
         // Entries that this life cannot know of are not its own to make again.
-        await this.#listed.promise;
-        if (this.#synced && !signal.aborted) again = await this.#upkeep.ensure();
+        await this.#feeds.listed;
+        if (this.#feeds.synced && !signal.aborted) again = await this.#upkeep.ensure();
         failures = 0;
         this.#answered();
       } catch (error) {
@@ -314,7 +286,7 @@ class StoreCluster implements Cluster {
   #assertActive(action: string): void {
     if (this.#parts.registration.superseded) throw this.#parts.registration.superseded;
     if (this.#stop.signal.aborted) throw new MoorError('unavailable', `cannot ${action}: the cluster is closed`);
-    if (!this.#synced)
+    if (!this.#feeds.synced)
       throw new MoorError('unavailable', `cannot ${action}: the cluster's store is not reached: ${this.#reach.error}`);
   }
 
