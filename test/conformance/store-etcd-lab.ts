@@ -9,8 +9,6 @@ import { NO_ETCD } from '../support/etcd.ts';
 import { eventually } from './store-harness.ts';
 
 export const PORT = 23_790;
-/** Where nobody listens. */
-export const DEAD = { host: '127.0.0.1', port: 23_999 };
 
 export const at = (port: number): { readonly host: string; readonly port: number } => ({ host: '127.0.0.1', port });
 export const open = (endpoints: EtcdStoreOptions['endpoints'], more: Partial<EtcdStoreOptions> = {}): Promise<Store> =>

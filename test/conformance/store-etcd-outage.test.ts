@@ -1,70 +1,11 @@
 // test-timeout: 150 s
-/** What happens to calls when servers end, stop, are full or lose their leader, and when the wire is cut. */
+/** What only etcd has: clusters that lose their leader, quotas, compaction. The rest of outages: store-etcd-server.test.ts. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MoorError } from '../../src/base/errors.ts';
 import { CompactedError, type Revision } from '../../src/contracts/store.ts';
 import { EtcdServer, startEtcd } from '../support/etcd.ts';
-import { TcpProxy } from '../support/tcp-proxy.ts';
-import { at, check, DEAD, open, PORT, Watcher } from './store-etcd-lab.ts';
+import { at, check, open, PORT, Watcher } from './store-etcd-lab.ts';
 import { eventually, put } from './store-harness.ts';
-
-check('calls made while the server restarts are answered when it is back', async () => {
-  await using server = await startEtcd(PORT);
-  await using store = await open([server.endpoint], { timeoutMs: 15_000 });
-  const revision = await store.commit([put('n/a', '1')]);
-  await server.stop();
-  // A commit that was sent while the connection was breaking could not say whether it was done.
-  await sleep(100);
-  const calls = [store.get('n/a'), store.list('n/'), store.commit([put('n/b', '1', { expect: 'absent' })])] as const;
-  await sleep(300);
-  await server.start();
-  const [entry, listing, written] = await Promise.all(calls);
-  assert.equal(entry?.revision, revision);
-  assert.ok(listing.entries.some(({ key }) => key === 'n/a'));
-  assert.ok(written > revision);
-});
-
-check('without a server calls end in time and say why', async () => {
-  await using dead = await open([DEAD, at(23_998)], { timeoutMs: 400 });
-  await assert.rejects(dead.get('n/a'), (error: unknown) => {
-    assert.ok(error instanceof MoorError);
-    assert.equal(error.kind, 'unavailable');
-    assert.match(error.message, /^cannot read n\/a: etcd at 127\.0\.0\.1:23999, 127\.0\.0\.1:23998: .*ECONNREFUSED/);
-    return true;
-  });
-  await assert.rejects(dead.commit([put('n/a', '1')]), {
-    kind: 'unavailable',
-    message: /^cannot write n\/a: etcd at .*ECONNREFUSED/,
-  });
-  await assert.rejects(dead.lease(10_000), { kind: 'unavailable', message: /^cannot take a lease/ });
-});
-
-check('with a server that is silent calls end in time', async () => {
-  await using server = await startEtcd(PORT);
-  await using store = await open([server.endpoint], { timeoutMs: 600 });
-  await store.commit([put('n/a', '1')]);
-  await server.freeze();
-  // The first finds the connection open, the later ones find that none can be made.
-  await assert.rejects(store.commit([put('n/a', '2')]), {
-    kind: 'timeout',
-    message: /^cannot write n\/a: etcd at 127\.0\.0\.1:23790: no answer/,
-  });
-  await assert.rejects(store.commit([put('n/a', '3')]), { kind: 'unavailable' });
-  await assert.rejects(store.get('n/a'), { kind: 'unavailable' });
-  server.thaw();
-  await eventually(async () => (await store.get('n/a').catch(() => null)) !== null);
-  assert.notEqual((await store.get('n/a'))?.value, '3', 'what was never sent is never done');
-});
-
-check('the first of several servers is dead, or silent: the next one serves', async () => {
-  await using silent = await startEtcd(PORT + 10);
-  await using server = await startEtcd(PORT);
-  await silent.freeze();
-  await using store = await open([DEAD, silent.endpoint, server.endpoint]);
-  await store.commit([put('n/a', '1')]);
-  assert.equal((await store.get('n/a'))?.value, '1');
-});
 
 check('a server that has lost its cluster is left for one that has not', async () => {
   await using left = new EtcdServer(PORT + 10, { cluster: [PORT + 10, PORT + 12] });
@@ -122,42 +63,6 @@ check('a listing whose revision is compacted meanwhile is begun again', async ()
       keys,
     );
   }
-});
-
-check('a commit whose connection breaks is never done twice', async () => {
-  await using _server = await startEtcd(PORT);
-  await using proxy = await TcpProxy.start(PORT + 20, PORT);
-  await using store = await open([at(PORT + 20)]);
-  const outcomes: string[] = [];
-  const writer = async (name: string): Promise<void> => {
-    for (let i = 0; i < 150; i++) {
-      // A commit that is done twice by the client is refused the second time.
-      const outcome = await store.commit([put(`k/${name}/${i}`, '', { expect: 'absent' })]).then(
-        () => 'done',
-        (error: unknown) => (error instanceof MoorError ? error.kind : String(error)),
-      );
-      outcomes.push(`${name}/${i} ${outcome}`);
-    }
-  };
-  const cutter = (async () => {
-    for (let i = 0; i < 12; i++) {
-      await sleep(20);
-      proxy.cut();
-      await sleep(5);
-      proxy.restore();
-    }
-  })();
-  await Promise.all([writer('a'), writer('b'), writer('c'), cutter]);
-  const present = new Set((await store.list('k/')).entries.map(({ key }) => key));
-  for (const outcome of outcomes) {
-    const [name = '', kind = ''] = outcome.split(' ');
-    assert.ok(kind === 'done' || kind === 'unavailable', outcome);
-    if (kind === 'done') assert.ok(present.has(`k/${name}`), `${outcome}, and not there`);
-  }
-  assert.ok(
-    outcomes.some((outcome) => outcome.endsWith('unavailable')),
-    'no cut hit a commit',
-  );
 });
 
 check(
@@ -219,13 +124,3 @@ check(
     }
   },
 );
-
-check('closing a store ends what waits for a server that is away', async () => {
-  const store = await open([DEAD], { timeoutMs: 500 });
-  await using watcher = new Watcher(store, 1);
-  const call = assert.rejects(store.get('n/a'), { kind: 'unavailable' });
-  await sleep(50);
-  await store[Symbol.asyncDispose]();
-  await call;
-  assert.match(String(await watcher.fails()), /the store is closed/);
-});

@@ -6,10 +6,12 @@ import { appendFileSync } from 'node:fs';
 import { bootClock } from '../../src/base/boot-clock.ts';
 import { silentLogger } from '../../src/base/clock.ts';
 import { openConsulStore } from '../../src/store/consul/store.ts';
+import { openEtcdStore } from '../../src/store/etcd/store.ts';
 import { openZookeeperStore } from '../../src/store/zookeeper/store.ts';
+import type { ServerSuite } from './store-server.ts';
 
 const [name, port = '', file = ''] = process.argv.slice(2);
-const open = name === 'Consul' ? openConsulStore : openZookeeperStore;
+const open = { Consul: openConsulStore, etcd: openEtcdStore, ZooKeeper: openZookeeperStore }[name as ServerSuite['name']];
 const store = await open({
   endpoints: [{ host: '127.0.0.1', port: Number(port) }],
   prefix: '/t',

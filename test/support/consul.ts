@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ServerProcess } from './server-process.ts';
+import { ServerProcess, started } from './server-process.ts';
 
 const PROGRAM = resolve(import.meta.dirname, '../../.cache/stores/bin/consul');
 
@@ -31,17 +31,11 @@ export interface Ask {
   readonly token?: string;
 }
 
-export class ConsulServer implements AsyncDisposable {
-  readonly port: number;
-  readonly endpoint: { readonly host: string; readonly port: number };
-  readonly process: ServerProcess;
-
+export class ConsulServer extends ServerProcess {
   /** @param port for HTTP; the two behind it are for other servers. Started by `start`. */
   constructor(port: number, options: ConsulOptions = {}) {
-    this.port = port;
-    this.endpoint = { host: '127.0.0.1', port };
     const { cluster = [port], config = {} } = options;
-    this.process = new ServerProcess('consul', (folder) => ({
+    super('consul', port, (folder) => ({
       program: PROGRAM,
       args: ['agent', '-config-file', join(folder, 'consul.json')],
       files: {
@@ -68,12 +62,6 @@ export class ConsulServer implements AsyncDisposable {
     }));
   }
 
-  /** Also again, on the data that is there. */
-  async start(): Promise<void> {
-    this.process.launch();
-    await this.ready();
-  }
-
   /** Until it answers with a leader, and takes writes. */
   async ready(): Promise<void> {
     const end = Date.now() + START_MS;
@@ -84,8 +72,8 @@ export class ConsulServer implements AsyncDisposable {
       }));
       // 403: access control is at work, so there is a leader.
       if (answer.status === 200 || answer.status === 403) return;
-      this.process.assertAlive();
-      assert.ok(Date.now() < end, `consul is not ready: ${answer.text}\n${this.process.said}`);
+      this.assertAlive();
+      assert.ok(Date.now() < end, `consul is not ready: ${answer.text}\n${this.said}`);
       await sleep(POLL_MS);
     }
   }
@@ -110,24 +98,8 @@ export class ConsulServer implements AsyncDisposable {
     const path = key.split('/').map(encodeURIComponent).join('/');
     assert.deepEqual(await this.ask('PUT', `/v1/kv/${path}`, { body: value }), { status: 200, text: 'true' });
   }
-
-  stop(signal?: NodeJS.Signals): Promise<void> {
-    return this.process.stop(signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.process[Symbol.asyncDispose]();
-  }
 }
 
 /** A server that runs, and goes with the test. */
-export async function startConsul(port: number, options: ConsulOptions = {}): Promise<ConsulServer> {
-  const server = new ConsulServer(port, options);
-  try {
-    await server.start();
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
-  }
-  return server;
-}
+export const startConsul = (port: number, options: ConsulOptions = {}): Promise<ConsulServer> =>
+  started(new ConsulServer(port, options));

@@ -3,14 +3,12 @@
  * memory. Its JSON gateway is the independent opinion: it speaks to the same server without a line of ours.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { request as http } from 'node:http';
 import { request as https } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ServerProcess, started } from './server-process.ts';
 
 const PROGRAM = resolve(import.meta.dirname, '../../.cache/peers/usr/bin/etcd');
 
@@ -20,7 +18,6 @@ export const NO_ETCD = existsSync(PROGRAM) ? false : 'there is no etcd (run make
 /** Milliseconds for a server to come up, with an election if it is one of several. */
 const START_MS = 15_000;
 const POLL_MS = 20;
-const LOG_CHARS = 4_000;
 
 export interface ServerTls {
   readonly ca: string;
@@ -38,56 +35,27 @@ export interface EtcdOptions {
   readonly cluster?: readonly number[];
 }
 
-export class EtcdServer implements AsyncDisposable {
-  readonly port: number;
-  readonly endpoint: { readonly host: string; readonly port: number };
-  readonly #options: EtcdOptions;
-  readonly #data = mkdtempSync(join(tmpdir(), 'etcd-'));
-  #process: ChildProcess | null = null;
-  #exited: Promise<unknown> = Promise.resolve();
-  /** The end of its log. */
-  #said = '';
+export class EtcdServer extends ServerProcess {
+  readonly #tls: ServerTls | undefined;
 
   /** @param port for clients; the one behind it is for other servers. Started by `start`. */
-  constructor(port: number, options: EtcdOptions = {}) {
-    this.port = port;
-    this.endpoint = { host: '127.0.0.1', port };
-    this.#options = options;
-  }
-
-  /** Also again, on the data that is there. */
-  async start(): Promise<void> {
-    this.launch();
-    await this.ready();
-  }
-
-  launch(): void {
-    const { tls, flags = [], cluster = [this.port] } = this.#options;
-    const client = `${tls ? 'https' : 'http'}://127.0.0.1:${this.port}`;
-    const peer = (port: number): string => `http://127.0.0.1:${port + 1}`;
-    const args = [
-      ...[
-        '--name',
-        `m${this.port}`,
-        '--data-dir',
-        join(this.#data, 'data'),
-        '--log-level',
-        process.env.LL ?? 'error',
-        '--logger',
-        'zap',
+  constructor(port: number, { tls, flags = [], cluster = [port] }: EtcdOptions = {}) {
+    const client = `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
+    const peer = (one: number): string => `http://127.0.0.1:${one + 1}`;
+    super('etcd', port, (folder) => ({
+      program: PROGRAM,
+      args: [
+        ...['--name', `m${port}`, '--data-dir', join(folder, 'data', 'etcd'), '--log-level', 'error', '--logger', 'zap'],
+        ...['--listen-client-urls', client, '--advertise-client-urls', client],
+        ...['--listen-peer-urls', peer(port), '--initial-advertise-peer-urls', peer(port)],
+        ...['--initial-cluster', cluster.map((one) => `m${one}=${peer(one)}`).join(',')],
+        ...(tls ? ['--cert-file', tls.cert, '--key-file', tls.key] : []),
+        ...(tls?.client ? ['--client-cert-auth', '--trusted-ca-file', tls.ca] : []),
+        ...flags,
       ],
-      ...['--listen-client-urls', client, '--advertise-client-urls', client],
-      ...['--listen-peer-urls', peer(this.port), '--initial-advertise-peer-urls', peer(this.port)],
-      ...['--initial-cluster', cluster.map((port) => `m${port}=${peer(port)}`).join(',')],
-      ...(tls ? ['--cert-file', tls.cert, '--key-file', tls.key] : []),
-      ...(tls?.client ? ['--client-cert-auth', '--trusted-ca-file', tls.ca] : []),
-      ...flags,
-    ];
-    const child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { GOMAXPROCS: '2', HOME: this.#data } });
-    child.stderr.setEncoding('utf8');
-    child.stderr.on('data', (text: string) => (this.#said = (this.#said + text).slice(-LOG_CHARS)));
-    this.#process = child;
-    this.#exited = once(child, 'exit');
+      env: { GOMAXPROCS: '2' },
+    }));
+    this.#tls = tls;
   }
 
   /** Until it answers with a leader. */
@@ -96,39 +64,10 @@ export class EtcdServer implements AsyncDisposable {
     for (;;) {
       const answer = await this.#ask('/health', { method: 'GET' }).catch((error: unknown) => String(error));
       if (answer.includes('"health":"true"')) return;
-      const { exitCode, signalCode } = this.#process ?? { exitCode: null, signalCode: null };
-      assert.ok(exitCode === null && signalCode === null, `etcd has ended: ${signalCode ?? exitCode}\n${this.#said}`);
-      assert.ok(Date.now() < end, `etcd is not healthy: ${answer}\n${this.#said}`);
+      this.assertAlive();
+      assert.ok(Date.now() < end, `etcd is not healthy: ${answer}\n${this.said}`);
       await sleep(POLL_MS);
     }
-  }
-
-  /** SIGKILL by default. */
-  async stop(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    const child = this.#process;
-    this.#process = null;
-    if (!child) return;
-    child.kill('SIGCONT');
-    child.kill(signal);
-    await this.#exited;
-  }
-
-  /** A black hole: connections stay, and new ones are taken by the kernel, but nobody answers. */
-  async freeze(): Promise<void> {
-    const pid = this.#process?.pid;
-    this.#process?.kill('SIGSTOP');
-    // Each thread stops when it next comes by.
-    const state = (thread: string): string => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8').replace(/^.*\) /, '');
-    while (!readdirSync(`/proc/${pid}/task`).every((thread) => state(thread).startsWith('T'))) await sleep(1);
-  }
-
-  thaw(): void {
-    this.#process?.kill('SIGCONT');
-  }
-
-  /** Forgets everything, as a server that was set up anew. */
-  wipe(): void {
-    rmSync(join(this.#data, 'data'), { recursive: true, force: true });
   }
 
   /** @param path `kv/put`; bytes are base64. @returns etcd's answer. */
@@ -158,13 +97,8 @@ export class EtcdServer implements AsyncDisposable {
     await this.gateway('kv/compaction', { revision: await this.revision(), physical: true });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-    rmSync(this.#data, { recursive: true, force: true });
-  }
-
   #ask(path: string, { method, body, token }: { method: string; body?: string; token?: string }): Promise<string> {
-    const { tls } = this.#options;
+    const tls = this.#tls;
     const headers = { ...(token === undefined ? {} : { authorization: token }) };
     const where = { host: '127.0.0.1', port: this.port, method, path, headers, agent: false, timeout: START_MS };
     // It is not the gateway's client whose trust is tested.
@@ -187,13 +121,4 @@ export class EtcdServer implements AsyncDisposable {
 export const base64 = (text: string | Buffer): string => Buffer.from(text).toString('base64');
 
 /** A server that runs, and goes with the test. */
-export async function startEtcd(port: number, options: EtcdOptions = {}): Promise<EtcdServer> {
-  const server = new EtcdServer(port, options);
-  try {
-    await server.start();
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
-  }
-  return server;
-}
+export const startEtcd = (port: number, options: EtcdOptions = {}): Promise<EtcdServer> => started(new EtcdServer(port, options));

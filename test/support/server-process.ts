@@ -17,7 +17,10 @@ export interface ServerCommand {
 
 const LOG_CHARS = 4_000;
 
-export class ServerProcess implements AsyncDisposable {
+export abstract class ServerProcess implements AsyncDisposable {
+  /** Where clients find it, on a loopback address. */
+  readonly port: number;
+  readonly endpoint: { readonly host: string; readonly port: number };
   readonly #name: string;
   readonly #folder: string;
   readonly #command: ServerCommand;
@@ -25,9 +28,11 @@ export class ServerProcess implements AsyncDisposable {
   #exited: Promise<unknown> = Promise.resolve();
   #said = '';
 
-  /** @param command what runs, given the folder in which its files are; the data goes into `data` there */
-  constructor(name: string, command: (folder: string) => ServerCommand) {
+  /** @param command what runs, given the folder in which its files are; the data goes into `data` there. Started by `start`. */
+  constructor(name: string, port: number, command: (folder: string) => ServerCommand) {
     this.#name = name;
+    this.port = port;
+    this.endpoint = { host: '127.0.0.1', port };
     this.#folder = mkdtempSync(join(tmpdir(), `${name}-`));
     this.#command = command(this.#folder);
   }
@@ -37,7 +42,16 @@ export class ServerProcess implements AsyncDisposable {
     return this.#said;
   }
 
+  /** Until it serves. @throws when it has ended, or takes too long, with the end of its log */
+  abstract ready(): Promise<void>;
+
   /** Also again, on the data that is there. */
+  async start(): Promise<void> {
+    this.launch();
+    await this.ready();
+  }
+
+  /** The same, without waiting for it. */
   launch(): void {
     const { program, args, files = {}, env = {} } = this.#command;
     mkdirSync(join(this.#folder, 'data'), { recursive: true });
@@ -91,4 +105,15 @@ export class ServerProcess implements AsyncDisposable {
     await this.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** A server that runs, and goes with the test. */
+export async function started<S extends ServerProcess>(server: S): Promise<S> {
+  try {
+    await server.start();
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+  return server;
 }

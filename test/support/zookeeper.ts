@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ServerProcess } from './server-process.ts';
+import { ServerProcess, started } from './server-process.ts';
 
 const STORES = resolve(import.meta.dirname, '../../.cache/stores');
 const JARS = [
@@ -43,16 +43,10 @@ export interface ZookeeperOptions {
   readonly cluster?: readonly number[];
 }
 
-export class ZookeeperServer implements AsyncDisposable {
-  readonly port: number;
-  readonly endpoint: { readonly host: string; readonly port: number };
-  readonly process: ServerProcess;
-
+export class ZookeeperServer extends ServerProcess {
   /** @param port for clients; the two behind it are for other servers. Started by `start`. */
   constructor(port: number, { lines = [], cluster = [] }: ZookeeperOptions = {}) {
-    this.port = port;
-    this.endpoint = { host: '127.0.0.1', port };
-    this.process = new ServerProcess('zookeeper', (folder) => ({
+    super('zookeeper', port, (folder) => ({
       program: JAVA,
       args: [
         // Starts in a quarter of a second, and takes 60 MB.
@@ -83,20 +77,14 @@ export class ZookeeperServer implements AsyncDisposable {
     }));
   }
 
-  /** Also again, on the data that is there. */
-  async start(): Promise<void> {
-    this.process.launch();
-    await this.ready();
-  }
-
   /** Until it serves. */
   async ready(): Promise<void> {
     const end = Date.now() + START_MS;
     for (;;) {
       const answer = await this.word('srvr').catch(String);
       if (/^Mode: /m.test(answer)) return;
-      this.process.assertAlive();
-      assert.ok(Date.now() < end, `zookeeper is not ready: ${answer}\n${this.process.said}`);
+      this.assertAlive();
+      assert.ok(Date.now() < end, `zookeeper is not ready: ${answer}\n${this.said}`);
       await sleep(POLL_MS);
     }
   }
@@ -127,24 +115,8 @@ export class ZookeeperServer implements AsyncDisposable {
     await once(child, 'close');
     return said;
   }
-
-  stop(signal?: NodeJS.Signals): Promise<void> {
-    return this.process.stop(signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.process[Symbol.asyncDispose]();
-  }
 }
 
 /** A server that runs, and goes with the test. */
-export async function startZookeeper(port: number, options: ZookeeperOptions = {}): Promise<ZookeeperServer> {
-  const server = new ZookeeperServer(port, options);
-  try {
-    await server.start();
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
-  }
-  return server;
-}
+export const startZookeeper = (port: number, options: ZookeeperOptions = {}): Promise<ZookeeperServer> =>
+  started(new ZookeeperServer(port, options));
