@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { silentLogger } from '../../base/clock.ts';
+import { type LogFields, silentLogger } from '../../base/clock.ts';
 import { MoorError } from '../../base/errors.ts';
 import { newId } from '../../base/ids.ts';
-import type { IpAddress, Prefix } from '../../base/ip.ts';
+import { type IpAddress, type Prefix, parseIp } from '../../base/ip.ts';
 import type { Cluster, ClusterEvent } from '../../contracts/cluster.ts';
 import type { Network } from '../../model/network.ts';
 import { createFileCluster } from './file-cluster.ts';
@@ -21,13 +21,15 @@ class Lab implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'peers-'));
   readonly file = join(this.folder, 'peers.yaml');
   kept: string | null = null;
+  readonly warnings: string[] = [];
   events: ClusterEvent[] = [];
   readonly #clusters: Cluster[] = [];
 
   async open(name = 'n1'): Promise<Cluster> {
     const node = { name, addresses: ['192.0.2.1' as IpAddress], mtu: 1500, version: '', features: [], started: '' };
+    const logger = { ...silentLogger, warn: (_fields: LogFields, message: string) => void this.warnings.push(message) };
     const keep = async (text: string): Promise<void> => void (this.kept = text);
-    const cluster = await createFileCluster({ file: this.file, node, logger: silentLogger, kept: this.kept, keep });
+    const cluster = await createFileCluster({ file: this.file, node, logger, kept: this.kept, keep });
     cluster.subscribe((event) => this.events.push(event));
     this.#clusters.push(cluster);
     return cluster;
@@ -153,4 +155,19 @@ test('a start needs a file with an entry for this host', async () => {
   await assert.rejects(lab.open('n7'), /peers\.yaml: no entry is named n7, as this node is \(there are: n1, n2\)/);
   lab.kept = '{"networks":["{}"]}';
   assert.deepEqual((await lab.open()).networks(), []);
+});
+
+test('a file that says another address of this host than it has is warned of, at the start and whenever one of them changes', async () => {
+  await using lab = new Lab();
+  writeFileSync(lab.file, TWO);
+  const cluster = await lab.open();
+  assert.deepEqual(lab.warnings, []);
+  const says = (at: string, told: string): RegExp => new RegExp(`this host is at ${at}, and peers\\.yaml says ${told}: unless`);
+  cluster.move({ addresses: [parseIp('192.0.2.7')], mtu: 1500 });
+  assert.match(lab.warnings.at(-1) ?? '', says('192.0.2.7', '192.0.2.1'));
+  writeFileSync(lab.file, TWO.replace('192.0.2.1', '192.0.2.8'));
+  await until(() => says('192.0.2.7', '192.0.2.8').test(lab.warnings.at(-1) ?? ''));
+  assert.equal(lab.warnings.length, 2);
+  await lab.open();
+  assert.match(lab.warnings.at(-1) ?? '', says('192.0.2.1', '192.0.2.8'));
 });

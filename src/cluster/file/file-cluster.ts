@@ -75,6 +75,7 @@ class FileCluster implements Cluster {
     const { file, sleep = realSleep } = this.#options;
     const onText = (next: string): Promise<void> => this.#changed(next);
     const onError = (error: unknown): void => this.#failed(`cannot read ${file}: ${errorData(error).message}`);
+    this.#compare();
     this.#watching = watchText(file, { last: text, sleep, onText, onError }, this.#stop.signal);
   }
 
@@ -129,18 +130,23 @@ class FileCluster implements Cluster {
 
   /** What the others know of it stands in their files, and is for people to change. */
   readonly move = ({ addresses, mtu }: Pick<ClusterNode, 'addresses' | 'mtu'>): void => {
-    const { name } = this.#self;
     if (this.#self.mtu === mtu && this.#self.addresses.join() === addresses.join()) return;
     const before = this.networks();
     this.#self = { ...this.#self, addresses, mtu };
-    const told = this.#file.find((peer) => peer.name === name)?.addresses ?? [];
-    if (!told.some((address) => addresses.includes(address)))
-      this.#options.logger.warn(
-        { node: name, addresses },
-        `cluster: this host is at ${addresses.join(', ')} now, and ${basename(this.#options.file)} says ${told.join(', ')}: others do not reach it until their files say so`,
-      );
+    this.#compare();
     this.#tellDifferences(before);
   };
+
+  /** Where this host is, with what the file says of it: the others go by theirs. */
+  #compare(): void {
+    const { name, addresses } = this.#self;
+    const told = this.#file.find((peer) => peer.name === name)?.addresses ?? [];
+    if (told.some((address) => addresses.includes(address))) return;
+    this.#options.logger.warn(
+      { node: name, addresses },
+      `cluster: this host is at ${addresses.join(', ')}, and ${basename(this.#options.file)} says ${told.join(', ')}: unless that is translated on the way, others do not reach it until their files say so`,
+    );
+  }
 
   /** A file tells of hosts, not of what they have at the moment: names do not leave a host, and nobody is asked for addresses. */
   readonly tell = (): void => {};
@@ -189,6 +195,7 @@ class FileCluster implements Cluster {
     const before = this.networks();
     this.#file = next;
     this.#ok();
+    this.#compare();
     this.#tellDifferences(before);
   }
 

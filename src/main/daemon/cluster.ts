@@ -53,7 +53,7 @@ export async function openCluster({ config, version, store, kernel, drivers, log
     );
   const first = await underlayOf(kernel, { node: name, wanted });
   if (first === null)
-    throw invalid(`invalid cluster-advertise ${wanted}: this host has no such device or address, or the device has no address`);
+    throw invalid(`invalid cluster-advertise ${wanted}: this host has no such device or address, or none by which others reach it`);
   let last = first;
   const { openPaths } = await import('../../paths/paths.ts');
   const paths = stack.use(openPaths({ logger, ...(await rowOf(store, PATHS_KEY)) }));
@@ -143,6 +143,9 @@ function withPaths(underlay: Underlay, paths: Paths): Underlay {
   };
 }
 
+/** Addresses that lead no other host here: of a link alone, and of this host alone. Those of `lo` that are routed are as good as any. */
+const OF_NO_USE = /^(fe80:|169\.254\.|127\.|::1\/)/;
+
 /** @param wanted a device, or an address of one, whose family is then preferred. @returns null when there is no such one */
 async function underlayOf(
   kernel: Kernel,
@@ -152,7 +155,7 @@ async function underlayOf(
   const address = isIp(wanted) ? parseIp(wanted) : null;
   const device = address === null ? wanted : (host?.addresses.find((one) => addressOf(one.address) === address)?.device ?? '');
   const link = host?.links.find(({ name }) => name === device);
-  const all = (host?.addresses ?? []).filter((one) => one.device === device && !/^(fe80:|169\.254\.)/.test(one.address));
+  const all = (host?.addresses ?? []).filter((one) => one.device === device && !OF_NO_USE.test(one.address));
   const preferred = address === null ? [] : all.filter((one) => addressOf(one.address) === address);
   const found = ([4, 6] as const).flatMap((family) => {
     const own = [...preferred, ...all].find((one) => familyOf(one.address) === family);

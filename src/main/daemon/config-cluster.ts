@@ -1,10 +1,11 @@
 /** The part of the configuration that says which cluster this host is in, and as what. */
+import { resolve } from 'node:path';
 import { invalid } from '../../base/errors.ts';
 import { isIp } from '../../base/ip.ts';
 import type { AddressPool } from '../../ipam/local/defaults.ts';
 import { checkHostname } from '../../model/names.ts';
 import { checkStoreUrl } from './cluster-store.ts';
-import { absolute, addressPool, named } from './config-values.ts';
+import { addressPool, named } from './config-values.ts';
 import type { FlagName } from './flags.ts';
 
 export interface ClusterConfig {
@@ -54,7 +55,8 @@ export function clusterOf(text: (name: FlagName) => string | null, pools: readon
     throw invalid('invalid cluster-address-pool: this host shares no store (cluster-store)');
   return {
     clusterStore,
-    peersFile: peers === null ? null : absolute('peers', peers),
+    // It is read again and again: where the daemon was started, which is where it stays, counts.
+    peersFile: peers === null ? null : resolve(peers),
     clusterAdvertise,
     nodeName,
     nodeTtlMs: ttl('node-ttl', HOUR_MS),

@@ -8,7 +8,7 @@ import type { FlagName } from './flags.ts';
 
 /** @throws invalid */
 export function absolute(name: string, path: string): string {
-  if (!isAbsolute(path)) throw invalid(`invalid ${name} ${JSON.stringify(path)}: it is an absolute path`);
+  if (!isAbsolute(path)) throw invalid(`invalid ${name} ${JSON.stringify(path)}: it has to be an absolute path`);
   return path.length > 1 ? path.replace(/\/+$/, '') : path;
 }
 

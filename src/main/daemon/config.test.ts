@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { type DaemonConfig, loadConfig } from './config.ts';
 import { FLAGS, type Flag, helpText, parseFlags } from './flags.ts';
@@ -162,7 +163,7 @@ test('the same thing in flag and file, unknown keys, and files that are none', (
 
 test('bad values say what is allowed', () => {
   for (const [args, message] of [
-    [['--data-root', 'x'], /^invalid data-root "x": it is an absolute path$/],
+    [['--data-root', 'x'], /^invalid data-root "x": it has to be an absolute path$/],
     [['--mtu', '20'], /^invalid mtu 20: it is 68 to 65535 bytes$/],
     [['--bip', '10.0.0.1'], /^invalid bip: invalid CIDR address: 10\.0\.0\.1$/],
     [['--bip', '10.0.0.0/24'], /^invalid bip 10\.0\.0\.0\/24: it is the network address of 10\.0\.0\.0\/24, and has to be /],
@@ -203,6 +204,7 @@ test('the cluster', () => {
     'node-name': 'n1',
   });
   assert.deepEqual([clusterStore, peersFile, clusterAdvertise, nodeName], ['etcd://a,b:2380/moor', null, 'eth1', 'n1']);
+  assert.equal(load(['--peers', 'peers.yaml']).peersFile, resolve('peers.yaml'));
   assert.equal(load(['--peers', '/etc/moor/peers.yaml', '--cluster-advertise', 'fd00::1']).clusterAdvertise, 'fd00::1');
   for (const [text, where] of [
     ['eth1:2376', 'eth1'],
@@ -227,10 +229,9 @@ test('the cluster', () => {
     [['--cluster-store', 'etcd://a', '--node-ttl', '30'], /^invalid node-ttl "30"/],
     [['--cluster-store', 'etcd://a', '--subnet-ttl', '721h'], /^invalid subnet-ttl "721h": it is 2s to 720h/],
     [['--peers', '/p', '--node-ttl', '5s'], /^invalid node-ttl: this host shares no store/],
-    [['--flannel-dir', 'run'], /^invalid flannel-dir "run": it is an absolute path$/],
+    [['--flannel-dir', 'run'], /^invalid flannel-dir "run": it has to be an absolute path$/],
     [['--cluster-store', 'redis://a'], /^invalid cluster-store: unknown store "redis:\/\/": it is etcd:/],
     [['--cluster-store', 'etcd://a', '--peers', '/p'], /^invalid peers: there is a cluster-store as well/],
-    [['--peers', 'peers.yaml'], /^invalid peers "peers.yaml": it is an absolute path$/],
     [['--node-name', 'n1'], /^invalid node-name: this host is in no cluster/],
     [['--cluster-advertise', 'eth1'], /^invalid cluster-advertise: this host is in no cluster/],
     [['--peers', '/p', '--cluster-advertise', 'eth1:x'], /^invalid cluster-advertise "eth1:x": it is a device or an IP address$/],
