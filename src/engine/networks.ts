@@ -124,11 +124,18 @@ export async function adoptNetwork(ctx: Context, known: Network): Promise<Outcom
     }
     ctx.registry.addNetwork(network, whole);
     emit(ctx, network, 'create');
-    return { value: network, plan, warnings: routeWarnings(network, ctx.facts.foreignRoutes()) };
+    const warnings = routeWarnings(network, ctx.facts.foreignRoutes());
+    forgetRange(ctx, network);
+    return { value: network, plan, warnings };
   } catch (error) {
     await undo.run(ctx.logger);
     throw error;
   }
+}
+
+/** The route of a range is none of a subnet of ours, so it keeps other networks out as long as it is there: no longer, and no shorter. */
+function forgetRange(ctx: Context, { ranges = [] }: Network): void {
+  if (ranges.length > 0) ctx.facts.invalidate();
 }
 
 export async function removeNetwork(ctx: Context, reference: string, options: OperationOptions = {}): Promise<Outcome<Network>> {
@@ -154,6 +161,7 @@ export async function unmakeNetwork(ctx: Context, network: Network, { dryRun }: 
   ctx.registry.removeNetwork(network.id);
   await releasePools(ctx, network);
   emit(ctx, network, 'destroy');
+  forgetRange(ctx, network);
   return { value: network, plan, warnings: leftWarnings(left) };
 }
 

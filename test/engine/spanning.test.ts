@@ -215,3 +215,20 @@ test('a reset leaves the cluster, and nothing behind', async () => {
   assert.ok(cluster.asked.includes('leave'));
   assert.deepEqual(await rows(bench.store), {});
 });
+
+test('the range of a network keeps other networks out as long as it is there, and is nobody’s afterwards', async () => {
+  const cluster = new FakeCluster();
+  await using bench = await start({ world: await world(), cluster, tunnels: new FakeTunnels() });
+  const { networks } = bench.engine;
+  const range = (warnings: readonly string[]): string => /overlaps route (\S+)/.exec(warnings.join())?.[1] ?? 'nothing';
+  await networks.create(SPEC);
+  // Of another host's part.
+  const beside = await networks.create({ name: 'beside', driver: 'bridge', pools: [{ subnet: '10.244.9.0/24' }] });
+  assert.equal(range(beside.warnings), '10.244.0.0/16');
+  for (const name of ['beside', 'pods']) await networks.remove(name);
+  for (const spec of [SPEC, { name: 'beside', driver: 'bridge', pools: [{ subnet: '10.244.9.0/24' }] }]) {
+    const { warnings } = await networks.create(spec);
+    assert.equal(range(warnings), 'nothing');
+    await networks.remove(spec.name);
+  }
+});

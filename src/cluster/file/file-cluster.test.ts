@@ -157,6 +157,23 @@ test('a start needs a file with an entry for this host', async () => {
   assert.deepEqual((await lab.open()).networks(), []);
 });
 
+test('options that say what the file says are refused', async () => {
+  await using lab = new Lab();
+  writeFileSync(lab.file, TWO);
+  const cluster = await lab.open();
+  const refuses = async (option: string, kind: string, message: RegExp): Promise<void> => {
+    const options = { backend: 'udp', [option]: option === 'subnet-len' ? '25' : '/coreos.com/network' };
+    await assert.rejects(cluster.create({ ...network(), options }), { kind, message });
+  };
+  await refuses('subnet-len', 'invalid', /^invalid option subnet-len=25: peers\.yaml:2 gives n1 10\.244\.1\.0\/24$/);
+  await refuses(
+    'flannel-prefix',
+    'unsupported',
+    /^cannot join \/coreos\.com\/network: option flannel-prefix needs a cluster store/,
+  );
+  assert.deepEqual(cluster.networks(), []);
+});
+
 test('a file that says another address of this host than it has is warned of, at the start and whenever one of them changes', async () => {
   await using lab = new Lab();
   writeFileSync(lab.file, TWO);

@@ -47,6 +47,17 @@ function ownOf(peers: readonly FilePeer[], { file, node }: FileClusterOptions): 
   throw invalid(`${basename(file)}: no entry is named ${node.name}, as this node is (there are: ${names || 'none'})`);
 }
 
+/** Options that say how hosts share a range, which the file does here. */
+const SHARING = ['subnet-len', 'subnet-min', 'subnet-max', 'subnet-len6', 'subnet-min6', 'subnet-max6'] as const;
+
+/** @throws invalid, unsupported for what would do nothing */
+function checkOptions({ options }: Network, told: string): void {
+  const useless = SHARING.find((name) => options[name] !== undefined);
+  if (useless !== undefined) throw invalid(`invalid option ${useless}=${options[useless]}: ${told}`);
+  const prefix = options['flannel-prefix'];
+  if (prefix !== undefined) throw unsupported(`cannot join ${prefix}: option flannel-prefix needs a cluster store on etcd`);
+}
+
 const NONE: ReadonlyMap<Id, RemoteEndpoint> = new Map();
 const NEEDS_STORE = 'that takes a store that all hosts share: start moord with --cluster-store instead of --peers';
 
@@ -106,6 +117,7 @@ class FileCluster implements Cluster {
     for (const { name } of this.#networks.values())
       if (name === network.name) throw conflict(`network with name ${name} already exists in the cluster`);
     const own = ownOf(this.#file, this.#options);
+    checkOptions(network, `${basename(this.#options.file)}:${own.line} gives ${own.name} ${own.subnets.join(', ')}`);
     if (within(own.subnets, ranges).length === 0) {
       const { file } = this.#options;
       throw invalid(

@@ -188,6 +188,16 @@ test('a route that goes elsewhere is replaced', () => {
     { change: { ...route, op: 'remove', route: wrong }, why: 'it went via 10.0.0.254 on eth0' },
     { change: route, why: 'it went via 10.0.0.254 on eth0' },
   ]);
+  const narrow = { ...route.route, mtu: 1300 };
+  assert.deepEqual(
+    diff([route], { states: [space(HOST), inside({ routes: [connected, narrow] })] }).map(({ why }) => why),
+    ['its MTU was 1300', 'its MTU was 1300'],
+  );
+  const straight = { destination: parsePrefix('0.0.0.0/0'), device: 'eth0' };
+  assert.deepEqual(
+    diff([route], { states: [space(HOST), inside({ routes: [connected, straight] })] }).map(({ why }) => why),
+    ['it went straight to eth0', 'it went straight to eth0'],
+  );
   // Another metric is another place.
   const beside = { ...wrong, metric: 50 };
   assert.deepEqual(

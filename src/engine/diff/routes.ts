@@ -13,7 +13,7 @@ const METRIC6 = 1024;
 export function missingRoute(change: Of<'route'>, actual: Actual): Repair<Change>[] {
   const same = inPlaceOf(change, actual);
   if (same.some((one) => matches(one, change.route))) return [];
-  const why = same[0] === undefined ? 'it was deleted' : `it went ${where(same[0])}`;
+  const why = same[0] === undefined ? 'it was deleted' : difference(same[0], change.route);
   return [...same.map((one) => rival(change, one)), { change, why }];
 }
 
@@ -34,7 +34,7 @@ const inPlaceOf = ({ netns, route }: Of<'route'>, actual: Actual): readonly Rout
  */
 const rival = (change: Of<'route'>, route: Route): Repair<Change> => ({
   change: { ...change, op: 'remove', route },
-  why: `it went ${where(route)}`,
+  why: difference(route, change.route),
 });
 
 const slot = (route: Route): string => `${route.destination} ${route.table ?? MAIN} ${metric(route)}`;
@@ -54,10 +54,16 @@ function matches(have: Route, want: Route): boolean {
   );
 }
 
-function where(route: Route): string {
-  const via = route.via === undefined ? '' : ` via ${route.via}`;
-  const mtu = route.mtu === undefined ? '' : ` with MTU ${route.mtu}`;
-  return `${via === '' ? 'nowhere' : via.slice(1)}${route.device === undefined ? '' : ` on ${route.device}`}${mtu}`;
+function difference(have: Route, want: Route): string {
+  const { mtu: _, ...rest } = want;
+  const mtu = have.mtu === undefined ? {} : { mtu: have.mtu };
+  if (matches(have, { ...rest, ...mtu })) return `its MTU was ${have.mtu ?? "the device's"}`;
+  return `it went ${where(have)}`;
+}
+
+function where({ via, device }: Route): string {
+  if (via !== undefined) return device === undefined ? `via ${via}` : `via ${via} on ${device}`;
+  return device === undefined ? 'nowhere' : `straight to ${device}`;
 }
 
 export function missingRule(change: Of<'rule'>, actual: Actual): Repair<Change>[] {
