@@ -57,6 +57,8 @@ export interface Link {
   readonly hairpin?: boolean;
   /** IFLA_BRPORT_LEARNING and _UNICAST_FLOOD off: of unicast frames only those go there that a forwarding entry of the bridge names. */
   readonly static?: boolean;
+  /** IFLA_GROUP, a number by which rules know several links; 0, as a link is born, is everybody's. */
+  readonly group?: number;
 }
 
 /** Attributes that can change on a live link. Only the fields present are touched. */
@@ -69,6 +71,7 @@ export interface LinkAttributes {
   readonly isolated?: boolean;
   readonly hairpin?: boolean;
   readonly static?: boolean;
+  readonly group?: number;
 }
 
 export interface Route {

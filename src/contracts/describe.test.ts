@@ -46,6 +46,11 @@ const GOLDEN: readonly (readonly [Change, string, string | null])[] = [
     'ip link del br-abc',
   ],
   [
+    link({ name: 'br-in', up: true, kind: { type: 'bridge' }, group: 7 }),
+    'ip link add br-in group 7 up type bridge',
+    'ip link del br-in',
+  ],
+  [
     link(veth),
     `ip link add veth1a2b3c4 mtu 1500 master br-abc up type veth peer name eth0 mtu 1500 address 02:42:0a:00:00:05 netns ${NS}`,
     'ip link del veth1a2b3c4',
@@ -89,6 +94,11 @@ const GOLDEN: readonly (readonly [Change, string, string | null])[] = [
     },
     'ip link set eth1 mtu 9000 master br0 up',
     'ip link set eth1 mtu 1500 nomaster down',
+  ],
+  [
+    { kind: 'link-set', netns: HOST, name: 'br-in', value: { group: 7 }, old: { group: 0 } },
+    'ip link set br-in group 7',
+    'ip link set br-in group 0',
   ],
   [
     { kind: 'link-set', netns: NS, name: 'eth1', value: { isolated: true }, old: { isolated: false } },

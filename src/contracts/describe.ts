@@ -93,6 +93,7 @@ function addLink(link: Link, netns: Netns): string[] {
     link.mac === undefined ? '' : `address ${link.mac}`,
     link.master === undefined ? '' : `master ${link.master}`,
     link.alias === undefined ? '' : `alias ${link.alias}`,
+    link.group === undefined ? '' : `group ${link.group}`,
     link.up ? 'up' : '',
   );
   const port = bridgePort(link.name, link);
@@ -158,6 +159,7 @@ function setLink(name: string, value: LinkAttributes): string[] {
     value.mtu === undefined ? '' : `mtu ${value.mtu}`,
     value.mac === undefined ? '' : `address ${value.mac}`,
     value.master === undefined ? '' : value.master === '' ? 'nomaster' : `master ${value.master}`,
+    value.group === undefined ? '' : `group ${value.group}`,
     value.up === undefined ? '' : value.up ? 'up' : 'down',
   );
   return [...(attributes === '' ? [] : [`ip link set ${name} ${attributes}`]), ...bridgePort(name, value)];

@@ -36,6 +36,8 @@ export interface LinkState {
   readonly hairpin: boolean;
   /** Absent: not known. */
   readonly static?: boolean;
+  /** IFLA_GROUP. Absent: not known. */
+  readonly group?: number;
   /** Of a VXLAN device, what cannot be told by its attributes; `local` '' = any. Absent: not known. */
   readonly vxlan?: { readonly vni: number; readonly port: number; readonly local: IpAddress | '' };
 }

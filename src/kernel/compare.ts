@@ -24,7 +24,7 @@ export function linkDifference(wanted: Link, actual: LinkState, peer: string | n
 
 /** Of the attributes that are wanted, the first that differs. */
 export function attributesDifference(wanted: LinkAttributes, actual: LinkState): string | null {
-  for (const name of ['master', 'mtu', 'mac', 'up', 'isolated', 'hairpin', 'static'] as const) {
+  for (const name of ['master', 'mtu', 'mac', 'up', 'isolated', 'hairpin', 'static', 'group'] as const) {
     const value = wanted[name];
     if (value !== undefined && actual[name] !== value) return differs(name, actual[name], value);
   }

@@ -24,6 +24,7 @@ export const linkState = (info: LinkInfo, space: Space): LinkState => ({
   isolated: info.isolated,
   hairpin: info.hairpin,
   static: info.static,
+  group: info.group,
   ...(info.vxlan === null ? {} : { vxlan: info.vxlan }),
 });
 

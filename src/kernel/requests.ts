@@ -107,10 +107,11 @@ function newLink(link: Link, space: Space, spaces: Spaces): Request[] {
   return [made, ...afterBirth(link, index)];
 }
 
-/** What a link cannot be born with: its alias, and the flags of a bridge port. */
+/** What a link cannot be born with, its alias and the flags of a bridge port; its group goes with the alias. */
 export function afterBirth(link: Link, index: number): Request[] {
-  const { alias, isolated, hairpin, static: fixed } = link;
-  return [...(alias === undefined ? [] : [setLink(index, { alias })]), ...portFlags(index, { isolated, hairpin, static: fixed })];
+  const { alias, group, isolated, hairpin, static: fixed } = link;
+  const named = alias === undefined && group === undefined ? [] : [setLink(index, { alias, group })];
+  return [...named, ...portFlags(index, { isolated, hairpin, static: fixed })];
 }
 
 function portFlags(
@@ -173,10 +174,12 @@ function removeLink(name: string, space: Space): Request[] {
 
 /** In an order that works: a port's flags after it has become one. */
 export function setAttributes(index: number, value: LinkAttributes, space: Space): Request[] {
-  const { up, mtu, mac, isolated, hairpin, static: fixed } = value;
+  const { up, mtu, mac, group, isolated, hairpin, static: fixed } = value;
   const master = value.master === undefined ? undefined : value.master === '' ? 0 : need(space, value.master);
   return [
-    ...([up, mtu, mac, master].every((field) => field === undefined) ? [] : [setLink(index, { up, mtu, mac, master })]),
+    ...([up, mtu, mac, master, group].every((field) => field === undefined)
+      ? []
+      : [setLink(index, { up, mtu, mac, master, group })]),
     ...portFlags(index, { isolated, hairpin, static: fixed }),
   ];
 }

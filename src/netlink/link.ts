@@ -162,6 +162,8 @@ export interface LinkInfo {
   readonly hairpin: boolean;
   /** Neither learns nor takes unknown unicast. */
   readonly static: boolean;
+  /** IFLA_GROUP */
+  readonly group: number;
 }
 
 /** Asks for one link (use `find`). */
@@ -199,6 +201,7 @@ function decodeLink(message: Received): LinkInfo | undefined {
     isolated: port?.isolated === 1,
     hairpin: port?.hairpin === 1,
     static: port?.learning === 0 && port.unicastFlood === 0,
+    group: attributes.group ?? 0,
   };
 }
 

@@ -39,6 +39,7 @@ export function missingLink(change: Of<'link'>, actual: Actual): Repair<Change>[
     isolated: link.isolated,
     hairpin: link.hairpin,
     static: link.static,
+    group: link.group,
   };
   const repairs = missingAttributes({ netns, name: link.name, wanted: own }, state);
   return link.kind.type === 'veth' ? [...repairs, ...missingPeer(change, link.kind.peer, actual)] : repairs;
@@ -79,7 +80,7 @@ function missingAttributes(
   const value: Record<string, unknown> = {};
   const old: Record<string, unknown> = {};
   const why: string[] = [];
-  for (const key of ['up', 'mtu', 'mac', 'master', 'isolated', 'hairpin', 'static'] as const) {
+  for (const key of ['up', 'mtu', 'mac', 'master', 'isolated', 'hairpin', 'static', 'group'] as const) {
     const [want, have] = [wanted[key], state[key]];
     if (want === undefined || want === have) continue;
     value[key] = want;
@@ -98,9 +99,9 @@ function missingAttributes(
 export function missingLinkSet(change: Of<'link-set'>, actual: Actual): Repair<Change>[] {
   const state = actual.link(change.netns, change.name);
   if (state === undefined) return [{ change, why: 'it was deleted' }];
-  const { up, mtu, mac, master, isolated, hairpin, static: fixed } = change.value;
+  const { up, mtu, mac, master, isolated, hairpin, static: fixed, group } = change.value;
   return missingAttributes(
-    { netns: change.netns, name: change.name, wanted: { up, mtu, mac, master, isolated, hairpin, static: fixed } },
+    { netns: change.netns, name: change.name, wanted: { up, mtu, mac, master, isolated, hairpin, static: fixed, group } },
     state,
   );
 }

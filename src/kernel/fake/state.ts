@@ -105,6 +105,7 @@ export class FakeNetns {
       alias: value.alias ?? '',
       isolated: value.isolated ?? false,
       static: value.static ?? false,
+      group: value.group ?? 0,
       hairpin: value.hairpin ?? false,
     };
     this.links.set(name, { state, peer: null });
