@@ -87,7 +87,7 @@ export const netlinkSocketH = {
 } as const;
 
 /** <linux/sockios.h> */
-export const sockiosH = { SIOCGIFNAME: 0x8910, SIOCETHTOOL: 0x8946 } as const;
+export const sockiosH = { SIOCGIFNAME: 0x8910, SIOCSIFTXQLEN: 0x8943, SIOCETHTOOL: 0x8946 } as const;
 
 /** <linux/ethtool.h> */
 export const ethtoolH = { ETHTOOL_GTXCSUM: 0x16, ETHTOOL_STXCSUM: 0x17 } as const;

@@ -16,6 +16,7 @@ type Bytes = Uint8Array | null;
 
 export const libc = {
   open: library.func('int open(const char *path, int flags, int mode)') as (path: string, flags: number, mode: number) => number,
+  sched_yield: library.func('int sched_yield()') as () => number,
   close: library.func('int close(int fd)') as (fd: number) => number,
   read: library.func('int64_t read(int fd, void *data, size_t size)') as (fd: number, data: Uint8Array, size: number) => number,
   write: library.func('int64_t write(int fd, const void *data, size_t size)') as (

@@ -1,8 +1,8 @@
 /** Persistent TUN and TAP devices. <linux/if_tun.h> */
 import { invalid, unsupported } from '../base/errors.ts';
-import { fcntlH, ifTunH } from './constants.ts';
+import { fcntlH, ifTunH, socketH, sockiosH } from './constants.ts';
 import { hasCode } from './errors.ts';
-import { type Fd, openFile } from './fd.ts';
+import { Fd, openFile } from './fd.ts';
 import { check, libc } from './libc.ts';
 
 /** `struct ifreq`: 16 bytes of name, then a union of 24. <net/if.h> */
@@ -62,6 +62,20 @@ export function attachTun(name: string, flags: number, operation: string): Fd {
     device.close();
     throw error;
   }
+}
+
+/**
+ * How many packets a device of the calling thread's namespace keeps for its reader; what comes on top of them is lost (tun_net_xmit(), drivers/net/tun.c). As
+ * `ip link set NAME txqueuelen N`.
+ */
+export function setQueueLength(name: string, packets: number): void {
+  const request = new Uint8Array(IFREQ);
+  request.set(new TextEncoder().encode(name).subarray(0, NAME - 1));
+  new DataView(request.buffer).setInt32(NAME, packets, true);
+  const what = `ip link set ${name} txqueuelen ${packets}`;
+  // Any socket leads to the devices of its namespace.
+  using socket = new Fd(check(libc.socket(socketH.AF_INET, socketH.SOCK_DGRAM | socketH.SOCK_CLOEXEC, 0), what), what);
+  check(libc.ioctl(socket.number, sockiosH.SIOCSIFTXQLEN, request), what);
 }
 
 /** Which device a descriptor belongs to. @returns null when that was removed: such a descriptor never gets another one */

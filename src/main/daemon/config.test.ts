@@ -67,6 +67,7 @@ test('defaults', () => {
   assert.equal(config.icc, true);
   assert.equal(config.ipMasquerade, true);
   assert.equal(config.loopbackShortcut, true);
+  assert.equal(config.tunnelPriority, false);
   assert.equal(config.ipv6, false);
   assert.equal(config.addressPools, null);
   assert.equal(config.mtu, null);

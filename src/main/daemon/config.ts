@@ -33,6 +33,7 @@ export interface DaemonConfig extends ClusterConfig {
   readonly ip: string | null;
   readonly ipMasquerade: boolean;
   readonly loopbackShortcut: boolean;
+  readonly tunnelPriority: boolean;
   readonly flannelFolder: string;
   readonly logLevel: LogLevel;
   readonly logFormat: 'text' | 'json';
@@ -194,6 +195,7 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     ip,
     ipMasquerade: flag('ip-masq', true),
     loopbackShortcut: flag('loopback-shortcut', true),
+    tunnelPriority: flag('tunnel-priority', false),
     ...clusterOf(text, values.get('cluster-address-pool')),
     flannelFolder: absolute('flannel-dir', text('flannel-dir') ?? '/run/flannel'),
     logLevel: flag('debug', false) ? 'debug' : level,

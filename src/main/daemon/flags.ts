@@ -145,6 +145,12 @@ export const FLAGS = [
     help: 'File with name, address and subnet of each host, instead of a store',
   },
   {
+    name: 'tunnel-priority',
+    kind: 'boolean',
+    key: 'tunnel-priority',
+    help: 'Let tunnels of networks with backend udp go before all other programs: for hosts whose CPUs are busy (default false)',
+  },
+  {
     name: 'group',
     short: 'G',
     kind: 'text',

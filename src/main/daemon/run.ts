@@ -97,7 +97,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
       ],
       drivers,
       ...(link === null ? await withoutCluster(store) : { cluster: link.cluster, underlay: link.underlay, paths: link.paths }),
-      tunnels: createTunnels(logger, udpTunnels(config.execRoot, logger)),
+      tunnels: createTunnels(logger, udpTunnels(config, logger)),
       processes,
       resolver,
       watchResolvConf: (changed) => watchFiles(RESOLV_CONF, changed, logger),

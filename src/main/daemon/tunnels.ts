@@ -51,14 +51,20 @@ export function createTunnels(logger: Logger, means: Means): Tunnels {
   };
 }
 
+export interface TunnelConfig {
+  readonly execRoot: string;
+  /** Tunnel processes go before other programs. */
+  readonly tunnelPriority: boolean;
+}
+
 /** The `udp` tunnel: a process for each network, with a folder for each. What only a host with such a network needs in memory is loaded late. */
-export function udpTunnels(execRoot: string, logger: Logger): Means {
+export function udpTunnels({ execRoot, tunnelPriority: priority }: TunnelConfig, logger: Logger): Means {
   const root = `${execRoot}/tunnels`;
   const directory = (network: Id): string => `${root}/${network}`;
   return {
     async open(network, spec) {
       const { openUdpTunnel } = await import('../../tunnel/udp/tunnel.ts');
-      return await openUdpTunnel({ ...spec, directory: directory(network), logger });
+      return await openUdpTunnel({ ...spec, directory: directory(network), logger, priority });
     },
     left: () => (existsSync(root) ? readdirSync(root).filter(isId) : []),
     async end(network) {

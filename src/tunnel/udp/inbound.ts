@@ -17,10 +17,12 @@ import type { PeerTable } from './peers.ts';
 const MESSAGES = 64;
 const GLUED = 16;
 const MESSAGE = 65_536;
+/** Between the beginnings of two of them: at multiples of 64 KB small datagrams would all compete for the same few places of the cache. */
+const STRIDE = MESSAGE + 2_048;
 /** bytes */
 const PLAIN = 9_216;
 
-export const INBOUND_BYTES = MESSAGES * (MESSAGE + MMSGHDR + IOVEC + SOCKADDR + CONTROL) + 5 * 64 + GLUE_BYTES;
+export const INBOUND_BYTES = MESSAGES * (STRIDE + MMSGHDR + IOVEC + SOCKADDR + CONTROL) + 5 * 64 + GLUE_BYTES;
 
 export interface InboundDeps extends GlueDeps {
   readonly udp: Fd;
@@ -46,11 +48,11 @@ export class Inbound {
     this.#names = arena.take(MESSAGES * SOCKADDR);
     this.#controls = arena.take(MESSAGES * CONTROL);
     this.#glue = new Glue(deps);
-    this.#buffers = arena.take(MESSAGES * MESSAGE);
+    this.#buffers = arena.take(MESSAGES * STRIDE);
     for (let i = 0; i < MESSAGES; i++) {
       const header = (this.#messages + i * MMSGHDR) >>> 2;
       arena.pointer(header * 4, this.#names + i * SOCKADDR);
-      arena.iovec(iovecs + i * IOVEC, this.#buffers + i * MESSAGE, MESSAGE);
+      arena.iovec(iovecs + i * IOVEC, this.#buffers + i * STRIDE, MESSAGE);
       arena.pointer((header + MSG.iov) * 4, iovecs + i * IOVEC);
       arena.words[header + MSG.iovLength] = 1;
       arena.pointer((header + MSG.control) * 4, this.#controls + i * CONTROL);
@@ -89,7 +91,7 @@ export class Inbound {
     // The only control message that is asked for is the one of UDP_GRO.
     const step = (words[header + MSG.controlLength] ?? 0) >= 20 ? (words[(control >>> 2) + 4] ?? length) : length;
     const peer = this.#table.outer(view, this.#names + i * SOCKADDR + (v6 ? 8 : 4), v6);
-    const begin = this.#buffers + i * MESSAGE;
+    const begin = this.#buffers + i * STRIDE;
     if (peer < 0 || step <= 0) {
       counters.drop(peer < 0 ? 'peer' : 'length', Math.max(1, Math.ceil(length / Math.max(1, step))));
       return;

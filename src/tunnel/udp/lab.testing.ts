@@ -84,11 +84,12 @@ export const optionsOf = (i: number, family: 4 | 6, own = true): UdpTunnelOption
   logger: silentLogger,
 });
 
-export async function pair(family: 4 | 6, own: boolean): Promise<Pair> {
-  const open = (i: number): Promise<Tunnel> => openUdpTunnel(optionsOf(i, family, own));
+/** @param first of host 1 alone */
+export async function pair(family: 4 | 6, own: boolean, first: Partial<UdpTunnelOptions> = {}): Promise<Pair> {
+  const open = (i: number): Promise<Tunnel> => openUdpTunnel({ ...optionsOf(i, family, own), ...(i === 1 ? first : {}) });
   await using stack = new AsyncDisposableStack();
-  const first = await open(1);
-  stack.defer(() => first.end());
+  const one = await open(1);
+  stack.defer(() => one.end());
   // Everything that depends on the namespace happens before the first wait.
   const opened: Promise<Tunnel>[] = [];
   using netns = openNetns('/run/netns/t2');
@@ -102,7 +103,7 @@ export async function pair(family: 4 | 6, own: boolean): Promise<Pair> {
     host(i, '-6', 'route', 'add', `fd44:${3 - i}::/64`, 'dev', 'moor-udp0');
   }
   const owned = stack.move();
-  return { tunnels: [first, second], [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { tunnels: [one, second], [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Host 1's alone. */

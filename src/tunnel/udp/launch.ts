@@ -37,6 +37,7 @@ export interface Carried {
   readonly tun: Fd;
   readonly udp: Fd;
   readonly udpSegments: boolean;
+  readonly priority: boolean;
 }
 
 /** A bundle names its parts by their contents, so that its first file tells all of it apart. */
@@ -51,8 +52,8 @@ export async function launch(directory: string, carried: Carried, program: URL):
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const place = { directory, name: CONTROL };
   rmSync(`${directory}/${CONTROL}`, { force: true });
-  const { device, local, udpSegments } = carried;
-  const data: TunnelProcessData = { directory, device, local, udpSegments, build: buildOf(program) };
+  const { device, local, udpSegments, priority } = carried;
+  const data: TunnelProcessData = { directory, device, local, udpSegments, priority, build: buildOf(program) };
   const child = start(place, { data, carried, program });
   const ended = once(child, 'exit');
   try {

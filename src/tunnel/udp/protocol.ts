@@ -7,7 +7,7 @@ import type { IpAddress } from '../../base/ip.ts';
 import type { TunnelPeer, TunnelStatus } from '../../contracts/tunnel.ts';
 
 /** Of all that is in this file. A process that speaks another one is replaced. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Names in the folder of a tunnel. */
 export const CONTROL = 'control';
@@ -25,6 +25,8 @@ export interface TunnelProcessData {
   readonly local: { readonly address: IpAddress; readonly port: number };
   /** The device takes UDP segments. */
   readonly udpSegments: boolean;
+  /** It is to go before other programs, if that is permitted. */
+  readonly priority: boolean;
   /** Tells programs apart: who has another one is replaced. */
   readonly build: string;
 }
@@ -38,6 +40,8 @@ export interface Hello extends TunnelProcessData {
   readonly type: 'hello';
   readonly protocol: number;
   readonly pid: number;
+  /** Why it does not go before other programs, though it is to; '' otherwise. */
+  readonly refused: string;
 }
 
 export type FromTunnel =

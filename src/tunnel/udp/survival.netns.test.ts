@@ -1,6 +1,6 @@
 /** The process of a tunnel: it outlives who started it, is found again, replaced when it dies or is of another version, and ended by whoever is asked to. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -143,4 +143,40 @@ test('without its device it ends, and says so', async () => {
   await opened.tunnel.ended;
   assert.equal(lives(pid), false);
   assert.equal(existsSync(folder(1)), false);
+});
+
+/** As chrt(1) shows it. */
+const scheduling = (pid: number): string => execFileSync('chrt', ['--pid', String(pid)], { encoding: 'utf8' });
+
+test('priority is by request: a process without hands over to one with it, which nothing that it starts would inherit', async () => {
+  const { tunnel: first } = await single();
+  const pid = pidOf(1);
+  assert.match(scheduling(pid), /policy: SCHED_OTHER\n/);
+  await first[Symbol.asyncDispose]();
+  const second = await openUdpTunnel({ ...optionsOf(1, 4), priority: true });
+  assert.equal(lives(pid), false);
+  assert.match(scheduling(pidOf(1)), /policy: SCHED_RR\|SCHED_RESET_ON_FORK\n.*priority: 1\n/);
+  await second[Symbol.asyncDispose]();
+  const third = await openUdpTunnel({ ...optionsOf(1, 4), priority: true });
+  assert.match(scheduling(pidOf(1)), /SCHED_RR/);
+  await third[Symbol.asyncDispose]();
+  const fourth = await openUdpTunnel(optionsOf(1, 4));
+  assert.match(scheduling(pidOf(1)), /policy: SCHED_OTHER\n/);
+  await fourth.end();
+});
+
+test('priority that is not permitted is done without, and told', () => {
+  const script = `import { openUdpTunnel } from ${JSON.stringify(new URL('./tunnel.ts', import.meta.url).href)};
+    const warned = [];
+    const logger = { warn: (data, text) => warned.push(text), info() {}, error() {} };
+    const tunnel = await openUdpTunnel({ ...JSON.parse(process.argv[1]), logger, priority: true });
+    await tunnel.status();
+    await tunnel.end();
+    console.log(JSON.stringify(warned));`;
+  const { logger: _, ...options } = optionsOf(1, 4);
+  const without = ['--bounding-set', '-sys_nice', '--inh-caps', '-sys_nice', process.execPath];
+  const out = execFileSync('setpriv', [...without, '--input-type=module', '-e', script, JSON.stringify(options)], {
+    encoding: 'utf8',
+  });
+  assert.match(out, /^\["tunnel moor-udp0: no priority: [^"]*EPERM[^"]*"\]\n$/);
 });

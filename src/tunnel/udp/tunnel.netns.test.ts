@@ -62,6 +62,46 @@ test('without offloads on the wire, and over a path with a smaller MTU', async (
   }
 });
 
+/** Sixteen at once, and on when they are there: a socket that is full loses what comes, on any path. */
+const SENDER = `const d=require('node:dgram').createSocket('udp4');const n=+process.argv[2];let got=0,wake=()=>{};
+d.on('message',m=>{got=Math.max(got,m.readUInt32BE());wake()});
+d.bind(async()=>{for(let from=0;from<n;from+=16)do{
+for(let i=from;i<from+16;i++){const b=Buffer.alloc(1000,i&255);b.writeUInt32BE(i);d.send(b,7001,process.argv[1])}
+await new Promise(r=>{const t=setTimeout(r,500);wake=()=>{if(got>=from+16){clearTimeout(t);r()}}})
+}while(got<from+16);d.close()})`;
+const COUNTER = `const s=new Set(),d=require('node:dgram').createSocket('udp4');
+d.on('message',(b,from)=>{const i=b.readUInt32BE();if(b.length!==1000||b.some((x,at)=>at>3&&x!==(i&255)))console.log('spoiled '+i);s.add(i);
+const a=Buffer.alloc(4);a.writeUInt32BE(s.size);d.send(a,from.port,from.address)});
+d.bind(7001,()=>console.log('up'))`;
+
+/** Datagrams of one size, with answers: all arrive, as they were sent. */
+async function datagramsArrive(from: 'c1' | 'c2', to: 'c1' | 'c2'): Promise<void> {
+  const [file, args] = inside(to, process.execPath, '-e', COUNTER);
+  const counter = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  counter.stdout.on('data', (data: Buffer) => void (said += data.toString()));
+  try {
+    await until('the counter', () => said.includes('up'));
+    await run(...inside(from, process.execPath, '-e', SENDER, `10.244.${to.slice(1)}.2`, '1600'), { timeout: 60_000 });
+    assert.equal(said, 'up\n');
+  } finally {
+    counter.kill('SIGKILL');
+    await once(counter, 'exit');
+  }
+}
+
+test('one host has a kernel that knows no UDP segments in TUN devices, as Debian 12: everything arrives, either way', async () => {
+  await using _tunnels = await pair(4, true, { udpSegments: false });
+  const offloads = (i: number): string =>
+    execFileSync('sh', ['-c', `${i === 1 ? '' : 'ip netns exec t2 '}ethtool -k moor-udp0`], { encoding: 'utf8' });
+  assert.match(offloads(1), /^tx-udp-segmentation: off/m);
+  assert.match(offloads(1), /^tcp-segmentation-offload: on/m);
+  await datagramsArrive('c1', 'c2');
+  await datagramsArrive('c2', 'c1');
+  const bytes = randomBytes(4 << 20);
+  assert.equal(await transfer('10.244.2.2', bytes), sha(bytes));
+});
+
 /** Sends datagrams as hex lines from a namespace to host 1. */
 async function inject(netns: string, lines: readonly string[], from = OUTER[4](2)): Promise<void> {
   const script = `const d=require('node:dgram').createSocket('udp4');const l=require('node:fs').readFileSync(0,'utf8').split('\\n').filter(Boolean);d.bind(0,'${from}',async()=>{for(const x of l)await new Promise(r=>d.send(Buffer.from(x,'hex'),${PORT},'${OUTER[4](1)}',r));d.close()})`;
@@ -135,4 +175,10 @@ test('a device that is in use, and a port that is taken, are errors', async () =
   await assert.rejects(openUdpTunnel({ ...options, device: 'moor-udp0', local: { ...local, port: 1 } }), { kind: 'conflict' });
   await assert.rejects(openUdpTunnel({ ...options, device: 'moor-udp1', local }), { kind: 'conflict' });
   assert.doesNotMatch(ip('-br', 'link'), /moor-udp1/);
+});
+
+test('the device keeps 2000 packets for the process, so that a flood of small ones waits while another program has the CPU', async () => {
+  await using _opened = await single();
+  const [link] = JSON.parse(ip('-j', 'link', 'show', 'moor-udp0')) as { txqlen: number }[];
+  assert.equal(link?.txqlen, 2000);
 });

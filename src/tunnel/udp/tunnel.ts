@@ -26,6 +26,10 @@ export interface UdpTunnelOptions extends TunnelSpec {
   readonly logger: Logger;
   /** Of the process. */
   readonly program?: URL;
+  /** The process goes before other programs, where that is permitted (docs/adr/0018). */
+  readonly priority?: boolean;
+  /** false: as with a kernel before Linux 6.2, which knows no UDP segments in TUN devices; Debian 12's is one. */
+  readonly udpSegments?: boolean;
 }
 
 /**
@@ -40,6 +44,9 @@ export async function openUdpTunnel(options: UdpTunnelOptions): Promise<Tunnel> 
   // Before the first wait: the calling thread may be in the device's namespace for the moment only.
   const running = left === null ? begin(directory, openCarried(options), program) : takeOver(options, left);
   const { link, carried } = await running;
+  const { refused } = link.hello;
+  if (refused !== '')
+    options.logger.warn({ device: options.device, reason: refused }, `tunnel ${options.device}: no priority: ${refused}`);
   const tunnel = new UdpTunnel(options, link, carried);
   try {
     await tunnel.setPeers(options.peers);
@@ -55,10 +62,10 @@ interface Running {
   readonly carried: Carried;
 }
 
-function openCarried({ device, local }: TunnelSpec): Carried {
-  const queue = openTunQueue(device);
+function openCarried({ device, local, udpSegments = true, priority = false }: UdpTunnelOptions): Carried {
+  const queue = openTunQueue(device, { udpSegments });
   try {
-    return { device, local, tun: queue.fd, udp: openTunnelSocket(local), udpSegments: queue.udpSegments };
+    return { device, local, tun: queue.fd, udp: openTunnelSocket(local), udpSegments: queue.udpSegments, priority };
   } catch (error) {
     queue.fd.close();
     throw error;
@@ -84,7 +91,7 @@ async function begin(directory: string, carried: Carried, program: URL): Promise
 
 /** The process of an earlier daemon: it goes on, or hands over to one of today's program, or gives way to one at another place. */
 async function takeOver(options: UdpTunnelOptions, left: Fd): Promise<Running> {
-  const { device, local, directory, logger, program = PROGRAM } = options;
+  const { device, local, directory, logger, program = PROGRAM, priority = false } = options;
   let link: Link;
   try {
     link = await Link.meet(left);
@@ -94,15 +101,15 @@ async function takeOver(options: UdpTunnelOptions, left: Fd): Promise<Running> {
     return await begin(directory, openCarried(options), program);
   }
   const { hello, tun, udp } = link;
-  const carried: Carried = { device, local, tun, udp, udpSegments: hello.udpSegments };
+  const carried: Carried = { device, local, tun, udp, udpSegments: hello.udpSegments, priority };
   const here = hello.device === device && hello.local.address === local.address && hello.local.port === local.port;
   if (!here || tunName(tun) !== device) {
     closeCarried(carried);
     await link.stop();
     return await begin(directory, openCarried(options), program);
   }
-  if (hello.protocol === PROTOCOL && hello.build === buildOf(program)) return { link, carried };
-  logger.info({ device, pid: hello.pid }, `tunnel ${device}: a process of another version hands over`);
+  if (hello.protocol === PROTOCOL && hello.build === buildOf(program) && hello.priority === priority) return { link, carried };
+  logger.info({ device, pid: hello.pid }, `tunnel ${device}: a process of another version, or priority, hands over`);
   const next = await begin(directory, carried, program);
   // Both carry packets from here on, until the old one has gone.
   await next.link.setPeers(options.peers);

@@ -3,16 +3,19 @@
  * that started it. There is no event loop: nothing else happens, and a signal ends it at once.
  */
 import { writeFileSync } from 'node:fs';
+import { errorData } from '../../base/errors.ts';
 import { familyOf } from '../../base/ip.ts';
 import { Fd } from '../../sys/fd.ts';
 import { releaseFilePages } from '../../sys/memory.ts';
 import { Waiting } from '../../sys/poll.ts';
-import { setThreadName } from '../../sys/process.ts';
+import { giveWay, setThreadName } from '../../sys/process.ts';
+import { goBeforeOthers } from '../../sys/scheduling.ts';
 import { Arena } from './arena.ts';
 import { Control } from './control.ts';
 import { Counters } from './counters.ts';
 import { Inbound, INBOUND_BYTES } from './inbound.ts';
 import { Outbound, outboundBytes } from './outbound.ts';
+import { Linger } from './linger.ts';
 import { PeerTable } from './peers.ts';
 import { INHERITED, PIDFILE, PROTOCOL, type TunnelProcessData } from './protocol.ts';
 import { CAPACITY, SlotTable } from './slots.ts';
@@ -35,11 +38,21 @@ const outbound = new Outbound({ arena, tun, udp, counters, capacity: CAPACITY },
 const v6 = familyOf(data.local.address) === 6;
 const inbound = new Inbound({ arena, tun, udp, v6, udpSegments: data.udpSegments, counters }, new PeerTable([]));
 
+/** @returns why it may not */
+function preferred(): string {
+  try {
+    goBeforeOthers();
+    return '';
+  } catch (error) {
+    return errorData(error).message;
+  }
+}
+
 /** Until the peers are known every packet would be a stranger's: they wait in the device and in the socket. */
 let known = false;
 const control = new Control({
   listener,
-  hello: { ...data, type: 'hello', protocol: PROTOCOL, pid: process.pid },
+  hello: { ...data, type: 'hello', protocol: PROTOCOL, pid: process.pid, refused: data.priority ? preferred() : '' },
   shared: [tun, udp],
   obey(message) {
     if (message.type === 'status') {
@@ -63,31 +76,46 @@ function wait(fds: Waiting, count: number, timeout: number): boolean {
   return false;
 }
 
+/** Until it is told to end. In a function: V8 looks up names of a module, and globals, each time. */
+function carry(): void {
+  const linger = new Linger();
+  const clock = performance;
+  let waiting = waitingFor();
+  let count = MESSAGES + control.fds.length;
+  let [fromTun, fromUdp] = [true, true];
+  for (let batch = 1; ; batch++) {
+    const read = fromTun ? outbound.drain() : 0;
+    const received = fromUdp ? inbound.drain() : 0;
+    const now = clock.now();
+    let message = false;
+    if (read > 0 || received > 0) {
+      linger.packets(now);
+      [fromTun, fromUdp] = [true, true];
+      if (batch % LOOK === 0) message = wait(waiting, count, 0);
+    } else {
+      if (linger.goesOn(now)) {
+        // Whoever the last packets were for may wait for this CPU.
+        giveWay();
+        message = wait(waiting, count, 0);
+      } else {
+        message = wait(waiting, count, -1);
+        linger.woken(clock.now());
+      }
+      // A ping is one packet: it does not ask the other side as well.
+      [fromTun, fromUdp] = [waiting.fired(TUN), waiting.fired(UDP)];
+    }
+    if (!message) continue;
+    if (!control.turn()) return;
+    waiting = waitingFor();
+    count = MESSAGES + control.fds.length;
+  }
+}
+
 while (!known) {
   new Waiting(control.fds).wait(-1);
   if (!control.turn()) process.exit(0);
 }
 // Most of the program's text was for the start.
 releaseFilePages(process.execPath);
-let waiting = waitingFor();
-let count = MESSAGES + control.fds.length;
-let [fromTun, fromUdp] = [true, true];
-for (let batch = 1; ; batch++) {
-  const read = fromTun ? outbound.drain() : 0;
-  const received = fromUdp ? inbound.drain() : 0;
-  const idle = read === 0 && received === 0;
-  let message = false;
-  if (idle) {
-    message = wait(waiting, count, -1);
-    // A ping is one packet: it does not ask the other side as well.
-    [fromTun, fromUdp] = [waiting.fired(TUN), waiting.fired(UDP)];
-  } else {
-    [fromTun, fromUdp] = [true, true];
-    if (batch % LOOK === 0) message = wait(waiting, count, 0);
-  }
-  if (!message) continue;
-  if (!control.turn()) break;
-  waiting = waitingFor();
-  count = MESSAGES + control.fds.length;
-}
+carry();
 process.exit(0);
