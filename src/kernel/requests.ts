@@ -102,9 +102,11 @@ function newLink(link: Link, space: Space, spaces: Spaces): Request[] {
   const { name, kind, up, mtu, mac } = link;
   const master = link.master === undefined ? undefined : need(space, link.master);
   const index = newIndex(space);
-  const made = addLink({ name, kind: kindOf(kind, space, spaces), index, up, mtu, mac, master });
+  const elsewhere = kind.type === 'vxlan' && kind.socket !== undefined && space !== spaces.host;
+  const made = addLink({ name, kind: kindOf(kind, space, spaces), index, up: elsewhere ? false : up, mtu, mac, master });
   space.bear(name, index);
-  return [made, ...afterBirth(link, index)];
+  // Before Linux 6.15 it is born where its socket is, and moved: nothing that is moved stays up (dev_change_net_namespace()).
+  return [made, ...afterBirth(link, index), ...(elsewhere && up ? [setLink(index, { up })] : [])];
 }
 
 /** What a link cannot be born with, its alias and the flags of a bridge port; its group goes with the alias. */
