@@ -48,3 +48,10 @@ async function read(store: string, what: string, path: string): Promise<string> 
     throw invalid(`invalid ${store} store: cannot read ${what}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
+
+/** Why a connection came to nothing, or ended. Of several addresses of a name the first. What Node advises its own users to do about certificates is no help here. */
+export function connectionFault(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return connectionFault(error.errors[0]);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/; if the root CA is installed locally.*$/s, ' (?ca=FILE names whom to trust)');
+}

@@ -317,6 +317,19 @@ export function outageChecks(suite: ServerSuite): void {
     );
   });
 
+  check('closing a store does not wait for a server that is silent as long as its calls would', async () => {
+    await using server = await startServer(port);
+    const store = await open([server.endpoint], { timeoutMs: 60_000 });
+    await store.commit([put('n/a', '1')]);
+    await server.freeze();
+    const calls = [store.get('n/a'), store.list('n/'), store.commit([put('n/a', '2')])].map((call) => assert.rejects(call));
+    const began = performance.now();
+    await store[Symbol.asyncDispose]();
+    await Promise.all(calls);
+    assert.ok(performance.now() - began < 30_000);
+    server.thaw();
+  });
+
   check('closing a store ends what waits for a server that is away', async () => {
     const store = await open([DEAD], { timeoutMs: 500 });
     const watching = (async () => {

@@ -53,7 +53,9 @@ export async function openCluster({ config, version, store, kernel, drivers, log
     );
   const first = await underlayOf(kernel, { node: name, wanted });
   if (first === null)
-    throw invalid(`invalid cluster-advertise ${wanted}: this host has no such device or address, or none by which others reach it`);
+    throw invalid(
+      `invalid cluster-advertise ${wanted}: this host has no such device or address, or none by which others reach it`,
+    );
   let last = first;
   const { openPaths } = await import('../../paths/paths.ts');
   const paths = stack.use(openPaths({ logger, ...(await rowOf(store, PATHS_KEY)) }));
@@ -99,26 +101,28 @@ export async function openCluster({ config, version, store, kernel, drivers, log
       import('../../cluster/store-cluster.ts'),
       openClusterStore(clusterStore, logger),
     ]);
-    const { openPrefix } = opened;
-    cluster = stack.use(
-      await createStoreCluster({
-        store: stack.use(opened.store),
-        url: shownStoreUrl(clusterStore),
-        node,
-        clock: systemClock,
-        logger,
-        part,
-        kept,
-        keep,
-        ...(config.nodeTtlMs === null ? {} : { nodeTtlMs: config.nodeTtlMs }),
-        ...(config.clusterPools === null
-          ? {}
-          : { segmentPools: config.clusterPools.map(({ base, size }) => ({ base, length: size })) }),
-        ...(config.subnetTtlMs === null ? {} : { subnetTtlMs: config.subnetTtlMs }),
-        // flannel's keys lie beside ours. The cluster closes what it opens.
-        ...(openPrefix ? { openPrefix } : {}),
-      }),
-    );
+    const { openPrefix, store: shared } = opened;
+    stack.use(shared);
+    cluster = await createStoreCluster({
+      store: shared,
+      url: shownStoreUrl(clusterStore),
+      node,
+      clock: systemClock,
+      logger,
+      part,
+      kept,
+      keep,
+      ...(config.nodeTtlMs === null ? {} : { nodeTtlMs: config.nodeTtlMs }),
+      ...(config.clusterPools === null
+        ? {}
+        : { segmentPools: config.clusterPools.map(({ base, size }) => ({ base, length: size })) }),
+      ...(config.subnetTtlMs === null ? {} : { subnetTtlMs: config.subnetTtlMs }),
+      // flannel's keys lie beside ours. The cluster closes what it opens.
+      ...(openPrefix ? { openPrefix } : {}),
+    });
+    const joined = cluster;
+    // At once: what asks a store that is away would be waited for, and nobody waits for the answer any more.
+    stack.defer(async () => void (await Promise.all([joined[Symbol.asyncDispose](), shared[Symbol.asyncDispose]()])));
   }
   move = cluster.move;
   const owned = stack.move();

@@ -3,7 +3,7 @@ import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request a
 import { Agent as HttpsAgent, request as https } from 'node:https';
 import { isIP } from 'node:net';
 import { type Endpoint, endpointName } from '../address.ts';
-import type { TlsText } from '../tls.ts';
+import { connectionFault, type TlsText } from '../tls.ts';
 
 export interface HttpCall {
   readonly method: 'GET' | 'PUT';
@@ -82,7 +82,7 @@ export class Http {
         signal.removeEventListener('abort', aborted);
         give('the connection was closed');
       });
-      request.on('error', (error) => give(error.message));
+      request.on('error', (error) => give(connectionFault(error)));
       whenConnected(request, tls !== null, () => {
         reached = true;
         clearTimeout(connecting);

@@ -15,6 +15,7 @@ import {
   type Write,
 } from '../../contracts/store.ts';
 import { HeldLease } from '../held-lease.ts';
+import { closedError, Running } from '../running.ts';
 import { readTls } from '../tls.ts';
 import { checkKey, checkPrefix, checkWrites } from '../writes.ts';
 import { readTxn, type TxnAnswer } from './answers.ts';
@@ -60,9 +61,7 @@ class ConsulStore implements Store {
   readonly #logger: Logger;
   readonly #followers = new Map<string, Follower>();
   readonly #leases = new Map<string, HeldLease>();
-  readonly #calls = new Set<Promise<unknown>>();
-  readonly #closing = new AbortController();
-  #closed: Promise<void> | null = null;
+  readonly #running = new Running();
 
   constructor({
     endpoints,
@@ -79,11 +78,11 @@ class ConsulStore implements Store {
     this.#keys = new Keys(prefix, logger);
     this.#logger = logger;
     const seen = new Seen(clock);
-    this.#deps = { client: this.#client, keys: this.#keys, clock, seen, random, closing: this.#closing.signal };
+    this.#deps = { client: this.#client, keys: this.#keys, clock, seen, random, closing: this.#running.closing };
   }
 
   readonly get = (key: string): Promise<Entry | null> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       checkKey(key);
       const { results, errors } = await this.#transact([{ KV: { Verb: 'get', Key: this.#keys.full(key) } }], `read ${key}`, true);
       const [found] = results;
@@ -97,7 +96,7 @@ class ConsulStore implements Store {
     });
 
   readonly list = (prefix: string): Promise<Listing> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       checkPrefix(prefix);
       const { entries, revision } = await this.#follower(scopeOf(prefix)).look(`list ${prefix}`);
       const found = [...entries.values()].filter(({ key }) => key.startsWith(prefix));
@@ -105,7 +104,7 @@ class ConsulStore implements Store {
     });
 
   readonly commit = (writes: readonly Write[]): Promise<Revision> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       checkWrites(writes);
       const request = transaction(writes, this.#keys, (write) => this.#leaseOf(write));
       const { seen } = this.#deps;
@@ -129,7 +128,7 @@ class ConsulStore implements Store {
   };
 
   readonly lease = (ttlMs: number): Promise<Lease> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       if (!(Number.isFinite(ttlMs) && ttlMs > 0)) throw invalid(`invalid lease: a time to live of ${ttlMs} ms`);
       const askedAt = this.#deps.clock.elapsed();
       const made = await createSession(this.#client, ttlMs);
@@ -143,14 +142,16 @@ class ConsulStore implements Store {
     });
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
+    return this.#running.close(() => {
+      for (const lease of this.#leases.values()) lease.lose(closedError());
+      this.#http.close();
+    });
   }
 
   async *#watch(prefix: string, from: Revision, signal: AbortSignal): AsyncGenerator<readonly StoreEvent[], void, void> {
     if (!this.#deps.seen.isRecent(from))
       throw new CompactedError(`cannot watch ${prefix} from revision ${from}: compacted, list again`);
-    if (!this.#closed) yield* this.#follower(scopeOf(prefix)).watch(prefix, from, signal);
+    if (!this.#running.closing.aborted) yield* this.#follower(scopeOf(prefix)).watch(prefix, from, signal);
     if (!signal.aborted) throw new MoorError('unavailable', `cannot watch ${prefix}: the store is closed`);
   }
 
@@ -199,21 +200,5 @@ class ConsulStore implements Store {
     const follower = new Follower(scope, this.#deps);
     this.#followers.set(scope, follower);
     return follower;
-  }
-
-  /** Counts as given, and is waited for when the store closes. */
-  #run<T>(body: () => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new MoorError('unavailable', 'the store is closed'));
-    const call = body();
-    const counted = call.catch(() => {}).finally(() => this.#calls.delete(counted));
-    this.#calls.add(counted);
-    return call;
-  }
-
-  async #close(): Promise<void> {
-    this.#closing.abort(new Error('the store is closed'));
-    await Promise.all(this.#calls);
-    for (const lease of this.#leases.values()) lease.lose(new MoorError('unavailable', 'the store is closed'));
-    this.#http.close();
   }
 }

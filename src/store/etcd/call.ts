@@ -1,5 +1,6 @@
 /** One call on a connection: messages out, messages in, and how it ended. */
 import { type ClientHttp2Stream, constants } from 'node:http2';
+import { connectionFault } from '../tls.ts';
 import { frame, GRPC, outcome, RpcError, Unframer } from './grpc.ts';
 
 export interface Listener {
@@ -41,7 +42,7 @@ export class Call {
     stream.on('data', (piece: Buffer) => this.#take(piece));
     // The server is done; it may wait for us to be done too.
     stream.on('end', () => this.#close());
-    stream.on('error', (error) => (failure = describe(error)));
+    stream.on('error', (error) => (failure = connectionFault(error)));
     stream.on('close', () => {
       if (this.#outcome === 'ok') this.#end(this.#unframer.partial ? this.#unavailable('an answer that is cut', true) : null);
       else if (this.#outcome) this.#end(this.#outcome);
@@ -82,7 +83,7 @@ export class Call {
       for (const message of this.#unframer.push(piece)) this.#options.listener.message(message);
     } catch (error) {
       this.#end(
-        error instanceof RpcError ? error : new RpcError(GRPC.INTERNAL, `${this.#options.name}: ${describe(error)}`, true),
+        error instanceof RpcError ? error : new RpcError(GRPC.INTERNAL, `${this.#options.name}: ${connectionFault(error)}`, true),
       );
     }
   }
@@ -113,10 +114,4 @@ export class Call {
   #unavailable(text: string, reached: boolean): RpcError {
     return new RpcError(GRPC.UNAVAILABLE, `${this.#options.name}: ${text}`, reached);
   }
-}
-
-/** The words of Node's errors; an AggregateError (a name with several addresses) has none of its own. */
-export function describe(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0]);
-  return error instanceof Error ? error.message : String(error);
 }

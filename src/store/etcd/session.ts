@@ -7,8 +7,8 @@ import { isIP, connect as tcp, type Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
 import type { SteadyClock } from '../../base/clock.ts';
 import { type Endpoint, endpointName } from '../address.ts';
-import type { TlsText } from '../tls.ts';
-import { Call, describe, type Listener } from './call.ts';
+import { connectionFault, type TlsText } from '../tls.ts';
+import { Call, type Listener } from './call.ts';
 import { GRPC, RpcError } from './grpc.ts';
 
 export interface SessionOptions {
@@ -54,9 +54,9 @@ export class Session {
     this.#http2 = http2;
     this.#clock = clock;
     this.#heardAt = clock.elapsed();
-    http2.on('error', (error) => (this.#reason ??= describe(error)));
+    http2.on('error', (error) => (this.#reason ??= connectionFault(error)));
     http2.on('goaway', () => (this.#going = true));
-    socket.on('error', (error) => (this.#reason ??= describe(error)));
+    socket.on('error', (error) => (this.#reason ??= connectionFault(error)));
     socket.on('close', () => this.destroy('the connection was closed'));
   }
 
@@ -77,7 +77,7 @@ export class Session {
       };
       const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
       const aborted = (): void => fail('given up');
-      const failed = (error: Error): void => fail(describe(error));
+      const failed = (error: Error): void => fail(connectionFault(error));
       const closed = (): void => fail('the connection was closed');
       const settle = (): void => {
         clearTimeout(timer);
@@ -165,7 +165,7 @@ export class Session {
       return new Call(stream, { ...options, reason: () => this.#reason });
     } catch (error) {
       // A connection has 2^30 calls in it: at a hundred a second they are used up after four months.
-      this.retire(describe(error));
+      this.retire(connectionFault(error));
       return gone();
     }
   }

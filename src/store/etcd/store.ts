@@ -7,6 +7,7 @@ import { invalid, MoorError } from '../../base/errors.ts';
 import type { Entry, Lease, Listing, Revision, Store, StoreEvent, Write } from '../../contracts/store.ts';
 import type { Endpoint } from '../address.ts';
 import { HeldLease } from '../held-lease.ts';
+import { closedError, Running } from '../running.ts';
 import { readTls, type TlsFiles } from '../tls.ts';
 import { checkKey, checkPrefix, checkWrites } from '../writes.ts';
 import { LEASE_GRANT, RANGE, type RangeResult, TXN } from './api.ts';
@@ -59,9 +60,7 @@ class EtcdStore implements Store {
   readonly #logger: Logger;
   readonly #watchDeps: WatchDeps;
   readonly #leases = new Map<string, HeldLease>();
-  readonly #calls = new Set<Promise<unknown>>();
-  readonly #closing = new AbortController();
-  #closed: Promise<void> | null = null;
+  readonly #running = new Running();
 
   constructor({ endpoints, tls, auth, prefix, logger, clock, timeoutMs = TIMEOUT_MS, random = Math.random }: EtcdStoreOptions) {
     this.#sessions = new Sessions({ endpoints, tls: () => readTls('etcd', tls), clock, logger, random });
@@ -73,7 +72,7 @@ class EtcdStore implements Store {
   }
 
   readonly get = (key: string): Promise<Entry | null> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       checkKey(key);
       const request = { key: this.#keys.full(key) };
       const { kvs } = await this.#client.call(RANGE, request, { action: `read ${key}`, repeatable: true });
@@ -81,7 +80,7 @@ class EtcdStore implements Store {
     });
 
   readonly list = (prefix: string): Promise<Listing> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       checkPrefix(prefix);
       for (let tries = 1; ; tries++) {
         try {
@@ -93,7 +92,7 @@ class EtcdStore implements Store {
     });
 
   readonly commit = (writes: readonly Write[]): Promise<Revision> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       checkWrites(writes);
       const request = transaction(writes, this.#keys, (write) => this.#leaseOf(write));
       const action = writes[0] ? `write ${writes[0].key}` : 'commit nothing';
@@ -110,7 +109,7 @@ class EtcdStore implements Store {
   };
 
   readonly lease = (ttlMs: number): Promise<Lease> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       if (!(Number.isFinite(ttlMs) && ttlMs > 0)) throw invalid(`invalid lease: a time to live of ${ttlMs} ms`);
       const askedAt = this.#clock.elapsed();
       // A grant that was lost on its way back runs out with nothing under it.
@@ -128,12 +127,14 @@ class EtcdStore implements Store {
     });
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
+    return this.#running.close(() => {
+      for (const lease of this.#leases.values()) lease.lose(closedError());
+      this.#sessions.close();
+    });
   }
 
   async *#watch(prefix: string, from: Revision, signal: AbortSignal): AsyncGenerator<readonly StoreEvent[], void, void> {
-    const either = AbortSignal.any([signal, this.#closing.signal]);
+    const either = AbortSignal.any([signal, this.#running.closing]);
     yield* watch(this.#watchDeps, { prefix, from }, either);
     if (!signal.aborted) throw new MoorError('unavailable', `cannot watch ${prefix}: the store is closed`);
   }
@@ -182,21 +183,5 @@ class EtcdStore implements Store {
       for (const id of ids) this.#leases.get(id)?.lose(new MoorError('unavailable', `lease ${id} is gone: it was taken away`));
     }
     return new MoorError('unavailable', `cannot write ${named[0]?.key ?? ''}: its lease is lost`);
-  }
-
-  /** Counts as given, and is waited for when the store closes. */
-  #run<T>(body: () => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new MoorError('unavailable', 'the store is closed'));
-    const call = body();
-    const counted = call.catch(() => {}).finally(() => this.#calls.delete(counted));
-    this.#calls.add(counted);
-    return call;
-  }
-
-  async #close(): Promise<void> {
-    this.#closing.abort();
-    await Promise.all(this.#calls);
-    for (const lease of this.#leases.values()) lease.lose(new MoorError('unavailable', 'the store is closed'));
-    this.#sessions.close();
   }
 }

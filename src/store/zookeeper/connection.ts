@@ -6,7 +6,7 @@ import { connect as tcp, isIP, type Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
 import type { SteadyClock } from '../../base/clock.ts';
 import { type Endpoint, endpointName, type UserPassword } from '../address.ts';
-import type { TlsText } from '../tls.ts';
+import { connectionFault, type TlsText } from '../tls.ts';
 import {
   type Connected,
   closeSession,
@@ -228,7 +228,7 @@ class Wire {
     this.name = name;
     this.socket = socket;
     this.#secure = encrypted;
-    socket.on('error', (error) => this.#onEnd(error.message));
+    socket.on('error', (error) => this.#onEnd(connectionFault(error)));
     socket.on('close', () => this.#onEnd('the connection was closed'));
     socket.on('data', (bytes: Buffer) => {
       try {

@@ -6,6 +6,7 @@ import type { Logger, SteadyClock } from '../../base/clock.ts';
 import { invalid, MoorError } from '../../base/errors.ts';
 import type { Entry, Lease, Listing, Revision, Store, StoreEvent, Write } from '../../contracts/store.ts';
 import { HeldLease } from '../held-lease.ts';
+import { closedError, Running } from '../running.ts';
 import { pause } from '../pause.ts';
 import { readTls } from '../tls.ts';
 import { checkKey, checkPrefix, checkWrites } from '../writes.ts';
@@ -62,9 +63,7 @@ class ZookeeperStore implements Store {
   readonly #trees: Trees;
   readonly #timeoutMs: number;
   readonly #leases = new Map<string, Held>();
-  readonly #calls = new Set<Promise<unknown>>();
-  readonly #closing = new AbortController();
-  #closed: Promise<void> | null = null;
+  readonly #running = new Running();
 
   constructor({
     endpoints,
@@ -80,11 +79,11 @@ class ZookeeperStore implements Store {
     this.#line = new Line(this.#servers, { sessionMs: SESSION_MS, resume: false });
     this.#paths = new Paths(prefix, logger);
     this.#timeoutMs = timeoutMs;
-    this.#trees = new Trees({ line: this.#line, paths: this.#paths, clock, random, timeoutMs, closing: this.#closing.signal });
+    this.#trees = new Trees({ line: this.#line, paths: this.#paths, clock, random, timeoutMs, closing: this.#running.closing });
   }
 
   readonly get = (key: string): Promise<Entry | null> =>
-    this.#run(() => {
+    this.#running.run(() => {
       checkKey(key);
       return this.#tries(`read ${key}`, { repeatable: true }, async (connection, timeoutMs) => {
         const synced = connection.call(sync(this.#paths.root), timeoutMs);
@@ -98,7 +97,7 @@ class ZookeeperStore implements Store {
     });
 
   readonly list = (prefix: string): Promise<Listing> =>
-    this.#run(() => {
+    this.#running.run(() => {
       checkPrefix(prefix);
       const tree = this.#trees.of(scopeOf(prefix));
       return this.#tries(`list ${prefix}`, { repeatable: true }, async (connection) => {
@@ -109,7 +108,7 @@ class ZookeeperStore implements Store {
     });
 
   readonly commit = (writes: readonly Write[]): Promise<Revision> =>
-    this.#run(() => {
+    this.#running.run(() => {
       checkWrites(writes);
       const refused = oneLease(writes);
       if (refused) throw refused;
@@ -137,7 +136,7 @@ class ZookeeperStore implements Store {
   };
 
   readonly lease = (ttlMs: number): Promise<Lease> =>
-    this.#run(async () => {
+    this.#running.run(async () => {
       if (!(Number.isFinite(ttlMs) && ttlMs > 0)) throw invalid(`invalid lease: a time to live of ${ttlMs} ms`);
       const { grant, session } = await LeaseSession.begin(this.#servers, { ttlMs, timeoutMs: this.#timeoutMs });
       const { clock, logger } = this.#servers;
@@ -153,12 +152,14 @@ class ZookeeperStore implements Store {
     });
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
+    return this.#running.close(() => {
+      for (const { lease } of this.#leases.values()) lease.lose(closedError());
+      this.#line.close();
+    });
   }
 
   async *#watch(prefix: string, from: Revision, signal: AbortSignal): AsyncGenerator<readonly StoreEvent[], void, void> {
-    if (!this.#closed) yield* this.#trees.watch(prefix, from, signal);
+    if (!this.#running.closing.aborted) yield* this.#trees.watch(prefix, from, signal);
     if (!signal.aborted) throw new MoorError('unavailable', `cannot watch ${prefix}: the store is closed`);
   }
 
@@ -200,22 +201,6 @@ class ZookeeperStore implements Store {
         await pause(RETRY_MS * (1 + random()), NEVER);
       }
     }
-  }
-
-  /** Counts as given, and is waited for when the store closes. */
-  #run<T>(body: () => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new MoorError('unavailable', 'the store is closed'));
-    const call = (async () => body())();
-    const counted = call.catch(() => {}).finally(() => this.#calls.delete(counted));
-    this.#calls.add(counted);
-    return call;
-  }
-
-  async #close(): Promise<void> {
-    this.#closing.abort();
-    await Promise.all(this.#calls);
-    for (const { lease } of this.#leases.values()) lease.lose(new MoorError('unavailable', 'the store is closed'));
-    this.#line.close();
   }
 }
 
