@@ -72,7 +72,7 @@ async function leaves({ hosts, sandboxes, backend }: Stage, act: (last: Host) =>
   );
   const began = moment(clock);
   await act(last);
-  const went = await Promise.all(watched.map(({ gone }) => gone()));
+  const went = await Promise.all(watched.map(({ gone }) => gone(ENTRIES[backend].length)));
   for (const { kinds } of went) assert.deepEqual(kinds, ENTRIES[backend]);
   return since(began, went.map(({ last: at }) => at).reduce(later));
 }
