@@ -46,7 +46,7 @@ export class Host {
 
   constructor(state: HostState) {
     this.state = state;
-    this.#devices = new Map(state.links.map(({ name, index, type }) => [name, { name, index, kind: type }]));
+    this.#devices = new Map(state.links.map(({ name, index, type, group = 0 }) => [name, { name, index, kind: type, group }]));
     this.#own = state.addresses.map(({ device, address }) => {
       const { first, last } = prefixRange(prefixOf(address));
       return {

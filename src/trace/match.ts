@@ -62,8 +62,8 @@ function compare(value: Value, { op, right, packet, place }: Comparison): Split 
   }
 }
 
-/** Bits that conntrack sets when it makes the connection; others come in its life. */
-const SETTLED: readonly string[] = ['dnat', 'snat', 'dying', 'expected'];
+/** Bits that conntrack sets when it makes the connection, others come in its life; and the flag of TCP that only the first packet and its answer have. */
+const SETTLED: readonly string[] = ['dnat', 'snat', 'dying', 'expected', 'syn'];
 
 function anyFlag(value: Extract<Value, { type: 'flags' }>, right: Json, packet: Packet): Split {
   const asked = isArray(right) ? right : [right];

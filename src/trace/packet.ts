@@ -12,6 +12,8 @@ export interface Device {
   readonly index: number;
   /** IFLA_INFO_KIND: `bridge`, `veth`; '' for a physical one and the loopback. */
   readonly kind: string;
+  /** IFLA_GROUP, 0 when it is not known */
+  readonly group: number;
 }
 
 /** A 32-bit mark of which some bits may be unknown. */

@@ -82,7 +82,7 @@ export class Tracer {
   }
 
   #lo(): Device {
-    return this.host.device('lo') ?? { name: 'lo', index: 1, kind: '' };
+    return this.host.device('lo') ?? { name: 'lo', index: 1, kind: '', group: 0 };
   }
 
   /** @returns what has a way on, translated or not */

@@ -97,6 +97,34 @@ test('what cannot be decided matters only where it makes a difference', () => {
     assert.deepEqual(verdicts(ask(ruleset(forward(policy), ...rules.map((expr) => rule(expr))))), [said], JSON.stringify(rules));
 });
 
+test('marks of connections, and groups of devices', () => {
+  const ctMark = { ct: { key: 'mark' } };
+  const set = { mangle: { key: ctMark, value: { '|': [ctMark, 4096] } } };
+  const marked = { match: { op: '==', left: { '&': [ctMark, 4096] }, right: 4096 } };
+  const group = (op: string, right: number): Json => ({ match: { op, left: { meta: { key: 'oifgroup' } }, right } });
+  const syn = { match: { op: 'in', left: { payload: { protocol: 'tcp', field: 'flags' } }, right: 'syn' } };
+  const established = { match: { op: 'in', left: { ct: { key: 'state' } }, right: 'established' } };
+  const cases: readonly (readonly [rules: readonly (readonly Json[])[], said: string])[] = [
+    // The request sets it, and its answer and what follows are known by it.
+    [
+      [
+        [marked, accept],
+        [{ match: { op: 'in', left: { ct: { key: 'state' } }, right: 'new' } }, set, accept],
+      ],
+      'reaches',
+    ],
+    [[[marked, accept], [established, drop], [accept]], 'dropped'],
+    // What follows has no SYN.
+    [[[syn, accept], [marked, accept], [drop]], 'dropped'],
+    [[[syn, set, accept], [marked, accept], [drop]], 'reaches'],
+    [[[group('!=', 5), accept]], 'reaches'],
+    [[[group('==', 5), accept]], 'dropped'],
+    [[[group('==', 0), accept]], 'reaches'],
+  ];
+  for (const [rules, said] of cases)
+    assert.deepEqual(verdicts(ask(ruleset(forward('drop'), ...rules.map((expr) => rule(expr))))), [said], JSON.stringify(rules));
+});
+
 test('a blocklist of 100,000 addresses is one look', () => {
   const elem = Array.from({ length: 100_000 }, (_, at) => `${11 + (at % 80)}.${(at >> 8) & 255}.${at & 255}.${at % 250}`);
   const set = { set: { family: 'ip', table: 't', name: 'blocked', type: 'ipv4_addr', handle: 2, elem } };

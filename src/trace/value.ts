@@ -90,7 +90,7 @@ function payloadOf({ expr, inner, packet }: Asked): Value {
       if (protocol !== 'th' && protocol !== packet.protocol) return ABSENT;
       if (name === 'sport') return field(packet.sourcePort, packet, 'port');
       if (name === 'dport') return field(packet.destinationPort, packet, 'port');
-      if (name === 'flags' && protocol === 'tcp') return tcpFlags(expr, packet);
+      if (name === 'flags' && protocol === 'tcp') return tcpFlags(packet);
       return unknown(expr);
     case 'icmp':
     case 'icmpv6':
@@ -108,9 +108,8 @@ function payloadOf({ expr, inner, packet }: Asked): Value {
 }
 
 const FLAGS_OF_STEP = { request: ['syn'], answer: ['syn', 'ack'], sequel: ['ack'] } as const;
-/** Of what follows only that it has ACK: it may also push or end. */
-const tcpFlags = (expr: Json, { step }: Packet): Value =>
-  step === 'sequel' ? unknown(expr) : { type: 'flags', names: FLAGS_OF_STEP[step], exact: true };
+/** Of what follows only that it has ACK, and no SYN: it may also push or end. */
+const tcpFlags = ({ step }: Packet): Value => ({ type: 'flags', names: FLAGS_OF_STEP[step], exact: step !== 'sequel' });
 
 function metaOf({ expr, inner, packet }: Asked): Value {
   const key = isObject(inner) ? inner['key'] : undefined;
@@ -126,6 +125,11 @@ function metaOf({ expr, inner, packet }: Asked): Value {
     case 'iifkind':
     case 'oifkind':
       return kindOf(key === 'iifkind' ? packet.iif : packet.oif);
+    case 'iifgroup':
+    case 'oifgroup': {
+      const device = key === 'iifgroup' ? packet.iif : packet.oif;
+      return device === null ? ABSENT : number(BigInt(device.group));
+    }
     case 'l4proto':
       return text(packet.protocol);
     case 'nfproto':

@@ -28,7 +28,10 @@ for (const bridgeNf of [false, true]) {
     if (bridgeNf) return;
     // The control: what is not answered reached the host, and it is our rules that stop it. Nobody repairs them while the daemon is away.
     await lab.daemon.stop();
-    await script(lab.daemon, 'nft flush chain inet moor wire; nft flush chain inet moor enter');
+    await script(
+      lab.daemon,
+      'nft flush chain inet moor outside; nft flush chain inet moor localhost; nft flush chain inet moor enter',
+    );
     assert.deepEqual(await lab.run(withoutRules), []);
   });
 }

@@ -21,7 +21,7 @@ const DOCKER = { family: 'ip', table: 'filter', chain: 'FORWARD', policy: 'drop'
 describe('the host', () => {
   test('that forwarded nothing before', () => {
     assert.deepEqual(text(facts()), [
-      'nft add table inet moor # 27 sets, 19 chains, 68 rules',
+      'nft add table inet moor # 27 sets, 22 chains, 77 rules',
       'nft add element inet moor uplink { "ens3" }',
       'nft add element inet moor foreign { ipv4 : goto closed }',
       'nft add element inet moor foreign { ipv6 : goto closed }',
@@ -38,7 +38,7 @@ describe('the host', () => {
 
   test('that was a router, without uplink, in a namespace of its own', () => {
     const host = facts({ uplink: '', sysctls: { 'net/ipv4/ip_forward': '1', 'net/ipv6/conf/all/forwarding': '1' } });
-    assert.deepEqual(text(host), ['nft add table inet moor # 27 sets, 19 chains, 68 rules', 'sysctl -w net.ipv4.ip_forward=1']);
+    assert.deepEqual(text(host), ['nft add table inet moor # 27 sets, 22 chains, 77 rules', 'sysctl -w net.ipv4.ip_forward=1']);
   });
 
   test('limits are only raised', () => {

@@ -97,6 +97,14 @@ describe('a network', () => {
     ]);
   });
 
+  test('bridges whose packets are judged one by one are in a group', () => {
+    const group = (part: Parameters<typeof network>[0]) =>
+      planNetwork(part).flatMap((change) => (change.kind === 'link' ? [change.link.group] : []));
+    assert.deepEqual(group({}), [undefined]);
+    assert.deepEqual(group({ internal: true }), [0x6d6f6f72]);
+    assert.deepEqual(group({ options: { [OPTION.icc]: '0' } }), [0x6d6f6f72]);
+  });
+
   test('that spans hosts: who is in its range is in the network, also when it is internal', () => {
     const elements = (part: Parameters<typeof network>[0]): string[] =>
       text(planNetwork({ ...DUAL, ranges: [parsePrefix('192.168.0.0/16'), parsePrefix('fd00:7::/48')], ...part })).filter(

@@ -13,7 +13,7 @@ import type { Endpoint } from '../../model/sandbox.ts';
 import type { NftTableRef } from '../../nft/types.ts';
 import { acceptRaOf, FORWARD6 } from './host.ts';
 import { type BridgeOptions, MTU_MAX, MTU_MIN_IPV6, parseOptions } from './options.ts';
-import { type NetworkElements, networkElements } from './table.ts';
+import { GUARDED, type NetworkElements, networkElements } from './table.ts';
 
 export const tableRef = (instance: Instance): NftTableRef => ({ family: 'inet', name: tableName(instance) });
 
@@ -38,6 +38,7 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
         up: true,
         mac: bridgeMac(network.id),
         alias: ownerAlias(instance.id, network.id),
+        ...(network.internal || !options.icc ? { group: GUARDED } : {}),
         // Said even though a bridge is born so: one that is there may have another, from when the uplink had.
         ...(mtu === BRIDGE_MTU ? { mtu } : {}),
       },

@@ -48,14 +48,29 @@ const LOOK_UP = rule('to an address of the host', 'fib daddr type local goto pub
 export const PORT_CHAINS: readonly NftChain[] = [
   {
     // With `route_localnet` a bridge takes packets for 127.0.0.0/8 (see ports.ts). No such packet may come from a wire (RFC 1122
-    // section 3.2.1.3), and without this neighbours and sandboxes would reach what listens on 127.0.0.1 (CVE-2020-8558).
-    // Before connection tracking: answers to a masqueraded client carry 127.0.0.1 only after it.
-    name: 'wire',
-    hook: { type: 'filter', hook: 'prerouting', priority: 'raw', policy: 'accept' },
+    // section 3.2.1.3), and without this neighbours would reach what is published on 127.0.0.1 (CVE-2020-8558), as routing, which knows better, comes
+    // after translation. Before every translation, and of first packets alone, as forwarded packets would all pay for a chain that sees them all.
+    // What says that it belongs to a connection meets `localhost` or the chain `forward`.
+    name: 'outside',
+    hook: { type: 'nat', hook: 'prerouting', priority: 'dstnat - 10', policy: 'accept' },
     rules: [
       rule('to localhost from elsewhere', 'ip daddr 127.0.0.0/8 iifname != "lo" drop'),
       rule('as localhost from elsewhere', 'ip saddr 127.0.0.0/8 iifname != "lo" drop'),
     ],
+  },
+  {
+    // Every packet that routing delivers here. Only what answers a masqueraded client has its address by now: on the wire it had the bridge's, and
+    // no packet with 127.0.0.0/8 on the wire is a reply of such a connection.
+    name: 'localhost',
+    hook: { type: 'filter', hook: 'input', priority: 'filter - 10', policy: 'accept' },
+    rules: [
+      rule('to localhost from elsewhere', 'ip daddr 127.0.0.0/8 iifname != "lo" goto answered'),
+      rule('as localhost from elsewhere', 'ip saddr 127.0.0.0/8 iifname != "lo" goto answered'),
+    ],
+  },
+  {
+    name: 'answered',
+    rules: [rule('to a masqueraded client', 'ct direction reply ct status snat accept'), rule('not asked for', 'drop')],
   },
   {
     name: 'prerouting',

@@ -95,7 +95,7 @@ const reachesLocalhost = (address: IpAddress): boolean => address === '0.0.0.0' 
 
 /**
  * Lets the bridge send packets from 127.0.0.1 (which postrouting masquerades afterwards) and take the answers. What comes from the wire
- * with such an address is dropped by `wire`. Left on (`old: null`) as long as the bridge lives: other ports may count on it.
+ * with such an address is dropped (ports-table.ts: `outside`, `localhost`). Left on (`old: null`) as long as the bridge lives: other ports may count on it.
  */
 const routeLocalnet = (bridge: string): Change => ({
   kind: 'sysctl',

@@ -22,6 +22,18 @@ export const MARK = '0x00001000';
 /** The condition on that mark, in the one form that nft 1.0.6 prints and iptables-nft 1.8.9 can list as `-m mark`. */
 export const MARKED = `meta mark & ${MARK} == ${MARK}`;
 
+/**
+ * The same bit of a connection's mark: packets in both directions have been let pass, so that what follows is asked nothing more. It is set by the
+ * first packet after an answer that connects nothing any more, and holds no longer than the connection.
+ */
+const SETTLED = `ct mark & ${MARK} == ${MARK}`;
+
+/**
+ * Of bridges whose packets are judged one by one, whatever connection they say they belong to: IFLA_GROUP, "moor" in ASCII. A sandbox chooses its
+ * addresses and ports, and so could speak as a connection of another network that has a way out.
+ */
+export const GUARDED = 0x6d6f6f72;
+
 const rule = (comment: string, expr: string): NftRule => ({ expr, comment });
 
 /** Networks that span hosts, by bridge, and the range that they share. A handful at most, so that the price of interval sets does not matter. */
@@ -55,6 +67,13 @@ export function baseTable(ref: NftTableRef): NftTable {
         name: 'forward',
         hook: { type: 'filter', hook: 'forward', priority: FORWARD_PRIORITY, policy: 'accept' },
         rules: [
+          // Nearly every packet. Integers are compared, and no names: each look-up by name costs more than all of it.
+          rule(
+            'connections that were let pass',
+            `${SETTLED} iifgroup != ${GUARDED} oifgroup != ${GUARDED} meta mark set meta mark | ${MARK} accept`,
+          ),
+          // A packet of a connection of the host's own that a sandbox made up: see `outside`.
+          rule('as localhost from elsewhere', 'ip saddr 127.0.0.0/8 drop'),
           rule('TCP that connects', 'tcp flags syn jump connect'),
           // In and out by one bridge: a frame between two ports, shown to us by br_netfilter, or a packet routed back.
           rule('inside one network', 'iifname . oifname vmap @within'),
@@ -76,7 +95,7 @@ export function baseTable(ref: NftTableRef): NftTable {
         name: 'leave',
         rules: [
           // Decided by their first packet, and most of what goes out: it need not pass the rules below one by one.
-          rule('connections that are there', 'ct state established,related goto pass'),
+          rule('connections that are there', 'ct state established,related goto settle'),
           rule('to another network of ours', 'oifname vmap @entering'),
           // On another host: masqueraded it would come there with an address that is let in.
           rule('ip: into a range of others', `ct state new ip daddr @${SPANNED[4]} iifname . ip daddr != @${RANGE[4]} drop`),
@@ -91,7 +110,7 @@ export function baseTable(ref: NftTableRef): NftTable {
       {
         name: 'enter',
         rules: [
-          rule('answers', 'ct state established,related goto pass'),
+          rule('answers', 'ct state established,related goto settle'),
           rule('published ports', 'ct status dnat goto pass'),
           rule('from another host of the network', 'jump members'),
           // Only of networks that are not `nat`.
@@ -135,6 +154,15 @@ export function baseTable(ref: NftTableRef): NftTable {
           // Docker leaves its policy at accept when it finds forwarding on: its unpublished ports are ours to keep closed then.
           rule('to what another tool publishes', 'meta oifkind "bridge" oifname != @uplink ct status dnat accept'),
           rule('was not forwarded before us', 'drop'),
+        ],
+      },
+      {
+        name: 'settle',
+        rules: [
+          // The answer to a SYN, too, has to come to `connect`, also when it is sent again.
+          rule('TCP that connects', 'tcp flags syn goto pass'),
+          rule('ask no more', `ct state established ct mark set ct mark | ${MARK}`),
+          rule('nothing forbids it', 'goto pass'),
         ],
       },
       {
