@@ -1,6 +1,6 @@
 /** Files that a crash left behind. What files do in a plan, the conformance suite of the kernel tells. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
 import { applyFile } from './files.ts';
@@ -46,4 +46,21 @@ test('a file that cannot be written leaves no folder', (t) => {
   writeFileSync(`${root}/sandboxes`, 'a file, not a folder');
   assert.throws(() => applyFile({ kind: 'file', path, value: 'x', old: null }, [root]), /EEXIST|ENOTDIR/);
   assert.deepEqual(readdirSync(root), ['sandboxes']);
+});
+
+test('a file that is written in place stays the same file, whatever its length, and is left alone when it was edited', (t) => {
+  const { root, path } = place(t);
+  const change = { kind: 'file', path, inPlace: true } as const;
+  assert.deepEqual(applyFile({ ...change, value: 'first\n', old: null }, [root]), { state: 'changed' });
+  const { ino } = statSync(path);
+  // Longer and shorter than what it is read into (16 KiB), and just as long.
+  for (const value of ['x'.repeat(20_000), 'é', 'y'.repeat(16 << 10), 'ab', '']) {
+    assert.deepEqual(applyFile({ ...change, value, old: null }, [root]), { state: 'changed' });
+    assert.equal(readFileSync(path, 'utf8'), value);
+    assert.deepEqual(applyFile({ ...change, value, old: null }, [root]), { state: 'already' });
+  }
+  assert.equal(statSync(path).ino, ino);
+  writeFileSync(path, 'edited');
+  assert.deepEqual(applyFile({ ...change, value: 'new', old: 'what it was', unlessEdited: true }, [root]), { state: 'already' });
+  assert.equal(readFileSync(path, 'utf8'), 'edited');
 });

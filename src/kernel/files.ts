@@ -1,9 +1,14 @@
 /** Whole files: written beside their place and renamed, so that nobody reads half of one. */
 import {
   chmodSync,
+  closeSync,
   existsSync,
+  fstatSync,
+  ftruncateSync,
   mkdirSync,
+  openSync,
   readFileSync,
+  readSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -18,14 +23,18 @@ import type { Applied } from '../contracts/kernel.ts';
 import { ALREADY, CHANGED } from './failure.ts';
 import { fileError } from './sysctl.ts';
 
+type FileChange = Extract<Change, { kind: 'file' }>;
+
 /** Mode when none is given. */
 const MODE = 0o644;
 
 /** @param roots directories that stay when they are empty */
-export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: readonly string[]): Applied {
+export function applyFile(change: FileChange, roots: readonly string[]): Applied {
   const { path, value, mode = MODE } = change;
   if (!path.startsWith('/')) throw invalid('the path of a file must be absolute');
   try {
+    const done = change.inPlace === true && value !== null ? overwrite(path, value, change) : null;
+    if (done !== null) return done;
     const old = read(path);
     if (change.unlessEdited === true && old !== change.old) return ALREADY;
     // One daemon owns a path, and one thread writes: a name derived from the path is free, or left over from a crash.
@@ -38,10 +47,6 @@ export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: read
       return old === null ? ALREADY : CHANGED;
     }
     if (old === value && (statSync(path).mode & 0o7777) === mode) return ALREADY;
-    if (old !== null && change.inPlace === true) {
-      writeFileSync(path, value);
-      return CHANGED;
-    }
     try {
       // What is there already has its folder.
       if (old === null) mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
@@ -60,12 +65,44 @@ export function applyFile(change: Extract<Change, { kind: 'file' }>, roots: read
   }
 }
 
+/** More than what is written in place nearly always has (bytes). */
+const current = Buffer.alloc(16 << 10);
+
+/**
+ * Through one descriptor, and never shorter than both texts: who reads it meanwhile does not find it empty.
+ * @returns null when there is no such file
+ */
+function overwrite(path: string, value: string, { unlessEdited, old, mode = MODE }: FileChange): Applied | null {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r+');
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+  try {
+    const length = readSync(fd, current, 0, current.length, 0);
+    const found = length < current.length ? current.toString('utf8', 0, length) : readFileSync(path, 'utf8');
+    if (unlessEdited === true && found !== old) return ALREADY;
+    if (found === value && (fstatSync(fd).mode & 0o7777) === mode) return ALREADY;
+    const bytes = Buffer.from(value);
+    writeFileSync(fd, bytes);
+    if (bytes.length < length || length === current.length) ftruncateSync(fd, bytes.length);
+    return CHANGED;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+
 /** null = no such file */
 function read(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return null;
+    if (isMissing(error)) return null;
     throw error;
   }
 }
