@@ -131,6 +131,10 @@ export interface Kernel extends AsyncDisposable {
    * which has one entry per change. Calls are serialised.
    */
   readonly apply: (changes: readonly Change[], options?: ApplyOptions) => Promise<readonly Applied[]>;
+  /**
+   * A list for these namespaces is about to come: they may be opened meanwhile. Only an advice; what is wrong with one is told by `apply`.
+   */
+  readonly expect: (netns: readonly Netns[]) => void;
   /** One entry per namespace; null where it is gone. May be called at any time; read only. */
   readonly snapshot: (netns: readonly Netns[], parts: readonly SnapshotPart[]) => Promise<readonly (NetnsState | null)[]>;
   /** null when there is no such table, or namespace. @param netns default: the host's */

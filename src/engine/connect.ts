@@ -6,6 +6,7 @@ import { attach, attachable, detach, type DetachOptions } from './attach.ts';
 import type { Context } from './context.ts';
 import { withOptions } from './endpoint-options.ts';
 import { settleWayOut } from './gateway-network.ts';
+import { netnsOf } from './plans.ts';
 
 export async function connect(
   ctx: Context,
@@ -18,6 +19,7 @@ export async function connect(
   const sandbox = ctx.registry.sandboxes.get(id);
   if (sandbox === undefined) throw notFound(`No such container: ${name}`);
   const network = attachable(ctx, networkReference);
+  if (options.dryRun !== true) ctx.kernel.expect([netnsOf(sandbox)]);
   const outcome = await attach(ctx, { network, sandbox, spec }, options);
   if (options.dryRun === true) return outcome;
   try {
@@ -53,6 +55,7 @@ export async function disconnect(
       `container ${sandbox.id} is not connected to network ${network.name}, but to others whose way out it is: it goes with them`,
     );
   }
+  if (options.dryRun !== true) ctx.kernel.expect([netnsOf(sandbox)]);
   const outcome = await detach(ctx, { network, sandbox }, options);
   if (options.dryRun === true) return outcome;
   try {

@@ -120,6 +120,9 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
       }
       return unpackResults(await ask<PackedResults>(call(changes)));
     },
+    expect(netns) {
+      if (broken === null) post({ expect: netns });
+    },
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
     listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),
     tableNames: () => ask<readonly NftTableRef[]>({ method: 'tableNames' }),

@@ -22,6 +22,8 @@ export type Call =
 
 export type ToWorker =
   | { readonly id: number; readonly call: Call }
+  /** Nobody waits for an answer. */
+  | { readonly expect: readonly Netns[] }
   | { readonly stop: true }
   /** The process ends: let go of the event loop, then set the number to 1 and wake who waits for it. */
   | { readonly halt: Int32Array<SharedArrayBuffer> };

@@ -2,13 +2,14 @@
  * The kernel thread: everything that may sleep in the kernel happens here, one thing at a time. Between calls it waits on its event
  * loop for the next one, or for notifications.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { MoorError, errorData } from '../base/errors.ts';
 import { HOST, type Netns } from '../contracts/change.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
 import { dumpTables } from '../netlink/nft-rules.ts';
+import { releaseFreed } from '../sys/memory.ts';
 import { listPins } from '../sys/netns.ts';
-import { setThreadName } from '../sys/process.ts';
+import { giveWay, setThreadName } from '../sys/process.ts';
 import { type Machine, applyList } from './apply.ts';
 import { dumpAll } from './dump.ts';
 import { hostFacts } from './facts.ts';
@@ -23,9 +24,13 @@ import { Watch } from './watch.ts';
 
 /** Namespaces stay open for so long after the last call (milliseconds): a container's start makes several. */
 const REST_AFTER = 100;
+/** Memory that nobody uses any more goes back after so long (milliseconds): not between the operations of somebody who is at work. */
+const SETTLE_AFTER = 4000;
+/** Who announces a list sends it within that time (milliseconds). */
+const SOON = 0.2;
 
+if (parentPort === null) throw new MoorError('internal', 'kernel/worker.ts must run as a worker thread');
 const port = parentPort;
-if (port === null) throw new MoorError('internal', 'kernel/worker.ts must run as a worker thread');
 const { table, roots, forceNftProgram, innerTables } = workerData as WorkerOptions;
 
 setThreadName('moor-kernel');
@@ -35,6 +40,7 @@ let keep: Disposable | null | undefined;
 const observed = new Set<Netns>();
 let watch: Watch | null = null;
 const resting = setTimeout(() => machine.spaces.rest(), REST_AFTER);
+const settling = setTimeout(releaseFreed, SETTLE_AFTER);
 
 const send = (message: FromWorker): void => port.postMessage(message);
 
@@ -51,6 +57,7 @@ function apply(id: number, { changes: packed, keepGoing, whole }: ApplyCall): vo
     const results = applyList(machine, changes, keepGoing);
     // First: who asked need not wait until we have read the echoes, which takes as long as a fifth of the whole.
     send({ id, value: packResults(results) });
+    giveWay();
     watch?.after(changes, results);
   } catch (error) {
     send({ id, error: errorData(error) });
@@ -117,9 +124,32 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
   }
 }
 
-port.on('message', (message: ToWorker) => {
+/**
+ * Opens what a list that is about to come will need, and waits for it awake: to sleep and to be woken again takes longer than what the sender still has
+ * to do. What else comes meanwhile takes its usual turn.
+ */
+function expect(paths: readonly Netns[]): void {
+  const { spaces } = machine;
+  spaces.begin();
+  for (const path of paths) {
+    spaces.trim();
+    // A socket for nftables too, which most lists want.
+    void spaces.tryGet(path)?.netfilter;
+  }
+  const end = performance.now() + SOON;
+  do {
+    const next = receiveMessageOnPort(port);
+    if (next !== undefined) return take(next.message as ToWorker);
+    giveWay();
+  } while (performance.now() < end);
+}
+
+port.on('message', take);
+
+function take(message: ToWorker): void {
   if ('halt' in message) {
     clearTimeout(resting);
+    clearTimeout(settling);
     watch?.[Symbol.dispose]();
     watch = null;
     // What was closed is given back at the end of this turn of the loop.
@@ -128,6 +158,7 @@ port.on('message', (message: ToWorker) => {
   }
   if ('stop' in message) {
     clearTimeout(resting);
+    clearTimeout(settling);
     watch?.[Symbol.dispose]();
     held[Symbol.dispose]();
     keep?.[Symbol.dispose]();
@@ -136,8 +167,13 @@ port.on('message', (message: ToWorker) => {
     port.close();
     return;
   }
-  const { id, call } = message;
   resting.refresh();
+  settling.refresh();
+  if ('expect' in message) {
+    expect(message.expect);
+    return;
+  }
+  const { id, call } = message;
   if (call.method === 'apply') {
     apply(id, call);
     return;
@@ -146,7 +182,7 @@ port.on('message', (message: ToWorker) => {
     (value) => send({ id, value }),
     (error: unknown) => send({ id, error: errorData(error) }),
   );
-});
+}
 
 function wake(flag: Int32Array<SharedArrayBuffer>): void {
   Atomics.store(flag, 0, 1);

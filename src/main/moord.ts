@@ -14,6 +14,21 @@ const VERSION = packageJson.version;
 // Names are filtered by expressions that clients send: one that backtracks for ever is finished by V8's linear engine.
 setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
 
+/**
+ * Flags of V8 once the API answers. A daemon does the same few things again and again, but seldom: by the usual thresholds what it does for a connect would be
+ * interpreted the first four hundred times. Not from the start on, which would compile what only the start needs (docs/adr/0020).
+ */
+const SERVING = [
+  '--no-optimize-for-size',
+  // What has not run for a while would be thrown away, and compiled anew for the next request.
+  '--no-flush-bytecode',
+  '--always-sparkplug',
+  '--invocation-count-for-feedback-allocation=1',
+  '--invocation-count-for-maglev=5',
+  '--minimum-invocations-after-ic-update=3',
+  '--no-maglev-inlining',
+];
+
 /** Milliseconds after the start when what only the start needed is out of use. */
 const SETTLE_MS = 1000;
 
@@ -73,6 +88,7 @@ async function run(config: DaemonConfig, args: readonly string[]): Promise<void>
   logger.info({ version: VERSION, pid: process.pid, listen: daemon.addresses.join(' ') }, 'moord is ready');
   notifySystemd('READY=1');
   setTimeout(() => releaseFilePages(process.execPath), SETTLE_MS).unref();
+  for (const flag of SERVING) setFlagsFromString(flag);
 
   const signal = await stop.promise;
   notifySystemd('STOPPING=1');

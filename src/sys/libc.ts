@@ -16,6 +16,7 @@ type Bytes = Uint8Array | null;
 
 export const libc = {
   open: library.func('int open(const char *path, int flags, int mode)') as (path: string, flags: number, mode: number) => number,
+  malloc_trim: library.func('int malloc_trim(size_t pad)') as (pad: number) => number,
   sched_yield: library.func('int sched_yield()') as () => number,
   close: library.func('int close(int fd)') as (fd: number) => number,
   read: library.func('int64_t read(int fd, void *data, size_t size)') as (fd: number, data: Uint8Array, size: number) => number,

@@ -589,6 +589,24 @@ export function kernelConformance(harness: KernelHarness): void {
       assert.deepEqual(world(), before);
     });
 
+    test('what is expected and does not come, comes twice, or is not there does no harm', async () => {
+      under.kernel.expect([path('a')]);
+      const changes = [plan.netns(path('a')), plan.netns(path('b'))];
+      await ok(changes);
+      under.kernel.expect([path('a'), HOST]);
+      under.kernel.expect([path('a'), path('b'), path('none')]);
+      const pair = plan.pair('tveth0', path('a'));
+      assert.deepEqual(states(await apply([pair])), ['changed']);
+      under.kernel.expect([path('b')]);
+      // What was opened keeps no namespace, and another one at the same path is another one.
+      await undo([...changes, pair]);
+      assert.deepEqual(world(), before);
+      await ok([plan.netns(path('b'))]);
+      assert.deepEqual(inside('b').addresses, []);
+      await undo([plan.netns(path('b'))]);
+      assert.deepEqual(world(), before);
+    });
+
     test('watch: what others do shows, what we do does not', async () => {
       const events: KernelEvent[] = [];
       const stop = await under.kernel.watch((event) => events.push(event));

@@ -157,6 +157,7 @@ export function createFakeKernel(options: FakeOptions = {}): FakeKernel {
       listeners.add(entry);
       return async () => void listeners.delete(entry);
     },
+    expect() {},
     async observe(netns) {
       for (const path of netns) observed.add(path);
     },
