@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp, parsePrefix } from '../base/ip.ts';
 import { parseMac } from '../base/mac.ts';
 import { type Change, HOST, type Route } from '../contracts/change.ts';
@@ -88,7 +89,8 @@ test('routes by way of ten thousand hosts, put in sync again without one that is
   const told = async (line: string): Promise<void> => {
     while (!seen.includes(line)) {
       ip('route', 'replace', 'unreachable', '203.0.113.0/24');
-      await Promise.race([once(monitor.stdout, 'data'), once(monitor, 'exit')]);
+      // It may not have listened yet when we did that.
+      await Promise.race([once(monitor.stdout, 'data'), once(monitor, 'exit'), sleep(100)]);
       assert.equal(monitor.exitCode, null);
     }
   };
