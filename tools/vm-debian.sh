@@ -91,8 +91,7 @@ SESSION
 }
 
 if [ "${1:-}" = -- ]; then
-  shift
-  command=("$@")
+  command=("${@:2}")
 else
   test=${1:-}
   [ -f "$root/$test" ] || fail "usage: tools/vm-debian.sh TEST-FILE [NAME], or: tools/vm-debian.sh -- COMMAND..."
