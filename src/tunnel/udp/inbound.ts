@@ -16,7 +16,7 @@ import type { PeerTable } from './peers.ts';
  * they are handed over.
  */
 const MESSAGES = 138;
-const GLUED = 16;
+const GLUED = 32;
 const MESSAGE = 65_536;
 /** Between the beginnings of two of them: at multiples of 64 KB small datagrams would all compete for the same few places of the cache. */
 const STRIDE = MESSAGE + 2_048;

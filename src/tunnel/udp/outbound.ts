@@ -14,11 +14,11 @@ import { SendQueue, sendQueueBytes } from './send-queue.ts';
 
 /** <asm-generic/errno.h>: what tun(4) answers once its device is gone, and poll(2) never waits again. */
 const EBADFD = 77;
-/** What is read before it is sent. */
-const BUFFER = 1 << 20;
+/** What is read before it is sent. While there is more, reading on costs less than waking the other end for each part of it. */
+const BUFFER = 4 << 20;
 /** Longest that one read brings, with its virtio header, and padding. */
 const READ = 65_535 + VNET.size + 64;
-const READS = 64;
+const READS = 128;
 /** Longest headers: IPv4 or IPv6 with extensions, TCP with options. */
 const HEADER = 192;
 const HEADERS = 4096;
