@@ -130,7 +130,7 @@ timeout -k 2 "$limit" qemu-system-x86_64 -M q35 -cpu max -accel tcg,tb-size=256 
   -nodefaults -no-user-config -no-reboot -display none -serial file:console \
   -kernel "$tree/boot/vmlinuz-$release" -initrd initrd -append 'console=ttyS0 quiet panic=-1 oops=panic tsc=reliable mitigations=off' \
   -chardev socket,id=files,path=files -device vhost-user-fs-pci,chardev=files,tag=root -device virtio-serial-pci \
-  -chardev file,id=said,path=/proc/self/fd/1 -device virtserialport,chardev=said,nr=1 \
+  -chardev file,id=said,path=/proc/self/fd/1,append=on -device virtserialport,chardev=said,nr=1 \
   -chardev file,id=code,path=/run/code -device virtserialport,chardev=code,nr=2 </dev/null 2>>log || code=$?
 [ "$code" -ne 124 ] || { echo "vm-debian: not done after $limit s (SECONDS_AT_MOST)" >&2; exit 124; }
 [ -s code ] || { cat log console >&2; fail 'the VM ended without an answer'; }
