@@ -39,6 +39,8 @@ export interface Sizes {
   readonly inRow: number;
   /** Rounds before those, not counted: first use of code paths, JIT, kernel modules. */
   readonly warmup: number;
+  /** The same where a daemon lives on: until the times of one that is compiled as it runs fall no more. The first ones are told beside. */
+  readonly settled: number;
   /** Endpoints on one network before the one that is timed, plus one. */
   readonly points: readonly number[];
   /** The last point that the peers take part in: a Docker container costs half a second, and each of their endpoints rules. */
@@ -64,6 +66,7 @@ const FULL: Omit<Sizes, 'hosts' | 'realTime'> = {
   rounds: 15,
   inRow: 5,
   warmup: 2,
+  settled: 10,
   points: [1, 10, 100, 1000],
   peerLimit: 100,
   networks: 1000,
@@ -79,6 +82,7 @@ const QUICK: Omit<Sizes, 'hosts' | 'realTime'> = {
   rounds: 3,
   inRow: 3,
   warmup: 1,
+  settled: 3,
   points: [1, 10, 200],
   peerLimit: 10,
   networks: 50,
