@@ -62,3 +62,9 @@ export const bridgeNf = (value: '0' | '1') => async (): Promise<void> => {
   writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', value);
   writeFileSync('/proc/sys/net/bridge/bridge-nf-call-ip6tables', value);
 };
+
+/**
+ * How to ask where that answer is expected: one that must come is waited for, one that must not for a second. So a machine that is slow
+ * (other agents that start, an emulator) can only pass what should fail, never the reverse.
+ */
+export const asking = (by: Agent, expected: string): Agent['ask'] => (expected === 'silence' ? by.tries : by.ask);

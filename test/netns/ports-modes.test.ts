@@ -5,7 +5,7 @@ import type { Network } from '../../src/model/network.ts';
 import { OPTION } from '../../src/drivers/bridge/options.ts';
 import { HOST4, HOST6, LAN4, type Sandbox, WORLD4, WORLD6 } from './lab.ts';
 import { at, HERE, PORT, pings, seenAs, silent } from './packets.ts';
-import { binding, createPortsLab, type PortsLab } from './ports-lab.ts';
+import { asking, binding, createPortsLab, type PortsLab } from './ports-lab.ts';
 
 /** A dual-stack network of that mode, with a sandbox that publishes two ports of three, and another network with one; everybody has routes. */
 async function prepared(
@@ -30,9 +30,11 @@ async function prepared(
 }
 
 /** What becomes of connections to a sandbox's ports: published, in a range, not published; then over IPv6. */
-async function answers(lab: PortsLab, from: string, to: Sandbox): Promise<string> {
+async function assertAnswers(lab: PortsLab, [from, to]: readonly [string, Sandbox], expected: string): Promise<void> {
+  const words = expected.split(' ');
   const targets = [to.ip, to.ip6].flatMap((ip) => [80, 9005, 81].map((port) => ({ ip, port })));
-  return (await Promise.all(targets.map(({ ip, port }) => lab.agentAt(from).tries('tcp', ip, port)))).join(' ');
+  const answers = targets.map(({ ip, port }, at) => asking(lab.agentAt(from), words[at] ?? '')('tcp', ip, port));
+  assert.deepEqual(await Promise.all(answers), words);
 }
 
 const NOTHING = Array.from({ length: 6 }, () => 'silence').join(' ');
@@ -41,12 +43,12 @@ const only = (v4: string, v6: string): string => `${v4} ${v4} silence ${v6} ${v6
 test('routed: published ports are open at the sandbox itself, nothing is translated, no port of the host is used', async () => {
   await using lab = await createPortsLab();
   const { a, b, c } = await prepared(lab, 'routed');
-  assert.equal(await answers(lab, lab.world, a), only(WORLD4, WORLD6));
-  assert.equal(await answers(lab, c.place, a), only(c.ip, c.ip6));
+  await assertAnswers(lab, [lab.world, a], only(WORLD4, WORLD6));
+  await assertAnswers(lab, [c.place, a], only(c.ip, c.ip6));
   assert.ok(await pings(lab.world, a.ip));
   assert.ok(await pings(lab.world, a.ip6));
-  assert.equal(await lab.agentAt(lab.world).tries('tcp', HOST4, 8080), 'refused');
-  assert.equal(await lab.agentAt(lab.world).tries('tcp', HOST6, 8080), 'refused');
+  assert.equal(await lab.agentAt(lab.world).ask('tcp', HOST4, 8080), 'refused');
+  assert.equal(await lab.agentAt(lab.world).ask('tcp', HOST6, 8080), 'refused');
   // Of another sandbox nothing is published.
   assert.ok(await silent(lab.world, b.ip));
   assert.equal(await seenAs(a.place, WORLD4), a.ip);
@@ -56,8 +58,8 @@ test('nat-unprotected: whoever has a route reaches every port, but not from anot
   await using lab = await createPortsLab();
   const { a, c } = await prepared(lab, 'nat-unprotected');
   const all = [WORLD4, WORLD4, WORLD4, WORLD6, WORLD6, WORLD6].join(' ');
-  assert.equal(await answers(lab, lab.world, a), all);
-  assert.equal(await answers(lab, c.place, a), NOTHING);
+  await assertAnswers(lab, [lab.world, a], all);
+  await assertAnswers(lab, [c.place, a], NOTHING);
   assert.equal(await lab.agentAt(lab.world).ask('tcp', HOST4, 8080), WORLD4);
   assert.equal(await lab.agentAt(c.place).ask('tcp', HOST4, 8080), c.ip);
   assert.equal(await seenAs(a.place, WORLD4), HOST4);
@@ -66,22 +68,22 @@ test('nat-unprotected: whoever has a route reaches every port, but not from anot
 test('nat: nobody has a way but by the host, unless by a trusted interface, to what is published', async () => {
   await using lab = await createPortsLab();
   const { a } = await prepared(lab, 'nat', { [OPTION.trusted]: 'lan0:other' });
-  assert.equal(await answers(lab, lab.world, a), NOTHING);
+  await assertAnswers(lab, [lab.world, a], NOTHING);
   assert.ok(await silent(lab.world, a.ip));
   for (const [port, expected] of [
     [80, LAN4],
     [9005, LAN4],
     [81, 'silence'],
   ] as const)
-    assert.equal(await lab.agentAt(lab.lan).tries('tcp', a.ip, port), expected);
+    assert.equal(await asking(lab.agentAt(lab.lan), expected)('tcp', a.ip, port), expected);
 });
 
 test('a family each: IPv4 by NAT, IPv6 routed', async () => {
   await using lab = await createPortsLab();
   const { a } = await prepared(lab, 'nat', { [OPTION.gatewayMode6]: 'routed' });
-  assert.equal(await answers(lab, lab.world, a), `silence silence silence ${WORLD6} ${WORLD6} silence`);
+  await assertAnswers(lab, [lab.world, a], `silence silence silence ${WORLD6} ${WORLD6} silence`);
   assert.equal(await lab.agentAt(lab.world).ask('tcp', HOST4, 8080), WORLD4);
-  assert.equal(await lab.agentAt(lab.world).tries('tcp', HOST6, 8080), 'refused');
+  assert.equal(await lab.agentAt(lab.world).ask('tcp', HOST6, 8080), 'refused');
   await at(HERE, 'ip', '-6', 'route', 'add', 'default', 'via', WORLD6);
   assert.deepEqual([await seenAs(a.place, WORLD4), await seenAs(a.place, WORLD6)], [HOST4, a.ip6]);
   await at(HERE, 'ip', '-6', 'route', 'del', 'default', 'via', WORLD6);

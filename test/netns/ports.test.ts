@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HOST4, HOST6, WORLD4, WORLD6 } from './lab.ts';
 import { at, HERE } from './packets.ts';
-import { binding, bridgeNf, createPortsLab } from './ports-lab.ts';
+import { asking, binding, bridgeNf, createPortsLab } from './ports-lab.ts';
 
 const FAMILIES = [
   { name: 'IPv4', any: '0.0.0.0', local: '127.0.0.1', host: HOST4, world: WORLD4, gateway: '10.1.0.1' },
@@ -55,9 +55,10 @@ for (const nf of ['0', '1'] as const) {
             ),
           );
           const seen = await Promise.all(
-            cells.map(async ({ protocol, name: cell, place, to, ask }) => {
-              const answer = await lab.agentAt(place).tries(protocol, to, ask);
+            cells.map(async ({ protocol, name: cell, place, to, ask, expected }) => {
               // A UDP client is told by ICMP, of which the kernel sends only so many.
+              const how = asking(lab.agentAt(place), protocol === 'udp' && expected === 'no' ? 'silence' : expected);
+              const answer = await how(protocol, to, ask);
               const not = answer === 'refused' || (protocol === 'udp' && answer === 'silence');
               return `${cell}: ${not ? 'no' : answer}`;
             }),
