@@ -7,6 +7,7 @@ import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-p
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
+import { Cpus } from '../sys/cpus.ts';
 import { pack, type PackedResults, unpackResults } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { wholeOf } from './whole.ts';
@@ -42,11 +43,13 @@ const HALT = 1000;
 /** @throws what keeps the kernel thread from starting */
 export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const { instance, tableName, logger, innerTables = [] } = options;
+  const waiting = new Int32Array(new SharedArrayBuffer(4));
   const workerData: WorkerOptions = {
     table: { family: 'inet', name: tableName },
     roots: [instance.dataRoot, instance.execRoot],
     forceNftProgram: options.forceNftProgram ?? false,
     innerTables,
+    waiting,
   };
   const worker = new Worker(options.worker ?? new URL('./worker.ts', import.meta.url), {
     workerData,
@@ -56,7 +59,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     resourceLimits: HEAP,
   });
   const ended = Promise.withResolvers<void>();
-  const ready = Promise.withResolvers<void>();
+  const ready = Promise.withResolvers<number>();
   const pending = new Map<number, Pending>();
   const listeners = new Set<(event: KernelEvent) => void>();
   let nextId = 1;
@@ -68,7 +71,11 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
   };
-  const post = (message: ToWorker): void => worker.postMessage(message);
+  const post = (message: ToWorker): void => {
+    Atomics.add(waiting, 0, 1);
+    worker.postMessage(message);
+    Atomics.notify(waiting, 0);
+  };
   // A thread that still listens for notifications when its process ends (`process.exit`, an error that nobody caught) would abort it:
   // see `watchReadable`.
   const halt = (): void => {
@@ -87,7 +94,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     ended.resolve();
   });
   worker.on('message', (message: FromWorker) => {
-    if ('ready' in message) ready.resolve();
+    if ('ready' in message) ready.resolve(message.ready);
     else if ('event' in message) for (const listener of listeners) listener(message.event);
     else {
       const waiting = pending.get(message.id);
@@ -96,7 +103,8 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
       else waiting?.resolve(message.value);
     }
   });
-  await ready.promise;
+  const thread = await ready.promise;
+  const cpus = new Cpus();
 
   const ask = async <T>(call: Call): Promise<T> => {
     if (broken !== null) throw broken;
@@ -121,7 +129,10 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
       return unpackResults(await ask<PackedResults>(call(changes)));
     },
     expect(netns) {
-      if (broken === null) post({ expect: netns });
+      if (broken !== null) return;
+      // It sleeps.
+      if (pending.size === 0) cpus.elsewhere(thread);
+      post({ expect: netns });
     },
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),
     listTable: (table, netns = HOST) => ask<NftTableState | null>({ method: 'listTable', table, netns }),

@@ -29,7 +29,8 @@ export type ToWorker =
   | { readonly halt: Int32Array<SharedArrayBuffer> };
 
 export type FromWorker =
-  | { readonly ready: true }
+  /** With the thread's number, as gettid(2) has it. */
+  | { readonly ready: number }
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: ErrorData }
   | { readonly event: KernelEvent };
@@ -40,4 +41,6 @@ export interface WorkerOptions {
   readonly roots: readonly string[];
   readonly forceNftProgram: boolean;
   readonly innerTables: readonly NftTable[];
+  /** How many messages have been sent and not been taken; who waits for it to change is notified. */
+  readonly waiting: Int32Array<SharedArrayBuffer>;
 }

@@ -17,6 +17,14 @@ type Bytes = Uint8Array | null;
 export const libc = {
   open: library.func('int open(const char *path, int flags, int mode)') as (path: string, flags: number, mode: number) => number,
   malloc_trim: library.func('int malloc_trim(size_t pad)') as (pad: number) => number,
+  gettid: library.func('int gettid()') as () => number,
+  sched_getcpu: library.func('int sched_getcpu()') as () => number,
+  sched_getaffinity: library.func('int sched_getaffinity(int thread, size_t size, void *mask)') as (
+    ...args: [thread: number, size: number, mask: Uint8Array]
+  ) => number,
+  sched_setaffinity: library.func('int sched_setaffinity(int thread, size_t size, const void *mask)') as (
+    ...args: [thread: number, size: number, mask: Uint8Array]
+  ) => number,
   sched_yield: library.func('int sched_yield()') as () => number,
   close: library.func('int close(int fd)') as (fd: number) => number,
   read: library.func('int64_t read(int fd, void *data, size_t size)') as (fd: number, data: Uint8Array, size: number) => number,
