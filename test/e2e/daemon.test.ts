@@ -233,7 +233,10 @@ os.execv(sys.argv[1], sys.argv[1:])`;
 
 test('idle memory is within the budget', async () => {
   await using daemon = await startDaemon();
-  await sleep(3000);
-  const rss = Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${daemon.pid()}/status`, 'utf8'))?.[1]) / 1024;
-  assert.ok(rss <= 90, `${rss.toFixed(0)} MiB resident`);
+  const resident = (): number =>
+    Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${daemon.pid()}/status`, 'utf8'))?.[1]) / 1024;
+  // What V8's compilers needed is given back four seconds after the last thing that was done, which on a busy machine is some seconds after the start.
+  for (let i = 0; i < 20 && resident() > 90; i++) await sleep(1000);
+  await sleep(5000);
+  assert.ok(resident() <= 90, `${resident().toFixed(0)} MiB resident`);
 });
