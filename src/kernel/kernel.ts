@@ -7,7 +7,7 @@ import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-p
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
-import { Cpus } from '../sys/cpus.ts';
+import { wakeElsewhere } from '../sys/cpus.ts';
 import { pack, type PackedResults, unpackResults } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { wholeOf } from './whole.ts';
@@ -104,7 +104,6 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     }
   });
   const thread = await ready.promise;
-  const cpus = new Cpus();
 
   const ask = async <T>(call: Call): Promise<T> => {
     if (broken !== null) throw broken;
@@ -131,7 +130,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     expect(netns) {
       if (broken !== null) return;
       // It sleeps.
-      if (pending.size === 0) cpus.elsewhere(thread);
+      if (pending.size === 0) wakeElsewhere(thread);
       post({ expect: netns });
     },
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),

@@ -8,7 +8,7 @@ import { HOST, type Netns } from '../contracts/change.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
 import { dumpTables } from '../netlink/nft-rules.ts';
 import { releaseFreed } from '../sys/memory.ts';
-import { Cpus, threadId } from '../sys/cpus.ts';
+import { anywhere, threadId } from '../sys/cpus.ts';
 import { listPins } from '../sys/netns.ts';
 import { giveWay, setThreadName } from '../sys/process.ts';
 import { type Machine, applyList } from './apply.ts';
@@ -40,7 +40,6 @@ setThreadName('moor-kernel');
 const machine: Machine = { spaces: new Spaces(), nft: openNftRunner(forceNftProgram), roots };
 const held = new HeldPorts();
 let keep: Disposable | null | undefined;
-const cpus = new Cpus();
 const observed = new Set<Netns>();
 let watch: Watch | null = null;
 const resting = setTimeout(() => machine.spaces.rest(), REST_AFTER);
@@ -134,7 +133,7 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
  * to do. What else comes meanwhile takes its usual turn.
  */
 function expect(paths: readonly Netns[]): void {
-  cpus.anywhere();
+  anywhere();
   const { spaces } = machine;
   spaces.begin();
   for (const path of paths) {

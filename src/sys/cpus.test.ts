@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
-import { Cpus, threadId } from './cpus.ts';
+import { Worker } from 'node:worker_threads';
+import { threadId, wakeElsewhere } from './cpus.ts';
 
-/** proc_pid_status(5), of the main thread, which runs the tests. */
-const field = (name: string): string =>
-  new RegExp(`^${name}:\\s+(.+)$`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '';
+/** proc_pid_status(5); default: of the main thread, which runs the tests. */
+const field = (name: string, file = '/proc/self/status'): string =>
+  new RegExp(`^${name}:\\s+(.+)$`, 'm').exec(readFileSync(file, 'utf8'))?.[1] ?? '';
 
 /** `0-2,5` */
 const cpus = (list: string): number[] =>
@@ -15,19 +17,34 @@ const cpus = (list: string): number[] =>
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   });
 
-test('a thread is kept off the CPU of the caller, and let go again', () => {
+test('a thread is kept off the CPU of the caller, and let go again', async () => {
   assert.equal(String(threadId()), field('Pid'));
   const before = cpus(field('Cpus_allowed_list'));
   assert.equal(before.length, availableParallelism());
-  const set = new Cpus();
-  set.elsewhere(threadId());
-  const meanwhile = cpus(field('Cpus_allowed_list'));
-  set.anywhere();
-  assert.deepEqual(cpus(field('Cpus_allowed_list')), before);
-  assert.equal(meanwhile.length, before.length === 1 ? 1 : before.length - 1);
-  assert.ok(meanwhile.every((cpu) => before.includes(cpu)));
+  const worker = new Worker(
+    `const { parentPort, workerData } = require('node:worker_threads');
+     import(workerData).then(({ anywhere, threadId }) => {
+       parentPort.on('message', () => { anywhere(); parentPort.postMessage(0); });
+       parentPort.postMessage(threadId());
+     });`,
+    { eval: true, workerData: new URL('./cpus.ts', import.meta.url).href },
+  );
+  try {
+    const [thread] = (await once(worker, 'message')) as [number];
+    const allowed = (): number[] => cpus(field('Cpus_allowed_list', `/proc/self/task/${thread}/status`));
+    wakeElsewhere(thread);
+    const meanwhile = allowed();
+    assert.equal(meanwhile.length, before.length === 1 ? 1 : before.length - 1);
+    assert.ok(meanwhile.every((cpu) => before.includes(cpu)));
+    worker.postMessage(0);
+    await once(worker, 'message');
+    assert.deepEqual(allowed(), before);
+    assert.deepEqual(cpus(field('Cpus_allowed_list')), before);
+  } finally {
+    await worker.terminate();
+  }
 });
 
 test('a thread that is gone is no error', () => {
-  new Cpus().elsewhere(0x3fffffff);
+  wakeElsewhere(0x3fffffff);
 });

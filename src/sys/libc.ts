@@ -25,6 +25,9 @@ export const libc = {
   sched_setaffinity: library.func('int sched_setaffinity(int thread, size_t size, const void *mask)') as (
     ...args: [thread: number, size: number, mask: Uint8Array]
   ) => number,
+  sched_setscheduler: library.func('int sched_setscheduler(int thread, int policy, const void *parameter)') as (
+    ...args: [thread: number, policy: number, parameter: Uint8Array]
+  ) => number,
   sched_yield: library.func('int sched_yield()') as () => number,
   close: library.func('int close(int fd)') as (fd: number) => number,
   read: library.func('int64_t read(int fd, void *data, size_t size)') as (fd: number, data: Uint8Array, size: number) => number,

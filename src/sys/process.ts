@@ -77,10 +77,7 @@ export function execInPlace(
   throw new MoorError('internal', `exec ${argv[0]} came back`);
 }
 
-/**
- * Lets threads that wait for this CPU go first, such as one that was woken a moment ago: in a virtual machine the scheduler puts it here, behind us, though
- * another CPU is idle, as one that has halted counts as taken away by the host (`available_idle_cpu()`, kernel/sched/). sched_yield(2)
- */
+/** Lets threads that wait for this CPU go first, such as one that was woken a moment ago (see `wakeElsewhere`). sched_yield(2) */
 export function giveWay(): void {
   libc.sched_yield();
 }

@@ -1,8 +1,8 @@
 /** Scheduling of threads, sched(7). */
-import { addressOf, check, libc } from './libc.ts';
+import { check, libc } from './libc.ts';
 
-/** <linux/sched.h>; numbers of system calls as on x86-64. */
-const schedH = { SCHED_RR: 2, SCHED_RESET_ON_FORK: 0x40000000, SYS_sched_setscheduler: 144 } as const;
+/** <linux/sched.h> */
+const schedH = { SCHED_RR: 2, SCHED_RESET_ON_FORK: 0x40000000 } as const;
 
 /**
  * Lets the calling thread go before all programs of usual priority (SCHED_RR, the lowest of the real-time priorities): it waits for nobody but the kernel's own
@@ -10,10 +10,6 @@ const schedH = { SCHED_RR: 2, SCHED_RESET_ON_FORK: 0x40000000, SYS_sched_setsche
  * @throws forbidden (EPERM) without CAP_SYS_NICE, and in a control group that has no real-time budget
  */
 export function goBeforeOthers(): void {
-  const priority = new Int32Array(new ArrayBuffer(4)).fill(1);
-  const bytes = new Uint8Array(priority.buffer);
-  check(
-    libc.syscall(schedH.SYS_sched_setscheduler, 0, schedH.SCHED_RR | schedH.SCHED_RESET_ON_FORK, addressOf(bytes), 0),
-    'set real-time priority',
-  );
+  const priority = new Uint8Array(new Int32Array([1]).buffer);
+  check(libc.sched_setscheduler(0, schedH.SCHED_RR | schedH.SCHED_RESET_ON_FORK, priority), 'set real-time priority');
 }
