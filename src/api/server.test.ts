@@ -209,3 +209,19 @@ test('bytes that are no HTTP get a 400', async () => {
   const answer = await talk('garbage\r\n\r\n', 0);
   assert.match(answer, /^HTTP\/1\.1 400 .*\{"message":"malformed HTTP request"\}$/s);
 });
+
+test('who changes the kernel is told of such a request before its body is there, and of no other', async () => {
+  let told = 0;
+  const own = createServer({ logger: silentLogger, version: '1.2.3', changing: () => told++ });
+  own.post('/changes', { config: { kernel: true } }, async () => told);
+  own.post('/reads', async () => told);
+  assert.equal(
+    (await own.inject({ method: 'POST', url: '/changes', headers: { 'content-type': 'text/html' }, payload: 'x' })).statusCode,
+    400,
+  );
+  assert.equal(told, 1);
+  assert.equal((await own.inject({ method: 'POST', url: '/v1.41/changes' })).body, '2');
+  assert.equal((await own.inject({ method: 'POST', url: '/reads' })).body, '2');
+  assert.equal((await own.inject({ method: 'POST', url: '/nowhere' })).statusCode, 404);
+  assert.equal(told, 2);
+});

@@ -16,6 +16,8 @@ export interface ServerOptions {
   /** Our own version, for the `Server` header. */
   readonly version: string;
   readonly patience?: Patience;
+  /** Called when the head of a request is there whose route says that it changes the kernel (`config.kernel`): before its body is read. */
+  readonly changing?: () => void;
 }
 
 const JSON_TYPE = 'application/json';
@@ -26,7 +28,7 @@ const MAX_PARAMETER = 16 << 10;
 /** How long we go on discarding a body that was refused, in milliseconds, so that its sender can read the answer. */
 const LINGER_MS = 10_000;
 
-export function createServer({ logger, version, patience = PATIENCE }: ServerOptions): FastifyInstance {
+export function createServer({ logger, version, patience = PATIENCE, changing }: ServerOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: BODY_LIMIT,
@@ -49,8 +51,9 @@ export function createServer({ logger, version, patience = PATIENCE }: ServerOpt
       ostype: 'linux',
       server: `Moorline/${version} (linux)`,
     });
+    const { body, kernel } = request.routeOptions.config as { readonly body?: 'stream'; readonly kernel?: true };
+    if (kernel === true) changing?.();
     if (!request.is404) checkVersion(apiVersionOf(request.raw));
-    const { body } = request.routeOptions.config as { readonly body?: 'stream' };
     // Of a request to upgrade the body is no message of HTTP's.
     if (!isUpgraded(request.raw)) watchBody(request.raw, reply.raw, body === 'stream' ? patience.stream : patience.whole);
     done();

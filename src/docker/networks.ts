@@ -15,11 +15,17 @@ export const NETWORK_ROUTES: readonly DockerRoute[] = [
   { method: 'GET', path: '/networks', summary: 'list, with filters', handle: list },
   { method: 'GET', path: '/networks/', summary: 'the same', handle: list },
   { method: 'GET', path: '/networks/:id', summary: 'inspect, by id, name or id prefix', handle: inspect },
-  { method: 'POST', path: '/networks/create', summary: 'create', handle: create },
+  { method: 'POST', path: '/networks/create', kernel: true, summary: 'create', handle: create },
   { method: 'POST', path: '/networks/prune', since: '1.25', summary: 'remove all that nobody is attached to', handle: prune },
-  { method: 'POST', path: '/networks/:id/connect', summary: 'attach a container or sandbox, running or not', handle: connect },
-  { method: 'POST', path: '/networks/:id/disconnect', summary: 'detach it', handle: disconnect },
-  { method: 'DELETE', path: '/networks/:id', summary: 'remove, by id, name or id prefix', handle: remove },
+  {
+    method: 'POST',
+    path: '/networks/:id/connect',
+    kernel: true,
+    summary: 'attach a container or sandbox, running or not',
+    handle: connect,
+  },
+  { method: 'POST', path: '/networks/:id/disconnect', kernel: true, summary: 'detach it', handle: disconnect },
+  { method: 'DELETE', path: '/networks/:id', kernel: true, summary: 'remove, by id, name or id prefix', handle: remove },
 ];
 
 const LIST_FILTERS = ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type'];

@@ -68,6 +68,8 @@ export interface DockerRoute {
   readonly since?: string;
   /** `stream`: the handler gets the body unread, however large it is. */
   readonly body?: 'stream';
+  /** It changes the kernel, and little else: worth waking who does that as soon as it is asked for. */
+  readonly kernel?: true;
   /** One line for the docs. */
   readonly summary: string;
   /** The answer's body; the reply itself when the handler has sent it. */

@@ -25,7 +25,7 @@ export const DOCKER_ROUTES: readonly DockerRoute[] = [
   ...VOLUME_ROUTES,
 ];
 
-type Answer = Pick<DockerRoute, 'method' | 'path' | 'body' | 'handle'>;
+type Answer = Pick<DockerRoute, 'method' | 'path' | 'body' | 'kernel' | 'handle'>;
 
 export function registerDocker(app: FastifyInstance, deps: DockerDeps): void {
   const refusals = UNSUPPORTED.flatMap((area) =>
@@ -90,12 +90,12 @@ function register(app: FastifyInstance, routes: readonly Answer[], deps: DockerD
 
 type Parameters = Readonly<Record<string, string | undefined>>;
 
-function add(app: FastifyInstance, deps: DockerDeps, { method, path, body, handle }: Answer): void {
+function add(app: FastifyInstance, deps: DockerDeps, { method, path, body, kernel, handle }: Answer): void {
   app.route({
     method,
     url: path,
     // The server is more patient with what is read as it comes.
-    config: { body },
+    config: { body, kernel },
     handler: (request, reply) => {
       const parameters = request.params as Parameters;
       return handle(deps, { request, reply, query: request.query as Query, parameter: (name) => parameters[name] ?? '' });

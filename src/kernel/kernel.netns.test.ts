@@ -2,9 +2,14 @@
 import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { silentLogger } from '../base/clock.ts';
 import { type Change, HOST } from '../contracts/change.ts';
+import { threadsNamed } from '../sys/threads.ts';
 import { createKernel, type KernelOptions } from './kernel.ts';
 
 const OPTIONS: KernelOptions = {
@@ -12,6 +17,8 @@ const OPTIONS: KernelOptions = {
   tableName: 'moortest',
   logger: silentLogger,
 };
+/** A thread that is good for nothing but to be there. */
+const idle = `require('node:worker_threads').parentPort.on('message', () => {}).postMessage(0)`;
 const workerOf = (code: string): URL => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
 
 const bridge = (op: 'add' | 'remove'): Change => ({
@@ -33,6 +40,37 @@ test('calls are answered in order, also those that are made at once', async () =
   assert.ok(during[0]?.links.some(({ name }) => name === 'tb0'));
   assert.ok(!afterwards[0]?.links.some(({ name }) => name === 'tb0'));
   assert.deepEqual(await kernel.apply([]), []);
+});
+
+test('threads that work beside a list do so on other CPUs, until it is answered', async () => {
+  const helper = new Worker(idle, { eval: true, name: 'moor-helper' });
+  try {
+    await once(helper, 'message');
+    const [thread] = threadsNamed(['moor-helper']);
+    const allowed = (): string =>
+      /^Cpus_allowed:\s+(\S+)$/m.exec(readFileSync(`/proc/self/task/${thread}/status`, 'utf8'))?.[1] ?? '';
+    const before = allowed();
+    let asked = 0;
+    // A number that nobody has: the threads are asked for again.
+    const beside = (): readonly number[] => [thread ?? 0, ...(asked++ === 0 ? [0x3fffffff] : [])];
+    await using kernel = await createKernel({ ...OPTIONS, beside });
+    // Only a thread that waits for a list knows its CPU, and it need not have come to that when the list is there.
+    let parted = 0;
+    for (let n = 0; n < 1000 && parted < 2; n++) {
+      kernel.expect([]);
+      const soon = performance.now() + 0.2;
+      while (performance.now() < soon);
+      const made = kernel.apply([bridge(n % 2 === 0 ? 'add' : 'remove')]);
+      if (allowed() !== before) parted++;
+      assert.equal((await made)[0]?.state, 'changed');
+      assert.equal(allowed(), before);
+    }
+    assert.equal(parted, availableParallelism() === 1 ? 0 : 2);
+    assert.equal(asked, availableParallelism() === 1 ? 0 : 2);
+    await kernel.apply([bridge('remove')]);
+  } finally {
+    await helper.terminate();
+  }
 });
 
 test('a table comes back whole in one transaction, and when nft refuses that, each change is told', async () => {

@@ -7,9 +7,10 @@ import type { HostPortRefusal, HostPorts, PortHolder } from '../contracts/host-p
 import type { Applied, Feature, HostFacts, Kernel, KernelEvent, NetnsState } from '../contracts/kernel.ts';
 import type { Instance } from '../model/instance.ts';
 import type { NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
-import { wakeElsewhere } from '../sys/cpus.ts';
+import { keepOff, letGo, wakeElsewhere } from '../sys/cpus.ts';
 import { pack, type PackedResults, unpackResults } from './pack.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+import { AWAKE, CPU, makeShared, SENT, WAITING } from './shared.ts';
 import { wholeOf } from './whole.ts';
 
 export interface KernelOptions {
@@ -25,6 +26,8 @@ export interface KernelOptions {
    * without what they say.
    */
   readonly innerTables?: readonly NftTable[];
+  /** Numbers of the threads that have something to do while a list is applied: they do it on other CPUs. Asked again when one is gone. */
+  readonly beside?: () => readonly number[];
   /** Use the `nft` program although libnftables is there: for tests. */
   readonly forceNftProgram?: boolean;
 }
@@ -43,13 +46,13 @@ const HALT = 1000;
 /** @throws what keeps the kernel thread from starting */
 export async function createKernel(options: KernelOptions): Promise<Kernel> {
   const { instance, tableName, logger, innerTables = [] } = options;
-  const waiting = new Int32Array(new SharedArrayBuffer(4));
+  const shared = makeShared();
   const workerData: WorkerOptions = {
     table: { family: 'inet', name: tableName },
     roots: [instance.dataRoot, instance.execRoot],
     forceNftProgram: options.forceNftProgram ?? false,
     innerTables,
-    waiting,
+    shared,
   };
   const worker = new Worker(options.worker ?? new URL('./worker.ts', import.meta.url), {
     workerData,
@@ -65,16 +68,34 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
   let nextId = 1;
   let broken: MoorError | null = null;
 
+  /** Threads that may not work where the kernel thread does. */
+  let apart: readonly number[] = [];
+  let beside: readonly number[] | null = null;
+  /** Those that work while a list is applied are kept off the thread's CPU. */
+  const part = (): void => {
+    if (Atomics.load(shared, AWAKE) === 0 || apart.length > 0) return;
+    beside ??= options.beside?.() ?? [];
+    apart = beside;
+    // One that is gone has a successor with another number.
+    if (!keepOff(apart, Atomics.load(shared, CPU))) beside = null;
+  };
+  const rejoin = (): void => {
+    if (apart.length > 0) letGo(apart);
+    apart = [];
+  };
+
   const breakOff = (error: MoorError): void => {
     broken ??= error;
     ready.reject(error);
+    rejoin();
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
   };
   const post = (message: ToWorker): void => {
-    Atomics.add(waiting, 0, 1);
+    Atomics.add(shared, WAITING, 1);
     worker.postMessage(message);
-    Atomics.notify(waiting, 0);
+    Atomics.add(shared, SENT, 1);
+    Atomics.notify(shared, WAITING);
   };
   // A thread that still listens for notifications when its process ends (`process.exit`, an error that nobody caught) would abort it:
   // see `watchReadable`.
@@ -99,6 +120,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     else {
       const waiting = pending.get(message.id);
       pending.delete(message.id);
+      rejoin();
       if ('error' in message) waiting?.reject(errorFrom(message.error));
       else waiting?.resolve(message.value);
     }
@@ -110,6 +132,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     const id = nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     pending.set(id, { resolve, reject });
+    if (call.method === 'apply') part();
     post({ id, call });
     // The worker is ours: what it answers to a call has the type that the contract says.
     return (await promise) as T;
@@ -130,7 +153,7 @@ export async function createKernel(options: KernelOptions): Promise<Kernel> {
     expect(netns) {
       if (broken !== null) return;
       // It sleeps.
-      if (pending.size === 0) wakeElsewhere(thread);
+      if (pending.size === 0 && Atomics.load(shared, AWAKE) === 0) wakeElsewhere(thread);
       post({ expect: netns });
     },
     snapshot: (netns, parts) => ask<readonly (NetnsState | null)[]>({ method: 'snapshot', netns, parts }),

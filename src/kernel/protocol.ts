@@ -5,6 +5,7 @@ import type { HostPort, HostPortRefusal } from '../contracts/host-ports.ts';
 import type { KernelEvent, SnapshotPart } from '../contracts/kernel.ts';
 import type { NftTable, NftTableRef } from '../nft/types.ts';
 import type { PackedChanges } from './pack.ts';
+import type { Shared } from './shared.ts';
 
 export type Call =
   /**
@@ -41,6 +42,5 @@ export interface WorkerOptions {
   readonly roots: readonly string[];
   readonly forceNftProgram: boolean;
   readonly innerTables: readonly NftTable[];
-  /** How many messages have been sent and not been taken; who waits for it to change is notified. */
-  readonly waiting: Int32Array<SharedArrayBuffer>;
+  readonly shared: Shared;
 }

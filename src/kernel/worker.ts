@@ -2,13 +2,14 @@
  * The kernel thread: everything that may sleep in the kernel happens here, one thing at a time. Between calls it waits on its event
  * loop for the next one, or for notifications.
  */
+import { availableParallelism } from 'node:os';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { MoorError, errorData } from '../base/errors.ts';
 import { HOST, type Netns } from '../contracts/change.ts';
 import type { NftTableRef, NftTableState } from '../nft/types.ts';
 import { dumpTables } from '../netlink/nft-rules.ts';
 import { releaseFreed } from '../sys/memory.ts';
-import { anywhere, threadId } from '../sys/cpus.ts';
+import { anywhere, currentCpu, threadId } from '../sys/cpus.ts';
 import { listPins } from '../sys/netns.ts';
 import { giveWay, setThreadName } from '../sys/process.ts';
 import { type Machine, applyList } from './apply.ts';
@@ -20,6 +21,7 @@ import { keepTableName, openKeepTable } from './keep-table.ts';
 import { packResults, unpack } from './pack.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
+import { AWAKE, CPU, SENT, WAITING } from './shared.ts';
 import { Spaces } from './spaces.ts';
 import { Watch } from './watch.ts';
 
@@ -27,14 +29,14 @@ import { Watch } from './watch.ts';
 const REST_AFTER = 100;
 /** Memory that nobody uses any more goes back after so long (milliseconds): not between the operations of somebody who is at work. */
 const SETTLE_AFTER = 4000;
-/** Who announces a list sends it within that time (milliseconds). */
-const SOON = 0.2;
+/** Who announces a list sends it within that time (milliseconds), if it has a CPU of its own for that. */
+const SOON = availableParallelism() > 1 ? 1 : 0;
 /** Who is answered has told its client by then (milliseconds). */
 const ASIDE = 0.3;
 
 if (parentPort === null) throw new MoorError('internal', 'kernel/worker.ts must run as a worker thread');
 const port = parentPort;
-const { table, roots, forceNftProgram, innerTables, waiting } = workerData as WorkerOptions;
+const { table, roots, forceNftProgram, innerTables, shared } = workerData as WorkerOptions;
 
 setThreadName('moor-kernel');
 const machine: Machine = { spaces: new Spaces(), nft: openNftRunner(forceNftProgram), roots };
@@ -61,7 +63,7 @@ function apply(id: number, { changes: packed, keepGoing, whole }: ApplyCall): vo
     // First: who asked need not wait until we have read the echoes, which takes as long as a fifth of the whole, nor have a CPU less meanwhile.
     send({ id, value: packResults(results) });
     if (watch === null) return;
-    Atomics.wait(waiting, 0, 0, ASIDE);
+    Atomics.wait(shared, WAITING, 0, ASIDE);
     watch.after(changes, results);
   } catch (error) {
     send({ id, error: errorData(error) });
@@ -134,25 +136,35 @@ async function answer(call: Exclude<Call, ApplyCall>): Promise<unknown> {
  */
 function expect(paths: readonly Netns[]): void {
   anywhere();
-  const { spaces } = machine;
-  spaces.begin();
-  for (const path of paths) {
-    spaces.trim();
-    // A socket for nftables too, which most lists want.
-    void spaces.tryGet(path)?.netfilter;
+  Atomics.store(shared, CPU, currentCpu());
+  Atomics.store(shared, AWAKE, 1);
+  try {
+    const { spaces } = machine;
+    spaces.begin();
+    for (const path of paths) {
+      spaces.trim();
+      // A socket for nftables too, which most lists want.
+      void spaces.tryGet(path)?.netfilter;
+    }
+    const end = performance.now() + SOON;
+    do {
+      // Without a look at the port, whose lock the sender would have to wait for.
+      const next = Atomics.load(shared, SENT) === taken ? undefined : receiveMessageOnPort(port);
+      if (next !== undefined) return take(next.message as ToWorker);
+      giveWay();
+    } while (performance.now() < end);
+  } finally {
+    Atomics.store(shared, AWAKE, 0);
   }
-  const end = performance.now() + SOON;
-  do {
-    const next = receiveMessageOnPort(port);
-    if (next !== undefined) return take(next.message as ToWorker);
-    giveWay();
-  } while (performance.now() < end);
 }
 
+/** Messages so far. */
+let taken = 0;
 port.on('message', take);
 
 function take(message: ToWorker): void {
-  Atomics.sub(waiting, 0, 1);
+  Atomics.sub(shared, WAITING, 1);
+  taken = (taken + 1) | 0;
   if ('halt' in message) {
     clearTimeout(resting);
     clearTimeout(settling);

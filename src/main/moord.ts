@@ -7,6 +7,7 @@ import { helpText, parseFlags } from './daemon/flags.ts';
 import { createLogger } from './daemon/logger.ts';
 import { type Daemon, startDaemon } from './daemon/run.ts';
 import { releaseFilePages } from '../sys/memory.ts';
+import { putBehind, threadsNamed } from '../sys/threads.ts';
 import { notifySystemd } from '../sys/notify.ts';
 
 const VERSION = packageJson.version;
@@ -26,6 +27,8 @@ const SERVING = [
   '--invocation-count-for-feedback-allocation=1',
   '--invocation-count-for-maglev=5',
   '--minimum-invocations-after-ic-update=3',
+  // A function whose code met something new has to be called 600 times before it is compiled again.
+  '--invocation-count-for-maglev-with-delay=8',
   '--no-maglev-inlining',
 ];
 
@@ -88,6 +91,7 @@ async function run(config: DaemonConfig, args: readonly string[]): Promise<void>
   logger.info({ version: VERSION, pid: process.pid, listen: daemon.addresses.join(' ') }, 'moord is ready');
   notifySystemd('READY=1');
   setTimeout(() => releaseFilePages(process.execPath), SETTLE_MS).unref();
+  for (const thread of threadsNamed(['node-V8Worker'])) putBehind(thread);
   for (const flag of SERVING) setFlagsFromString(flag);
 
   const signal = await stop.promise;

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { threadId, wakeElsewhere } from './cpus.ts';
+import { currentCpu, keepOff, letGo, threadId, wakeElsewhere } from './cpus.ts';
 
 /** proc_pid_status(5); default: of the main thread, which runs the tests. */
 const field = (name: string, file = '/proc/self/status'): string =>
@@ -39,6 +39,12 @@ test('a thread is kept off the CPU of the caller, and let go again', async () =>
     worker.postMessage(0);
     await once(worker, 'message');
     assert.deepEqual(allowed(), before);
+    const [cpu = 0] = before;
+    assert.equal(keepOff([thread], cpu), true);
+    assert.deepEqual(allowed(), before.length === 1 ? before : before.slice(1));
+    assert.equal(letGo([thread]), true);
+    assert.deepEqual(allowed(), before);
+    assert.ok(before.includes(currentCpu()));
     assert.deepEqual(cpus(field('Cpus_allowed_list')), before);
   } finally {
     await worker.terminate();
@@ -47,4 +53,5 @@ test('a thread is kept off the CPU of the caller, and let go again', async () =>
 
 test('a thread that is gone is no error', () => {
   wakeElsewhere(0x3fffffff);
+  assert.equal(letGo([threadId(), 0x3fffffff]), false);
 });

@@ -18,10 +18,40 @@ const others = new Uint8Array(MASK);
 export function wakeElsewhere(thread: number): void {
   check(libc.sched_getaffinity(0, MASK, all), 'sched_getaffinity');
   const here = libc.sched_getcpu();
+  if (allBut(here)) libc.sched_setaffinity(thread, MASK, others);
+}
+
+/** Fills `others` from `all`. @returns false when none is left */
+function allBut(cpu: number): boolean {
   others.set(all);
-  const at = here >> 3;
-  others[at] = (others[at] ?? 0) & ~(1 << (here & 7));
-  if (others.some((byte) => byte !== 0)) libc.sched_setaffinity(thread, MASK, others);
+  const at = cpu >> 3;
+  others[at] = (others[at] ?? 0) & ~(1 << (cpu & 7));
+  return others.some((byte) => byte !== 0);
+}
+
+/** The one that the calling thread is on. sched_getcpu(3) */
+export const currentCpu = (): number => libc.sched_getcpu();
+
+/**
+ * Has threads work on other CPUs than this one until `letGo`: one that is woken while others work goes where it was before, and waits there or takes the CPU from
+ * who is at work, although another CPU is about to have nothing to do. Does nothing where the caller may use one CPU only.
+ * @returns false when one of them is gone
+ */
+export function keepOff(threads: readonly number[], cpu: number): boolean {
+  check(libc.sched_getaffinity(0, MASK, all), 'sched_getaffinity');
+  return !allBut(cpu) || setAll(threads, others);
+}
+
+/** They may run wherever the calling thread may. @returns false when one of them is gone */
+export function letGo(threads: readonly number[]): boolean {
+  check(libc.sched_getaffinity(0, MASK, all), 'sched_getaffinity');
+  return setAll(threads, all);
+}
+
+function setAll(threads: readonly number[], mask: Uint8Array): boolean {
+  let there = true;
+  for (const thread of threads) there = libc.sched_setaffinity(thread, MASK, mask) === 0 && there;
+  return there;
 }
 
 /** The calling thread may run wherever the main thread may, which an administrator may have changed since (taskset(1)). */

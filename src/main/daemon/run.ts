@@ -24,6 +24,7 @@ import { createKernel } from '../../kernel/kernel.ts';
 import { noShortcut, openShortcut } from '../../kernel/shortcut/shortcut.ts';
 import { tableName } from '../../model/instance.ts';
 import { openSqliteStore } from '../../store/sqlite/store.ts';
+import { threadsNamed } from '../../sys/threads.ts';
 import { takeNetns } from './alone.ts';
 import { openCluster } from './cluster.ts';
 import type { DaemonConfig } from './config.ts';
@@ -42,6 +43,8 @@ import { watchFiles } from './watch-files.ts';
 
 /** Of the host: resolv.conf(5), and what systemd-resolved(8) asks itself, which sandboxes get where it is only named as a stub. */
 const RESOLV_CONF = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
+/** The store's thread and the resolver's: a connect is written down, and names are answered, while the kernel is at it. */
+const beside = (): readonly number[] => threadsNamed(['store', 'moor-dns']);
 /** Milliseconds that answers under way get when the daemon stops. */
 const GRACE_MS = 10_000;
 
@@ -81,7 +84,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   const shortcut = stack.use(config.loopbackShortcut ? openShortcut() : noShortcut());
   if (shortcut.feature.state !== 'yes') logger.info({}, `ports at the loopback are translated: ${shortcut.feature.why}`);
   const kernel = withShortcut(
-    stack.use(await createKernel({ instance, tableName: tableName(instance), innerTables: [NAMES_TABLE], logger })),
+    stack.use(await createKernel({ instance, tableName: tableName(instance), innerTables: [NAMES_TABLE], logger, beside })),
     { shortcut, table: tableRef(instance), read: loopbackOf, logger },
   );
   const resolver = stack.use(await createResolver({ logger }));
@@ -130,7 +133,7 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   });
 
   const stopping = new AbortController();
-  const app = createServer({ logger, version });
+  const app = createServer({ logger, version, changing: () => kernel.expect([]) });
   registerDocker(app, {
     engine,
     containers: watched.containers,
