@@ -113,6 +113,8 @@ export interface HostFacts {
   /** Old values of the sysctls that a plan may replace, by key relative to /proc/sys. Absent = no such key. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly foreignForward: readonly ForeignForward[];
+  /** There may be rules for forwarded packets that cannot be seen: those of iptables-legacy. */
+  readonly unseenForward?: true;
   /** Base chains of others that may stop what programs of this host send. Absent: there are none. */
   readonly foreignOutput?: readonly ForeignChain[];
   /** Nameservers and search domains of the host's resolv.conf, as text. */
@@ -120,6 +122,11 @@ export interface HostFacts {
   /** What systemd-resolved asks itself, when the host's resolv.conf names nothing but its stub on the loopback. */
   readonly resolvedConf?: string;
   readonly hostname: string;
+  /**
+   * Ports are published here, or were since boot: some bridge may take packets for 127.0.0.0/8. The kernel does not know it: the engine adds it, and
+   * sees to it that the host's plan is carried out with it before the first of them is.
+   */
+  readonly localhostPorts?: true;
   /** Absent: this host is in no cluster. The kernel does not know it: who knows the cluster adds it. */
   readonly underlay?: Underlay;
 }

@@ -16,6 +16,7 @@ export class FactsCache {
   #facts: HostFacts | null = null;
   /** Sysctls as they were before we first changed them. */
   #originals: Readonly<Record<string, string>> = {};
+  #localhostPorts = false;
   #foreign: readonly Prefix[] = [];
   #stale = true;
   #running: Promise<HostFacts> | null = null;
@@ -43,6 +44,12 @@ export class FactsCache {
     if (this.#raw !== null) this.#facts = this.#planned(this.#raw);
   }
 
+  /** From now on, and until the next start at least: what ports need of a bridge it keeps when they go. */
+  setLocalhostPorts(are: boolean): void {
+    this.#localhostPorts = are;
+    if (this.#raw !== null) this.#facts = this.#planned(this.#raw);
+  }
+
   /** What the kernel has at the moment, sysctls included. */
   async actual(): Promise<HostFacts> {
     await this.get();
@@ -50,7 +57,8 @@ export class FactsCache {
   }
 
   #planned(raw: HostFacts): HostFacts {
-    return { ...raw, sysctls: { ...raw.sysctls, ...this.#originals } };
+    const sysctls = { ...raw.sysctls, ...this.#originals };
+    return { ...raw, sysctls, ...(this.#localhostPorts ? { localhostPorts: true } : {}) };
   }
 
   /** Fresh enough facts, without waiting when nothing changed. */

@@ -1,5 +1,5 @@
 /** Publishing ports of a sandbox that exists, and ending it. What a new sandbox publishes is part of its creation. */
-import { invalid, MoorError, notFound } from '../base/errors.ts';
+import { errorFrom, invalid, MoorError, notFound } from '../base/errors.ts';
 import type { Plan } from '../contracts/change.ts';
 import type { OperationOptions, Outcome, PublishedPorts } from '../contracts/engine.ts';
 import { partAll } from '../model/ports-list.ts';
@@ -9,7 +9,8 @@ import type { Sandbox } from '../model/sandbox.ts';
 import { type Context, Undo } from './context.ts';
 import { sandboxAttributes } from './events.ts';
 import { leftWarnings } from './networks.ts';
-import { difference, sandboxPortChanges, waysOut } from './plans.ts';
+import { failures } from './executor.ts';
+import { difference, hostChanges, sandboxPortChanges, waysOut } from './plans.ts';
 import { endedFlows, staleFlows } from './port-flows.ts';
 import { fits, hostPortsOf, releasePorts, reservePorts } from './port-reserve.ts';
 import { putSandbox } from './records.ts';
@@ -28,6 +29,27 @@ export async function withPorts(
     return { ...sandbox, publish: specs, ports };
   } catch (error) {
     throw asDriverFailure(error, sandbox, ways);
+  }
+}
+
+export const publishes = ({ publish = [], ports = [] }: Sandbox): boolean => publish.length > 0 || ports.length > 0;
+
+/**
+ * Carries out the host's plan as it is with published ports, before the first of them: with a port a bridge takes packets for 127.0.0.0/8, and nothing but the
+ * table keeps out those that a sandbox sends. Costs nothing from then on. Not undone: it harms nobody.
+ * @throws what the kernel says
+ */
+export async function guardLocalhost(ctx: Context, sandbox: Sandbox): Promise<void> {
+  if (!publishes(sandbox) || (await ctx.facts.get()).localhostPorts === true) return;
+  // Before anything is waited for: whoever comes next is behind us in the kernel's queue.
+  ctx.facts.setLocalhostPorts(true);
+  try {
+    const tables = hostChanges(ctx, ctx.facts.known()).filter(({ kind }) => kind === 'nft-table');
+    const [failure] = failures(tables, await ctx.kernel.apply(tables));
+    if (failure !== undefined) throw errorFrom(failure.error);
+  } catch (error) {
+    ctx.facts.setLocalhostPorts(false);
+    throw error;
   }
 }
 
@@ -96,6 +118,7 @@ export async function publishPorts(
       await undo.run(ctx.logger);
       return { value: after, plan, warnings };
     }
+    await guardLocalhost(ctx, after);
     await ctx.executor.make(plan, []);
     try {
       await ctx.executor.commit([putSandbox(after)]);

@@ -10,6 +10,7 @@ import { followSince } from './host-dns.ts';
 import { tellAllNames } from './names.ts';
 import { replayPools } from './network-pools.ts';
 import { sandboxRemoval, wholeNetwork } from './plans.ts';
+import { publishes } from './ports.ts';
 import { ensurePredefined } from './predefined.ts';
 import { type HostRow, type Loaded, loadRows, putHost } from './records.ts';
 import type { Reconciler } from './reconcile.ts';
@@ -40,12 +41,17 @@ async function recordOriginals(ctx: Context, recorded: HostRow | null): Promise<
     ctx.kernel.listTable({ family: 'inet', name: tableName(ctx.config.instance) }),
   ]);
   const ours = host?.links.some(({ alias }) => parseOwnerAlias(alias)?.instance === ctx.config.instance.id) ?? false;
+  // A table of before guards bridges of before; one that was flushed while nobody watched may have.
+  if (table === null ? ours : GUARD in table.chains) ctx.facts.setLocalhostPorts(true);
   const kept = table !== null || ours ? (recorded?.sysctls ?? {}) : {};
   const sysctls = { ...facts.sysctls, ...kept };
   ctx.facts.setOriginals(sysctls);
   if (JSON.stringify(sysctls) !== JSON.stringify(recorded?.sysctls))
     await ctx.executor.commit([putHost({ ...recorded, sysctls })]);
 }
+
+/** The chain of the table that is there for ports (`HostFacts.localhostPorts`). */
+const GUARD = 'localhost';
 
 async function fill(ctx: Context, { networks, sandboxes }: Loaded): Promise<void> {
   const facts = await ctx.facts.get();
@@ -56,6 +62,7 @@ async function fill(ctx: Context, { networks, sandboxes }: Loaded): Promise<void
     tolerant(ctx, network, () => driverOf(ctx, network.driver).check(network, ctx.registry.ofDriver(network.driver, network.id)));
   }
   for (const sandbox of sandboxes) ctx.registry.setSandbox(sandbox);
+  if (sandboxes.some(publishes)) ctx.facts.setLocalhostPorts(true);
   for (const network of networks) {
     try {
       await replayPools(ctx, network);

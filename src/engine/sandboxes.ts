@@ -21,7 +21,7 @@ import { leftWarnings } from './networks.ts';
 import { sandboxChanges, sandboxRemoval } from './plans.ts';
 import { staleFlows } from './port-flows.ts';
 import { hostPortsOf, releasePorts } from './port-reserve.ts';
-import { withPorts } from './ports.ts';
+import { guardLocalhost, withPorts } from './ports.ts';
 import { deleteEndpoint, deleteSandbox, putEndpoint, putSandbox } from './records.ts';
 import { meetOthers } from './remotes.ts';
 import { closeSegment, joinNetwork, openSegment } from './segments.ts';
@@ -94,6 +94,7 @@ export async function createSandbox(
       return { value: sandbox, plan, warnings: [] };
     }
     for (const { network } of wanted) await openSegment(ctx, network, facts);
+    await guardLocalhost(ctx, sandbox);
     const rows = sandbox.endpoints.map(putEndpoint);
     const made = sandbox;
     const after = async (): Promise<void> => {

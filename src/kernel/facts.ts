@@ -10,6 +10,7 @@ import type { NftTableRef } from '../nft/types.ts';
 import { dump } from './dump.ts';
 import { foreignOutput } from './foreign-output.ts';
 import { type NftRunner, list } from './nft-run.ts';
+import { legacyTables } from './ruleset.ts';
 import type { Space } from './spaces.ts';
 import { readSysctls } from './sysctl.ts';
 
@@ -69,9 +70,10 @@ function defaultRoute(routes: readonly Route[]): Route | undefined {
 }
 
 /** Base chains that forwarded packets pass, with the chain that iptables users of Docker's put their own rules in; and those that what we send may end at. */
-function foreignChains(nft: NftRunner, own: NftTableRef): Pick<HostFacts, 'foreignForward' | 'foreignOutput'> {
+function foreignChains(nft: NftRunner, own: NftTableRef): Pick<HostFacts, 'foreignForward' | 'unseenForward' | 'foreignOutput'> {
+  const unseen = legacyTables().some((name) => LEGACY_FORWARD.test(name)) ? ({ unseenForward: true } as const) : {};
   const listing = list(nft, 'list chains');
-  if (listing === null) return { foreignForward: [] };
+  if (listing === null) return { foreignForward: [], ...unseen };
   const { base, regular } = parseChains(listing);
   const foreign = base.filter(({ family, table }) => family !== own.family || table !== own.name);
   const output = foreignOutput(nft, foreign);
@@ -85,9 +87,13 @@ function foreignChains(nft: NftRunner, own: NftTableRef): Pick<HostFacts, 'forei
         policy,
         userChain: regular.has(`${family} ${table} DOCKER-USER`) ? 'DOCKER-USER' : null,
       })),
+    ...unseen,
     ...(output.length === 0 ? {} : { foreignOutput: output }),
   };
 }
+
+/** Tables of iptables-legacy with a chain FORWARD. */
+const LEGACY_FORWARD = /^ip6? (filter|mangle|security)$/;
 
 /** Families whose forward hook IP packets pass. */
 const FORWARDING: ReadonlySet<string> = new Set(['inet', 'ip', 'ip6']);

@@ -5,8 +5,8 @@
  */
 import { MoorError } from '../base/errors.ts';
 import type { Applied } from '../contracts/kernel.ts';
-import { numericKey } from '../nft/names.ts';
-import { findRule } from '../nft/parse.ts';
+import { isName, numericKey } from '../nft/names.ts';
+import { findRule, parseChains } from '../nft/parse.ts';
 import { chainRef, renderKey, renderRef } from '../nft/render.ts';
 import {
   type NftChange,
@@ -18,7 +18,7 @@ import {
   locate,
   wholeTables,
 } from '../nft/transaction.ts';
-import type { NftElement, NftTableRef, NftTableState } from '../nft/types.ts';
+import type { NftElement, NftTable, NftTableRef, NftTableState } from '../nft/types.ts';
 import { errnoKind } from '../sys/errors.ts';
 import { ALREADY, CHANGED, conflicting, failed } from './failure.ts';
 import { type NftRunner, list, listTable } from './nft-run.ts';
@@ -191,8 +191,11 @@ class Transaction {
     if (tables.size > 0) {
       return members.map((member) => {
         if (member.change.kind === 'nft-rule' || !tables.has(renderRef(member.change.table))) return member;
-        const add = member.change.op === 'add';
-        return { ...member, wording: member.change.kind === 'nft-table' ? { update: add } : {} };
+        if (member.change.kind !== 'nft-table') return { ...member, wording: {} };
+        return {
+          ...member,
+          wording: member.change.op === 'add' ? { update: true, stale: staleChains(nft, member.change.table) } : {},
+        };
       });
     }
     // An element that cannot be found stops libnftables before it looks at the others: ask about all of them at once.
@@ -224,6 +227,8 @@ class Transaction {
     if (error === undefined) return null;
     const code = codeOf(error.message);
     if (change.op === 'remove') return code === 'ENOENT' ? ALREADY : refused(change, error.message);
+    if (code === 'EBUSY' && wording.stale?.length && !wording.keepStale)
+      return { ...member, wording: { ...wording, keepStale: true } };
     if (change.kind === 'nft-element' && code === 'EEXIST') {
       const value = getElement(this.#context.nft, change.table, change.element);
       const wanted = change.element.value ?? '';
@@ -245,6 +250,18 @@ function lookAt(
   const set = state?.sets[change.element.set];
   if (change.op === 'remove') return Object.hasOwn(set ?? {}, change.element.key) ? null : ALREADY;
   return set === undefined && error !== undefined ? refused(change, error.message) : null;
+}
+
+/** Chains that the kernel has in a table, and the table as it should be has not. Not those of names that we would not give. */
+function staleChains(nft: NftRunner, { family, name, chains }: NftTable): readonly string[] {
+  const listing = list(nft, 'list chains');
+  if (listing === null) return [];
+  const { base, regular } = parseChains(listing);
+  const prefix = `${family} ${name} `;
+  const wanted = new Set(chains.map((one) => one.name));
+  return [...base.map((one) => `${one.family} ${one.table} ${one.chain}`), ...regular]
+    .flatMap((one) => (one.startsWith(prefix) ? [one.slice(prefix.length)] : []))
+    .filter((one) => !wanted.has(one) && isName(one));
 }
 
 /** Elements in a list that is sent without a look. */

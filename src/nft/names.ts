@@ -12,9 +12,12 @@ const COMMENT_MAX = 127;
 /** IFNAMSIZ (<linux/if.h>) is 16 with its NUL. */
 const IFNAME_MAX = 15;
 
+/** Whether it can be the name of a table, chain or set in what we write. */
+export const isName = (name: string): boolean => /^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name) && name.length <= NAME_MAX;
+
 /** The name of a table, chain or set. @throws invalid */
 export function checkName(name: string): string {
-  if (!/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name) || name.length > NAME_MAX) throw invalid(`invalid nftables name: ${show(name)}`);
+  if (!isName(name)) throw invalid(`invalid nftables name: ${show(name)}`);
   return name;
 }
 

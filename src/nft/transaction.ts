@@ -27,6 +27,10 @@ export type NftChange =
 export interface Wording {
   /** The table exists: complete it and put its rules anew, in place, keeping its elements. */
   readonly update?: boolean;
+  /** Chains in that table that it does not have any more, as an earlier version made them: they lose their rules. */
+  readonly stale?: readonly string[];
+  /** Something still leads to stale chains, an element of an earlier version: they are left, empty. */
+  readonly keepStale?: boolean;
   /**
    * The set is made in the same transaction, so that its elements can only be new. libnftables 1.0.6 then sends the elements of an
    * interval set twice, with the set and on their own: `create` would fail on what it just made itself.
@@ -40,9 +44,7 @@ export interface Wording {
 export function commands(change: NftChange, wording: Wording = {}): readonly string[] {
   switch (change.kind) {
     case 'nft-table':
-      return change.op === 'add'
-        ? tableCommands(change.table, wording.update ?? false)
-        : [`delete table ${renderRef(change.table)}`];
+      return change.op === 'add' ? tableCommands(change.table, wording) : [`delete table ${renderRef(change.table)}`];
     case 'nft-element':
       return change.op === 'add'
         ? [`${wording.fresh ? 'add' : 'create'} element ${renderElement(change.table, change.element)}`]
@@ -55,17 +57,18 @@ export function commands(change: NftChange, wording: Wording = {}): readonly str
   }
 }
 
-function tableCommands(table: NftTable, update: boolean): string[] {
+function tableCommands(table: NftTable, { update = false, stale = [], keepStale = false }: Wording): string[] {
   const add = update ? 'add' : 'create';
+  const chain = (name: string): string => chainRef(table.family, table.name, name);
   return [
     `${add} table ${renderRef(table)}`,
     ...table.sets.map((set) => `add ${renderSet(table, set)}`),
     // All chains before any rule: rules jump to chains that come later.
-    ...table.chains.map((chain) => `add ${renderChain(table, chain)}`),
-    ...(update ? table.chains.map((chain) => `flush chain ${chainRef(table.family, table.name, chain.name)}`) : []),
-    ...table.chains.flatMap((chain) =>
-      chain.rules.map((rule) => `add rule ${chainRef(table.family, table.name, chain.name)} ${renderRule(rule)}`),
-    ),
+    ...table.chains.map((one) => `add ${renderChain(table, one)}`),
+    ...(update ? [...table.chains.map(({ name }) => name), ...stale].map((name) => `flush chain ${chain(name)}`) : []),
+    // When no rule leads there any more.
+    ...(keepStale ? [] : stale.map((name) => `delete chain ${chain(name)}`)),
+    ...table.chains.flatMap(({ name, rules }) => rules.map((rule) => `add rule ${chain(name)} ${renderRule(rule)}`)),
   ];
 }
 

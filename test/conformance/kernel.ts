@@ -316,6 +316,22 @@ export function kernelConformance(harness: KernelHarness): void {
       assert.deepEqual(await names(), []);
     });
 
+    test('nft-table: chains that it has no more go, or are left empty while an element leads there', async () => {
+      const leading = plan.element('within', '"tbr0" . "tbr0"', 'goto internal');
+      await ok([plan.table, leading]);
+      const earlier = plan.TABLE.chains.filter(({ name }) => name !== 'internal');
+      const without: Change = { kind: 'nft-table', op: 'add', table: { ...plan.TABLE, chains: earlier } };
+      const chains = (): unknown => under.truth.table(plan.REF)?.chains;
+      assert.deepEqual(states(await apply([without])), ['already']);
+      assert.deepEqual(chains(), { forward: ['replies', 'within'], internal: [] });
+      await undo([leading]);
+      assert.deepEqual(states(await apply([without])), ['already']);
+      assert.deepEqual(chains(), { forward: ['replies', 'within'] });
+      assert.deepEqual(states(await apply([plan.table, leading])), ['already', 'changed']);
+      assert.deepEqual(chains(), { forward: ['replies', 'within'], internal: ['internal'] });
+      await undo([plan.table]);
+    });
+
     test('nft-table in a namespace: there and nowhere else, completed in place, gone with it', async () => {
       const [here, there] = [path('a'), path('b')];
       const given = [plan.netns(here), plan.netns(there), plan.table];

@@ -47,6 +47,28 @@ describe('a new sandbox', () => {
     assert.deepEqual(held(bench), ['tcp 0.0.0.0 8080']);
   });
 
+  test('with the first port: the table is ready before a bridge takes packets for 127.0.0.0/8, and from then on', async () => {
+    await using bench = await start();
+    const since = (from: number): string[] =>
+      bench.kernel.log.slice(from).flatMap((change) => {
+        if (change.kind === 'nft-table' && change.netns === undefined) return [`${change.table.chains.length} chains`];
+        return change.kind === 'sysctl' && change.key.endsWith('route_localnet') ? ['localhost'] : [];
+      });
+    const chains = (): number => Object.keys(bench.kernel.tables.get('inet moor')?.chains ?? {}).length;
+    const before = chains();
+    await bench.engine.sandboxes.create({ name: 'none', ports: specs('8080:80') }, { dryRun: true });
+    await create(bench, 'silent', []);
+    assert.equal(chains(), before);
+    let from = bench.kernel.log.length;
+    await bench.engine.sandboxes.publish('silent', specs('8080:80'));
+    assert.deepEqual(since(from), [`${before + 2} chains`, 'localhost']);
+    from = bench.kernel.log.length;
+    await create(bench, 'web', ['8081:80']);
+    assert.deepEqual(since(from), ['localhost']);
+    for (const name of ['silent', 'web']) await bench.engine.sandboxes.remove(name);
+    assert.equal(chains(), before + 2);
+  });
+
   test('a thousand single ports are one element', async () => {
     await using bench = await start();
     const before = bench.kernel.log.length;

@@ -119,8 +119,13 @@ export async function createLab(options: LabOptions = {}): Promise<Lab> {
   const servers = stack.use(new AsyncDisposableStack());
 
   const driver = createBridgeDriver({ instance: INSTANCE });
-  // As the engine does: sysctls from before this instance changed them.
-  const facts = async (): Promise<HostFacts> => ({ ...(await kernel.facts()), sysctls: original.sysctls, ...options.facts });
+  // As the engine does: sysctls from before this instance changed them, and a table that is ready for ports.
+  const facts = async (): Promise<HostFacts> => ({
+    ...(await kernel.facts()),
+    sysctls: original.sysctls,
+    localhostPorts: true,
+    ...options.facts,
+  });
   const networks: Network[] = [];
 
   const network = async (subnets: string, part: Partial<Network> = {}): Promise<Network> => {

@@ -44,7 +44,7 @@ const LIMITS: readonly (readonly [key: string, atLeast: number])[] = [
  */
 export function planHost(table: NftTableRef, facts: HostFacts): Change[] {
   return [
-    { kind: 'nft-table', op: 'add', table: baseTable(table) },
+    { kind: 'nft-table', op: 'add', table: baseTable(table, { followed: isFollowed(facts), localhost: takesLocalhost(facts) }) },
     ...(facts.uplink === '' ? [] : [add(table, { set: 'uplink', key: quoteIfname(facts.uplink) })]),
     // Turning forwarding on makes the host a router for everybody. What it did not forward before, it still does not.
     ...(facts.sysctls[FORWARD4] === '0' ? [add(table, { set: 'foreign', key: 'ipv4', value: 'goto closed' })] : []),
@@ -57,6 +57,16 @@ export function planHost(table: NftTableRef, facts: HostFacts): Change[] {
     ...machineLimits(facts),
   ];
 }
+
+/**
+ * Whether rules of others may ask for the mark of what we let pass. Who brings such rules is noticed, and every plan is made anew then. Those of
+ * iptables-legacy cannot be read.
+ */
+const isFollowed = ({ foreignForward, unseenForward }: HostFacts): boolean => foreignForward.length > 0 || unseenForward === true;
+
+/** Whether some bridge, or any device since an administrator (or kube-proxy) said so for all, takes packets for 127.0.0.0/8 from a wire. */
+const takesLocalhost = ({ localhostPorts, sysctls }: HostFacts): boolean =>
+  localhostPorts === true || sysctls['net/ipv4/conf/all/route_localnet'] === '1';
 
 /**
  * Off again on undo, unless another tool that filters forwarded packets is here: it counts on forwarding, whoever turned it on.

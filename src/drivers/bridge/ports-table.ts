@@ -59,20 +59,6 @@ export const PORT_CHAINS: readonly NftChain[] = [
     ],
   },
   {
-    // Every packet that routing delivers here. Only what answers a masqueraded client has its address by now: on the wire it had the bridge's, and
-    // no packet with 127.0.0.0/8 on the wire is a reply of such a connection.
-    name: 'localhost',
-    hook: { type: 'filter', hook: 'input', priority: 'filter - 10', policy: 'accept' },
-    rules: [
-      rule('to localhost from elsewhere', 'ip daddr 127.0.0.0/8 iifname != "lo" goto answered'),
-      rule('as localhost from elsewhere', 'ip saddr 127.0.0.0/8 iifname != "lo" goto answered'),
-    ],
-  },
-  {
-    name: 'answered',
-    rules: [rule('to a masqueraded client', 'ct direction reply ct status snat accept'), rule('not asked for', 'drop')],
-  },
-  {
     name: 'prerouting',
     hook: { type: 'nat', hook: 'prerouting', priority: 'dstnat', policy: 'accept' },
     rules: [LOOK_UP],
@@ -127,5 +113,23 @@ export const PORT_CHAINS: readonly NftChain[] = [
     // gateway_mode=nat-unprotected
     name: 'unprotected',
     rules: [rule('networks stay apart', 'iifname @bridges drop'), rule('whoever has a route', 'goto pass')],
+  },
+];
+
+/** Only once a bridge may take packets for 127.0.0.0/8: every packet for the host pays for them, those of tunnels among them. */
+export const LOCALHOST_CHAINS: readonly NftChain[] = [
+  {
+    // Every packet that routing delivers here. Only what answers a masqueraded client has its address by now: on the wire it had the bridge's, and
+    // no packet with 127.0.0.0/8 on the wire is a reply of such a connection.
+    name: 'localhost',
+    hook: { type: 'filter', hook: 'input', priority: 'filter - 10', policy: 'accept' },
+    rules: [
+      rule('to localhost from elsewhere', 'ip daddr 127.0.0.0/8 iifname != "lo" goto answered'),
+      rule('as localhost from elsewhere', 'ip saddr 127.0.0.0/8 iifname != "lo" goto answered'),
+    ],
+  },
+  {
+    name: 'answered',
+    rules: [rule('to a masqueraded client', 'ct direction reply ct status snat accept'), rule('not asked for', 'drop')],
   },
 ];

@@ -27,10 +27,12 @@ function inNamespace(script: string): string {
 /** As one shell word. */
 const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
-test('nft prints the table as we write it', () => {
-  const table = baseTable(TABLE);
-  assert.equal(inNamespace(`printf %s ${quote(render(table))} | nft -f -; nft list table inet moor`), render(table));
-});
+for (const options of [{}, { followed: true, localhost: true }]) {
+  test(`nft prints the table as we write it: ${JSON.stringify(options)}`, () => {
+    const table = baseTable(TABLE, options);
+    assert.equal(inNamespace(`printf %s ${quote(render(table))} | nft -f -; nft list table inet moor`), render(table));
+  });
+}
 
 /** Of every set and map of the table. */
 function everyElement(): NftElement[] {

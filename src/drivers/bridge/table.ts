@@ -9,7 +9,7 @@ import { type Family, familyOf, type Prefix } from '../../base/ip.ts';
 import type { Change } from '../../contracts/change.ts';
 import { quoteIfname } from '../../nft/names.ts';
 import type { NftElement, NftRule, NftTable, NftTableRef } from '../../nft/types.ts';
-import { PORT_CHAINS, PORT_SETS } from './ports-table.ts';
+import { LOCALHOST_CHAINS, PORT_CHAINS, PORT_SETS } from './ports-table.ts';
 
 /**
  * The mark bit of a packet that this table lets pass, for firewalls that look after us. Bit 12: the lower half is where
@@ -44,7 +44,16 @@ const SPANNED = { 4: 'spanned4', 6: 'spanned6' } as const;
 /** Before `filter`: the mark must be set when chains of others look. Their drop is final whatever we say, and ours is too. */
 const FORWARD_PRIORITY = 'filter - 10';
 
-export function baseTable(ref: NftTableRef): NftTable {
+/**
+ * @param options.followed others' rules look at forwarded packets, and may ask for the mark: it costs 1 to 2 % of what a stream carries, so it is set on packets
+ * of settled connections only then. All others always have it. The comment differs, as it is by comments that a rule is known.
+ * @param options.localhost ports are published where programs of the host reach them by 127.0.0.0/8
+ */
+export function baseTable(
+  ref: NftTableRef,
+  { followed = false, localhost = false }: { readonly followed?: boolean; readonly localhost?: boolean } = {},
+): NftTable {
+  const settled = `${SETTLED} iifgroup != ${GUARDED} oifgroup != ${GUARDED}`;
   return {
     ...ref,
     sets: [
@@ -68,10 +77,9 @@ export function baseTable(ref: NftTableRef): NftTable {
         hook: { type: 'filter', hook: 'forward', priority: FORWARD_PRIORITY, policy: 'accept' },
         rules: [
           // Nearly every packet. Integers are compared, and no names: each look-up by name costs more than all of it.
-          rule(
-            'connections that were let pass',
-            `${SETTLED} iifgroup != ${GUARDED} oifgroup != ${GUARDED} meta mark set meta mark | ${MARK} accept`,
-          ),
+          followed
+            ? rule('connections that were let pass', `${settled} meta mark set meta mark | ${MARK} accept`)
+            : rule('connections that were let pass, and nobody asks more', `${settled} accept`),
           // A packet of a connection of the host's own that a sandbox made up: see `outside`.
           rule('as localhost from elsewhere', 'ip saddr 127.0.0.0/8 drop'),
           rule('TCP that connects', 'tcp flags syn jump connect'),
@@ -181,6 +189,7 @@ export function baseTable(ref: NftTableRef): NftTable {
         ],
       },
       ...PORT_CHAINS,
+      ...(localhost ? LOCALHOST_CHAINS : []),
     ],
   };
 }

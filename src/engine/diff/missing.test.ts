@@ -276,6 +276,7 @@ test('the table and its elements', () => {
   assert.equal(why(state({ sets: {} })), 'its set bridges was deleted');
   assert.equal(why(state({ chains: {} })), 'its chain forward was deleted');
   assert.equal(why(state({ chains: { forward: ['one', ''] } })), 'the rules of its chain forward were changed');
+  assert.equal(why(state({ chains: { forward: ['one'], wire: ['old'] } })), 'chain wire does not belong to it');
   assert.deepEqual(
     diff([element('"br1"')], { tables: [state()] }).map(({ change }) => change),
     [element('"br1"')],

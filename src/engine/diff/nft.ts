@@ -1,5 +1,6 @@
 /** The instance's table, its elements, and rules of ours in chains of others. */
 import type { Change } from '../../contracts/change.ts';
+import { isName } from '../../nft/names.ts';
 import type { NftTable, NftTableState } from '../../nft/types.ts';
 import type { Actual, Repair } from './actual.ts';
 
@@ -8,7 +9,7 @@ type Of<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;
 export function missingTable(change: Of<'nft-table'>, actual: Actual): Repair<Change>[] {
   const state = actual.table(change.table, change.netns);
   if (state === undefined) return [{ change, why: 'it was deleted' }];
-  const why = tableDamage(change.table, state);
+  const why = tableDamage(change.table, state) ?? (change.netns === undefined ? surplus(change.table, state) : null);
   return why === null ? [] : [{ change, why }];
 }
 
@@ -22,6 +23,13 @@ function tableDamage(table: NftTable, state: NftTableState): string | null {
       return `the rules of its chain ${name} were changed`;
   }
   return null;
+}
+
+/** A chain of an earlier version: its rules still hold, and cost. */
+function surplus(table: NftTable, state: NftTableState): string | null {
+  const wanted = new Set(table.chains.map(({ name }) => name));
+  const name = Object.keys(state.chains).find((chain) => !wanted.has(chain) && isName(chain));
+  return name === undefined ? null : `chain ${name} does not belong to it`;
 }
 
 export function missingElement(change: Of<'nft-element'>, actual: Actual): Repair<Change>[] {

@@ -34,7 +34,7 @@ export function applyNft(tables: Map<string, FakeTable>, change: NftMember): App
       const next: FakeTable = {
         family: change.table.family,
         name: change.table.name,
-        chains: { ...old?.chains },
+        chains: isInner(change) ? { ...old?.chains } : led(old),
         sets: { ...old?.sets },
       };
       for (const set of change.table.sets) next.sets[set.name] ??= {};
@@ -66,6 +66,15 @@ export function applyNft(tables: Map<string, FakeTable>, change: NftMember): App
       return CHANGED;
     }
   }
+}
+
+/** Chains that an element leads to, which are left, empty; others of an earlier version go. */
+function led(table: FakeTable | undefined): Record<string, string[]> {
+  const verdicts = Object.values(table?.sets ?? {}).flatMap((elements) => Object.values(elements));
+  const names = Object.keys(table?.chains ?? {}).filter((name) =>
+    verdicts.some((one) => /^(?:goto|jump) /.test(one) && one.slice(5) === name),
+  );
+  return Object.fromEntries(names.map((name) => [name, []]));
 }
 
 export const copyTables = (tables: ReadonlyMap<string, FakeTable>): Map<string, FakeTable> => structuredClone(new Map(tables));
