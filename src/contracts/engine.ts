@@ -72,7 +72,11 @@ export interface SpanningView {
   readonly mtu: number | null;
   readonly peers: readonly PeerView[];
   /** `error`: why it does not carry anything; '' when it does. */
-  readonly tunnel?: { readonly error: string; readonly drops: TunnelStatus['drops'] };
+  readonly tunnel?: {
+    readonly error: string;
+    readonly drops: TunnelStatus['drops'];
+    readonly fastPath?: TunnelStatus['fastPath'];
+  };
 }
 
 export interface ClusterView extends ClusterStatus {

@@ -18,6 +18,8 @@ export interface TunnelSpec {
   readonly local: { readonly address: IpAddress; readonly port: number };
   /** Of the local address's family. */
   readonly peers: readonly TunnelPeer[];
+  /** Device that has the local address, for what the kernel can carry by itself; '': nothing. */
+  readonly underlay: string;
 }
 
 export interface PeerCounts {
@@ -29,16 +31,26 @@ export interface PeerCounts {
   readonly spoofed: number;
 }
 
+/** TCP between hosts of ours can go past the process, in the kernel. */
+export interface FastPathStatus {
+  /** Why it cannot; '' when it can. */
+  readonly why: string;
+  /** Of those of all peers, what went so. */
+  readonly sentPackets: number;
+  readonly receivedPackets: number;
+}
+
 export interface TunnelStatus {
   readonly peers: Readonly<Record<string, PeerCounts>>;
   /** Dropped packets by reason, in words. */
   readonly drops: Readonly<Record<string, number>>;
+  readonly fastPath: FastPathStatus;
 }
 
 /** Disposing lets go of it: it carries packets on, for who opens it next. */
 export interface Tunnel extends AsyncDisposable {
   /** Replaces the peers. @returns when packets go by the new ones. Counters of a peer (by name) go on. @throws exhausted when there are too many */
-  readonly setPeers: (peers: readonly TunnelPeer[]) => Promise<void>;
+  readonly setPeers: (to: Pick<TunnelSpec, 'peers' | 'underlay'>) => Promise<void>;
   /** @throws unavailable, or timeout, when what carries the packets does not answer */
   readonly status: () => Promise<TunnelStatus>;
   /** Resolves when it was let go, or carries nothing any more, also because it has failed. */

@@ -325,6 +325,7 @@ export class Spanning {
     const ctx = this.#ctx;
     const { planNetwork, planPeer } = driverOf(ctx, network.driver);
     const carried = (await ctx.tunnels?.status(network.id)) ?? null;
+    const { peers: counted, ...told } = carried?.tunnel ?? { peers: undefined, drops: {} };
     const mtus = planNetwork(network, facts).flatMap((change) =>
       change.kind === 'link' && change.op === 'add' && change.link.mtu !== undefined ? [change.link.mtu] : [],
     );
@@ -335,11 +336,11 @@ export class Spanning {
       subnets: network.pools.map(({ subnet }) => subnet),
       mtu: mtus.length === 0 ? null : Math.min(...mtus),
       peers: peersOf(ctx, network.id).map((peer): PeerView => {
-        const counts = carried?.tunnel?.peers[peer.node];
+        const counts = counted?.[peer.node];
         const trouble = planPeer?.(network, peer, facts).trouble ?? '';
         return { ...peer, trouble, ...(counts === undefined ? {} : { counts }) };
       }),
-      ...(carried === null ? {} : { tunnel: { error: carried.error, drops: carried.tunnel?.drops ?? {} } }),
+      ...(carried === null ? {} : { tunnel: { error: carried.error, ...told } }),
     };
   }
 }

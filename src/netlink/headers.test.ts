@@ -10,7 +10,7 @@ import * as sysBpf from '../sys/constants-bpf.ts';
 import * as sys from '../sys/constants.ts';
 import type { AttributeTable, ChoiceCodec, MessageCodec } from '../wire/attributes.ts';
 import type { Codec } from '../wire/codec.ts';
-import { bpfProgramH, sock, sockAddr } from '../wire/bpf/constants.ts';
+import { bpfProgramH, skBuff, sock, sockAddr } from '../wire/bpf/constants.ts';
 import { address, cacheinfo as addressCacheinfo } from '../wire/netlink/address.ts';
 import * as wire from '../wire/netlink/constants.ts';
 import { flow } from '../wire/netlink/conntrack.ts';
@@ -79,6 +79,7 @@ for (const [c, fields] of [
   ['union bpf_attr', bpfAttr],
   ['struct bpf_sock_addr', sockAddr],
   ['struct bpf_sock', sock],
+  ['struct __sk_buff', skBuff],
 ] as const) {
   for (const [field, offset] of Object.entries(fields)) expected.set(`offsetof(${c}, ${field})`, offset);
 }

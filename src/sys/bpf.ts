@@ -35,6 +35,7 @@ export const bpfAttr = {
   btf_size: 16,
   'link_create.prog_fd': 0,
   'link_create.target_fd': 4,
+  'link_create.target_ifindex': 4,
   'link_create.attach_type': 8,
 } as const;
 type Field = keyof typeof bpfAttr;
@@ -147,6 +148,25 @@ export class MapWriter {
   }
 }
 
+/** What programs have counted, read over and over. */
+export class MapReader {
+  /** The caller fills the key before each call; the kernel fills the value. */
+  readonly memory: MapWriter['memory'];
+  readonly #map: Fd;
+  readonly #attr: Uint8Array<ArrayBuffer>;
+
+  constructor(map: Fd, memory: MapWriter['memory']) {
+    this.#map = map;
+    this.memory = memory;
+    this.#attr = encode({ map_fd: map.number, key: memory.key, value: memory.value });
+  }
+
+  /** @throws not-found (ENOENT) */
+  read(): void {
+    check(bpf(bpfH.BPF_MAP_LOOKUP_ELEM, this.#attr), () => `bpf map lookup ${this.#map.what}`);
+  }
+}
+
 export interface ProgramSpec {
   readonly name: string;
   /** BPF_PROG_TYPE_* */
@@ -190,6 +210,24 @@ function verdict(error: unknown, log: () => string): unknown {
   if (!(error instanceof Error)) return error;
   error.cause = log();
   return error;
+}
+
+/**
+ * Runs a program for the packets of a device of the calling thread's namespace, beside the programs of others. It does as long as the link is open, and the device is there.
+ * @param attach BPF_TCX_* @throws invalid (EINVAL) before Linux 6.6
+ */
+export function linkToDevice(
+  program: Fd,
+  { index, name }: { readonly index: number; readonly name: string },
+  attach: number,
+): Fd {
+  const what = `${program.what} to ${name}`;
+  const fields = {
+    'link_create.prog_fd': program.number,
+    'link_create.target_ifindex': index,
+    'link_create.attach_type': attach,
+  };
+  return new Fd(command(bpfH.BPF_LINK_CREATE, fields, `bpf link ${what}`), `link of ${what}`);
 }
 
 /**

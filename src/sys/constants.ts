@@ -87,10 +87,17 @@ export const netlinkSocketH = {
 } as const;
 
 /** <linux/sockios.h> */
-export const sockiosH = { SIOCGIFNAME: 0x8910, SIOCSIFTXQLEN: 0x8943, SIOCETHTOOL: 0x8946 } as const;
+export const sockiosH = {
+  SIOCGIFNAME: 0x8910,
+  SIOCGIFMTU: 0x8921,
+  SIOCGIFHWADDR: 0x8927,
+  SIOCGIFINDEX: 0x8933,
+  SIOCSIFTXQLEN: 0x8943,
+  SIOCETHTOOL: 0x8946,
+} as const;
 
 /** <linux/ethtool.h> */
-export const ethtoolH = { ETHTOOL_GTXCSUM: 0x16, ETHTOOL_STXCSUM: 0x17 } as const;
+export const ethtoolH = { ETHTOOL_GDRVINFO: 0x03, ETHTOOL_GTXCSUM: 0x16, ETHTOOL_STXCSUM: 0x17 } as const;
 
 /** <poll.h> */
 export const pollH = { POLLIN: 1 } as const;

@@ -5,7 +5,7 @@ import { check, libc } from './libc.ts';
 import { attachTun, setQueueLength } from './tun.ts';
 
 /** <linux/udp.h> */
-export const udpH = { SOL_UDP: 17, UDP_SEGMENT: 103, UDP_GRO: 104 } as const;
+export const udpH = { SOL_UDP: 17, UDP_NO_CHECK6_RX: 102, UDP_SEGMENT: 103, UDP_GRO: 104 } as const;
 
 /** <linux/if_tun.h>: what the reader of a queue can take. */
 const OFFLOAD = { csum: 1, tso4: 2, tso6: 4, tsoEcn: 8, uso4: 0x20, uso6: 0x40 } as const;

@@ -88,7 +88,7 @@ async function setPeers(list: readonly Peer[]): Promise<string> {
   if (spec !== null && tunnel === null) {
     const directory = `${instance.execRoot}/tunnel`;
     tunnel = await openUdpTunnel({ ...spec, directory, logger: silentLogger });
-  } else if (spec !== null) await tunnel?.setPeers(spec.peers);
+  } else if (spec !== null) await tunnel?.setPeers(spec);
   return plans.map(({ plan }) => plan.trouble).join('');
 }
 

@@ -68,6 +68,7 @@ test('defaults', () => {
   assert.equal(config.ipMasquerade, true);
   assert.equal(config.loopbackShortcut, true);
   assert.equal(config.tunnelPriority, false);
+  assert.equal(config.tunnelFastpath, true);
   assert.equal(config.ipv6, false);
   assert.equal(config.addressPools, null);
   assert.equal(config.mtu, null);

@@ -34,6 +34,7 @@ export interface DaemonConfig extends ClusterConfig {
   readonly ipMasquerade: boolean;
   readonly loopbackShortcut: boolean;
   readonly tunnelPriority: boolean;
+  readonly tunnelFastpath: boolean;
   readonly flannelFolder: string;
   readonly logLevel: LogLevel;
   readonly logFormat: 'text' | 'json';
@@ -196,6 +197,7 @@ function checkConfig(values: FlagValues, file: string | null): DaemonConfig {
     ipMasquerade: flag('ip-masq', true),
     loopbackShortcut: flag('loopback-shortcut', true),
     tunnelPriority: flag('tunnel-priority', false),
+    tunnelFastpath: flag('tunnel-fastpath', true),
     ...clusterOf(text, values.get('cluster-address-pool')),
     flannelFolder: absolute('flannel-dir', text('flannel-dir') ?? '/run/flannel'),
     logLevel: flag('debug', false) ? 'debug' : level,

@@ -151,6 +151,12 @@ export const FLAGS = [
     help: 'Let tunnels of networks with backend udp go before all other programs: for hosts whose CPUs are busy (default false)',
   },
   {
+    name: 'tunnel-fastpath',
+    kind: 'boolean',
+    key: 'tunnel-fastpath',
+    help: 'Let TCP in networks with backend udp go past the tunnel process, in the kernel, by eBPF (default true)',
+  },
+  {
     name: 'group',
     short: 'G',
     kind: 'text',

@@ -18,6 +18,7 @@ const spec = (port: number, ...names: readonly string[]): TunnelSpec => ({
   device: 'tun0',
   local: { address: parseIp('192.0.2.1'), port },
   peers: names.map(peer),
+  underlay: 'eth1',
 });
 
 /** What is done, in words; the last tunnel fails on demand. */
@@ -35,8 +36,8 @@ class Lab implements Means {
     this.fail = resolve;
     this.said.push(`open ${local.port} ${peers.map(({ name }) => name).join('')}`);
     return {
-      setPeers: async (list) => void this.said.push(`peers ${list.map(({ name }) => name).join('')}`),
-      status: async () => ({ peers: {}, drops: {} }),
+      setPeers: async ({ peers }) => void this.said.push(`peers ${peers.map(({ name }) => name).join('')}`),
+      status: async () => ({ peers: {}, drops: {}, fastPath: { why: '', sentPackets: 0, receivedPackets: 0 } }),
       ended: promise,
       end: async () => {
         resolve();

@@ -55,16 +55,21 @@ export interface TunnelConfig {
   readonly execRoot: string;
   /** Tunnel processes go before other programs. */
   readonly tunnelPriority: boolean;
+  /** TCP between hosts of ours may go past them, in the kernel. */
+  readonly tunnelFastpath: boolean;
 }
 
 /** The `udp` tunnel: a process for each network, with a folder for each. What only a host with such a network needs in memory is loaded late. */
-export function udpTunnels({ execRoot, tunnelPriority: priority }: TunnelConfig, logger: Logger): Means {
+export function udpTunnels(
+  { execRoot, tunnelPriority: priority, tunnelFastpath: fastPath }: TunnelConfig,
+  logger: Logger,
+): Means {
   const root = `${execRoot}/tunnels`;
   const directory = (network: Id): string => `${root}/${network}`;
   return {
     async open(network, spec) {
       const { openUdpTunnel } = await import('../../tunnel/udp/tunnel.ts');
-      return await openUdpTunnel({ ...spec, directory: directory(network), logger, priority });
+      return await openUdpTunnel({ ...spec, directory: directory(network), logger, priority, fastPath });
     },
     left: () => (existsSync(root) ? readdirSync(root).filter(isId) : []),
     async end(network) {
@@ -132,7 +137,7 @@ class Run {
     try {
       if (this.#tunnel !== null && this.#place !== placeOf(spec)) await this.#end();
       if (this.#tunnel === null) await this.#begin(spec);
-      else await this.#tunnel.setPeers(spec.peers);
+      else await this.#tunnel.setPeers(spec);
       this.#error = '';
     } catch (error) {
       const { message } = errorData(error);

@@ -16,6 +16,8 @@ import { udpH } from '../../sys/tun-queue.ts';
 import { Arena, CONTROL, IOVEC, MMSGHDR, MSG } from './arena.ts';
 
 const BATCH = 32;
+/** <asm-generic/socket.h> */
+const SO_NO_CHECK = 11;
 /** Bytes: the longest datagram, or the longest message that the kernel cuts into several. */
 const ROOM = 60_000;
 /** Bytes of a random datagram: what a wire of 1500 carries. */
@@ -59,9 +61,11 @@ for (let i = 0; i < BATCH; i++) {
   arena.words[control + 3] = udpH.UDP_SEGMENT;
 }
 
-function open(from: string): Fd {
+/** @param bare its datagrams have no checksum, as those of a peer's kernel */
+function open(from: string, bare = false): Fd {
   const socket = new Fd(check(libc.socket(socketH.AF_INET, socketH.SOCK_DGRAM | socketH.SOCK_CLOEXEC, 0), 'socket'), from);
   setOption(socket, socketH.SOL_SOCKET, { name: socketH.SO_SNDBUFFORCE, value: 16 << 20 });
+  if (bare) setOption(socket, socketH.SOL_SOCKET, { name: SO_NO_CHECK, value: 1 });
   for (const [call, address] of [
     [libc.bind, encodeAddress({ address: parseIp(from), port: 0 })],
     [libc.connect, encodeAddress({ address: parseIp(to), port: Number(port) })],
@@ -69,7 +73,7 @@ function open(from: string): Fd {
     check(call(socket.number, address, address.length), from);
   return socket;
 }
-const sockets = { peer: open(peer), stranger: open(stranger) };
+const sockets = { peer: open(peer), bare: open(peer, true), stranger: open(stranger) };
 
 /** Writes one datagram. @returns its length */
 function datagram(at: number): number {
@@ -89,14 +93,14 @@ function datagram(at: number): number {
   return change === 0 ? random.below(base.length) : change === 1 ? base.length + random.below(32) : base.length;
 }
 
-/** Fills a message: one datagram, or several that leave as one and arrive as the kernel likes. @returns datagrams in it */
-function fill(i: number): number {
+/** Fills a message: one datagram, or, unless it is to be `alone`, several that leave as one and arrive as the kernel likes. @returns datagrams in it */
+function fill(i: number, alone: boolean): number {
   const at = rooms + i * ROOM;
   const header = (messages + i * MMSGHDR) >>> 2;
   let length = datagram(at);
   let count = 1;
   arena.words[header + MSG.controlLength] = 0;
-  if (length > 0 && random.below(16) === 0) {
+  if (length > 0 && random.below(16) === 0 && !alone) {
     const step = length;
     count = 2 + random.below(Math.min(60, Math.floor(ROOM / 2 / step)));
     for (let k = 1; k < count; k++) {
@@ -118,7 +122,7 @@ function fill(i: number): number {
 function portion(from: Fd, wanted: number): number {
   let sent = 0;
   while (sent < wanted) {
-    const counts = Array.from({ length: BATCH }, (_, i) => fill(i));
+    const counts = Array.from({ length: BATCH }, (_, i) => fill(i, from === sockets.bare));
     for (let done = 0; done < BATCH; ) {
       const went = libc.sendmmsg(from.number, arena.base + messages + done * MMSGHDR, BATCH - done, 0);
       check(went, 'sendmmsg');
@@ -132,6 +136,7 @@ function portion(from: Fd, wanted: number): number {
 for await (const line of createInterface({ input: process.stdin })) {
   const wanted = Number(line);
   const strange = random.below(8) === 0;
-  const sent = portion(strange ? sockets.stranger : sockets.peer, wanted);
+  // The kernel cuts nothing into datagrams without a checksum.
+  const sent = portion(strange ? sockets.stranger : random.below(3) === 0 ? sockets.bare : sockets.peer, wanted);
   process.stdout.write(`${strange ? 0 : sent} ${strange ? sent : 0}\n`);
 }

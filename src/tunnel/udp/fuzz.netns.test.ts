@@ -130,11 +130,13 @@ test(`${TOTAL} random and mutated datagrams`, async (t) => {
   };
   await until('all to be counted', async () => sum(Object.values(await counted())) >= fromPeer + fromStranger);
   assert.deepEqual(await counted(), { peer: fromPeer, stranger: fromStranger });
-  const { drops, peers } = await tunnel.status();
+  const { drops, peers, fastPath } = await tunnel.status();
   t.diagnostic(`${JSON.stringify(drops)} received ${peers['host2']?.receivedPackets}`);
   for (const reason of ['version', 'length', 'source', 'peer']) assert.ok((drops[reason] ?? 0) > TOTAL / 1000, reason);
   assert.equal(drops['source'], peers['host2']?.spoofed);
   assert.ok((peers['host2']?.receivedPackets ?? 0) > TOTAL / 10);
+  assert.equal(fastPath.why, '');
+  assert.ok(fastPath.receivedPackets > TOTAL / 1000, `${fastPath.receivedPackets} past the process`);
   assert.deepEqual(watched.seen, []);
   const late = resident(pid);
   t.diagnostic(`resident: ${early} kB after a tenth, ${late} kB at the end`);

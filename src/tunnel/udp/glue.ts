@@ -4,8 +4,10 @@
  */
 import { constants } from 'node:os';
 import type { Fd } from '../../sys/fd.ts';
+import { mtuOf } from '../../sys/device.ts';
 import { lastErrno, libc } from '../../sys/libc.ts';
 import { type Arena, IOVEC } from './arena.ts';
+import { sum16 } from './checksum.ts';
 import type { Counters } from './counters.ts';
 import {
   GSO,
@@ -30,14 +32,27 @@ const LARGEST = 65_535;
 /** UDP_MAX_SEGMENTS of kernels before 6.9. */
 const UDP_SEGMENTS = 64;
 
+/** bytes: smaller than any MTU (RFC 8200) */
+const SMALL = 1_280;
+
 export const GLUE_BYTES = IOVECS * IOVEC + 64 + 2 * 64;
 
 export interface GlueDeps {
   readonly arena: Arena;
   readonly tun: Fd;
+  readonly device: string;
+  /** Any: it leads to what the device is like. */
+  readonly udp: Fd;
   /** The device takes UDP segments. */
   readonly udpSegments: boolean;
   readonly counters: Counters;
+}
+
+interface Sender {
+  readonly version: 4 | 6;
+  /** Slot. */
+  readonly peer: number;
+  readonly own: boolean;
 }
 
 export class Glue {
@@ -59,6 +74,10 @@ export class Glue {
   #payload = 0;
   #segments = 0;
   #sequence = 0;
+  /** The peer may have left checksums to us, or have sent without an outer one. */
+  #own = false;
+  /** What the checksum field of the first one says. */
+  #field = 0;
   /** A shorter segment, or one that asked for a push, is the last. */
   #full = true;
 
@@ -96,6 +115,8 @@ export class Glue {
       if (((own ^ other) & 0xffff) !== 0 || own >>> 16 === 0 || this.#segments >= UDP_SEGMENTS) return false;
     } else {
       if (view.getUint32(at + this.#transport + TCP.sequence) !== this.#sequence) return false;
+      if (this.#own && view.getUint16(at + this.#transport + TCP.checksum) !== this.#field && !this.#vouched(at, size))
+        return false;
       // Acknowledgement; header length, flags, window; options.
       if (words[top + 2] !== words[first + 2] || words[top + 3] !== words[first + 3]) return false;
       for (let i = TCP.size / 4, end = (this.#header - this.#transport) >>> 2; i < end; i++)
@@ -110,7 +131,7 @@ export class Glue {
   }
 
   /** Any packet whose lengths are right. */
-  add(at: number, size: number, { version, peer }: { readonly version: 4 | 6; readonly peer: number }): void {
+  add(at: number, size: number, { version, peer, own }: Sender): void {
     if (this.#parts > 0 && this.#follows(at, size, version)) {
       this.#append(at, size);
       return;
@@ -118,6 +139,7 @@ export class Glue {
     this.flush();
     this.#size = size;
     this.#peer = peer;
+    this.#own = own;
     this.#begin(at, size, version);
   }
 
@@ -139,6 +161,9 @@ export class Glue {
     if (protocol === PROTOCOL.tcp && room >= TCP.size) {
       const offset = (view.getUint8(top + TCP.offset) >> 4) * 4;
       if (offset < TCP.size || offset > room) return;
+      // Whoever it is for finds it spoiled.
+      if (this.#own && !this.#vouched(at, size)) return;
+      this.#field = view.getUint16(top + TCP.checksum);
       this.#protocol = protocol;
       this.#header = this.#transport + offset;
       this.#payload = room - offset;
@@ -186,8 +211,23 @@ export class Glue {
       view.getUint8(top + TCP.offset) === view.getUint8(oldTop + TCP.offset) &&
       (view.getUint8(top + TCP.flags) & ~TCP_FLAG.psh) === TCP_FLAG.ack &&
       view.getUint16(top + TCP.window) === view.getUint16(oldTop + TCP.window) &&
-      this.#same(top + TCP.size, oldTop + TCP.size, this.#header - this.#transport - TCP.size)
+      this.#same(top + TCP.size, oldTop + TCP.size, this.#header - this.#transport - TCP.size) &&
+      (!this.#own || this.#vouched(at, size))
     );
+  }
+
+  /**
+   * Whether the TCP checksum is right, or still to be made: then it is the sum of the pseudo-header alone. The kernel of a peer sends datagrams without an outer checksum
+   * (fastpath/leave.ts), and has made the inner one if they went over a wire.
+   */
+  #vouched(at: number, size: number): boolean {
+    const { view } = this.#deps.arena;
+    const length = size - this.#transport;
+    const pseudo = pseudoSum(view, at, { version: this.#version, protocol: PROTOCOL.tcp, length });
+    const field = view.getUint16(at + this.#transport + TCP.checksum);
+    // 0 and 0xffff are the same number here.
+    if (field === pseudo || (field % 0xffff) + (pseudo % 0xffff) === 0) return true;
+    return sum16(view, at + this.#transport, { length, start: pseudo }) === 0xffff;
   }
 
   #append(at: number, size: number): void {
@@ -233,6 +273,7 @@ export class Glue {
     const top = at + this.#transport;
     const length = this.#header - this.#transport + this.#payload;
     const tcp = protocol === PROTOCOL.tcp;
+    if (tcp && this.#segments === 1) this.#large();
     view.setUint8(vnet, VNET_FLAG.needsChecksum);
     view.setUint16(vnet + VNET.checksumStart, this.#transport, true);
     view.setUint16(vnet + VNET.checksumOffset, tcp ? TCP.checksum : UDP.checksum, true);
@@ -247,6 +288,16 @@ export class Glue {
       if (!tcp) view.setUint16(top + UDP.length, length);
     }
     view.setUint16(top + (tcp ? TCP.checksum : UDP.checksum), pseudoSum(view, at, { version, protocol, length }));
+  }
+
+  /** One that came whole, larger than the device takes it: the peer's kernel has sent it so, and no wire has cut it. It is told of as the segments that it would have been. */
+  #large(): void {
+    const { device, udp } = this.#deps;
+    if (this.#header + this.#payload <= SMALL) return;
+    const step = mtuOf(udp, device) - this.#header;
+    if (step <= 0 || this.#payload <= step) return;
+    this.#step = step;
+    this.#segments = Math.ceil(this.#payload / step);
   }
 
   #same(a: number, b: number, length: number): boolean {

@@ -8,6 +8,7 @@ import { libc } from '../../sys/libc.ts';
 import { CONTROL, IOVEC, MMSGHDR, MSG, SOCKADDR } from './arena.ts';
 import { Glue, GLUE_BYTES, type GlueDeps } from './glue.ts';
 import { IP4, IP6, versionOf } from './inner.ts';
+import type { FastPath } from './fastpath/fastpath.ts';
 import type { PeerTable } from './peers.ts';
 
 /**
@@ -28,6 +29,7 @@ export const INBOUND_BYTES = MESSAGES * (STRIDE + MMSGHDR + IOVEC + SOCKADDR + C
 export interface InboundDeps extends GlueDeps {
   readonly udp: Fd;
   readonly v6: boolean;
+  readonly fastPath: FastPath;
 }
 
 export class Inbound {
@@ -64,8 +66,8 @@ export class Inbound {
     this.#table = table;
   }
 
-  /** Takes what has arrived, up to a batch. @returns messages */
-  drain(): number {
+  /** Takes what has arrived, up to a batch. @param now milliseconds of the process's clock, about @returns messages */
+  drain(now: number): number {
     const { arena, udp } = this.#deps;
     const { words } = arena;
     for (let i = 0; i < this.#want; i++) {
@@ -76,15 +78,15 @@ export class Inbound {
     const count = libc.recvmmsg(udp.number, arena.base + this.#messages, this.#want, socketH.MSG_DONTWAIT, 0);
     // An error of the socket, such as a port that nobody listens on, is forgotten by being told.
     if (count <= 0) return 0;
-    for (let i = 0; i < count; i++) this.#message(i);
+    for (let i = 0; i < count; i++) this.#message(i, now);
     this.#glue.flush();
     const last = words[((this.#messages + (count - 1) * MMSGHDR) >>> 2) + MSG.length] ?? 0;
     this.#want = last <= PLAIN ? MESSAGES : GLUED;
     return count;
   }
 
-  #message(i: number): void {
-    const { arena, counters, v6 } = this.#deps;
+  #message(i: number, now: number): void {
+    const { arena, counters, v6, fastPath } = this.#deps;
     const { view, words } = arena;
     const header = (this.#messages + i * MMSGHDR) >>> 2;
     const length = words[header + MSG.length] ?? 0;
@@ -97,11 +99,13 @@ export class Inbound {
       counters.drop(peer < 0 ? 'peer' : 'length', Math.max(1, Math.ceil(length / Math.max(1, step))));
       return;
     }
+    if (now > (fastPath.due[peer] ?? Infinity)) fastPath.heard(peer, now);
+    const own = this.#table.peers[peer]?.own === true;
     let packets = 0;
     let bytes = 0;
     for (let at = 0; at < length; at += step) {
       const size = Math.min(step, length - at);
-      if (this.#glue.addAlike(begin + at, size, peer) || this.#packet(begin + at, size, peer)) {
+      if (this.#glue.addAlike(begin + at, size, peer) || this.#packet(begin + at, size, { peer, own })) {
         packets++;
         bytes += size;
       }
@@ -110,7 +114,7 @@ export class Inbound {
   }
 
   /** @returns false when it was dropped */
-  #packet(at: number, size: number, peer: number): boolean {
+  #packet(at: number, size: number, { peer, own }: { readonly peer: number; readonly own: boolean }): boolean {
     const { arena, counters } = this.#deps;
     const { view } = arena;
     const version = versionOf(view, at, size);
@@ -124,7 +128,7 @@ export class Inbound {
       counters.spoofed(peer);
       return false;
     }
-    this.#glue.add(at, size, { version, peer });
+    this.#glue.add(at, size, { version, peer, own });
     return true;
   }
 }

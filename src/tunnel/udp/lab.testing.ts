@@ -30,8 +30,12 @@ export const host = (i: number, ...args: readonly string[]): string => (i === 1 
 /** Registers what makes the hosts before the first test of a file, and takes them away after the last. */
 export function useHosts(): void {
   before(() => {
+    // A host whose link-local addresses are still checked for duplicates (a second or two) asks for no neighbour of a packet that it passes on.
+    const unchecked = ['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0'];
+    execFileSync('sysctl', unchecked.slice(1));
     for (const name of NAMES) {
       ip('netns', 'add', name);
+      execFileSync(...inside(name, ...unchecked));
       ip('-n', name, 'link', 'set', 'lo', 'up');
     }
     ip('link', 'set', 'lo', 'up');
@@ -71,7 +75,7 @@ export const peer = (i: number, family: 4 | 6, own: boolean): TunnelPeer => ({
   own,
 });
 
-interface Pair extends AsyncDisposable {
+export interface Pair extends AsyncDisposable {
   readonly tunnels: readonly Tunnel[];
 }
 
@@ -80,13 +84,14 @@ export const optionsOf = (i: number, family: 4 | 6, own = true): UdpTunnelOption
   device: 'moor-udp0',
   local: { address: parseIp(OUTER[family](i)), port: PORT },
   peers: [peer(3 - i, family, own)],
+  underlay: `e${i}`,
   directory: folder(i),
   logger: silentLogger,
 });
 
-/** @param first of host 1 alone */
-export async function pair(family: 4 | 6, own: boolean, first: Partial<UdpTunnelOptions> = {}): Promise<Pair> {
-  const open = (i: number): Promise<Tunnel> => openUdpTunnel({ ...optionsOf(i, family, own), ...(i === 1 ? first : {}) });
+/** @param ends what is otherwise, of host 1 and of host 2 */
+export async function pair(family: 4 | 6, own: boolean, ends: readonly Partial<UdpTunnelOptions>[] = []): Promise<Pair> {
+  const open = (i: number): Promise<Tunnel> => openUdpTunnel({ ...optionsOf(i, family, own), ...ends[i - 1] });
   await using stack = new AsyncDisposableStack();
   const one = await open(1);
   stack.defer(() => one.end());

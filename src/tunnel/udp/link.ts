@@ -2,7 +2,7 @@
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MoorError } from '../../base/errors.ts';
-import type { TunnelPeer, TunnelStatus } from '../../contracts/tunnel.ts';
+import type { TunnelSpec, TunnelStatus } from '../../contracts/tunnel.ts';
 import type { Fd } from '../../sys/fd.ts';
 import { watchReadable } from '../../sys/poll.ts';
 import { openPid, pidExit, signalPid } from '../../sys/process.ts';
@@ -64,8 +64,8 @@ export class Link {
     }
   }
 
-  async setPeers(peers: readonly TunnelPeer[]): Promise<void> {
-    await this.#ask((serial) => ({ type: 'peers', peers, serial }));
+  async setPeers({ peers, underlay }: Pick<TunnelSpec, 'peers' | 'underlay'>): Promise<void> {
+    await this.#ask((serial) => ({ type: 'peers', peers, underlay, serial }));
   }
 
   async status(): Promise<TunnelStatus> {

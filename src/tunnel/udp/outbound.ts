@@ -137,6 +137,7 @@ export class Outbound {
     const sequence = udp ? 0 : view.getUint32(at + transport + TCP.sequence);
     const id = version === 4 ? view.getUint16(at + IP4.id) : 0;
     const flags = udp ? 0 : view.getUint8(at + transport + TCP.flags);
+    const unfinished = udp ? 0 : view.getUint16(at + transport + TCP.checksum);
     const constant = version === 4 ? constantSum(view, at) : 0;
     const headerWords = (header + 3) >>> 2;
     for (let i = 0; i < count; i++) {
@@ -161,7 +162,9 @@ export class Outbound {
         if (i < count - 1) own &= ~(TCP_FLAG.fin | TCP_FLAG.psh);
         view.setUint8(top + TCP.flags, own);
       }
-      if (!own) {
+      // Still to be made, but said as of this segment: the sum of its own pseudo-header (`Glue`). What differs from the whole one's is the length.
+      if (own && !udp) view.setUint16(top + TCP.checksum, fold16(unfinished + ((size - header - chunk) ^ 0xffff)));
+      else if (!own) {
         const field = top + (udp ? UDP.checksum : TCP.checksum);
         const length = header - transport + chunk;
         view.setUint16(field, 0);

@@ -55,11 +55,18 @@ const ACK = 0x10;
 const PSH = 0x08;
 const SYN = 0x02;
 
+/** What the kernel takes past the process from anywhere. */
+export const pureAck = (): Buffer => ip4(tcp(ACK));
+/** A segment with payload and a wrong checksum. */
+export const spoiledSegment = (): Buffer => ip4(tcp(ACK, { payload: 100 }));
+
 /** One of each kind that a tunnel treats differently. */
 export const packets = (): readonly Buffer[] => [
   plainDatagram(),
   ip4(udp(0x1234, 20)),
   ip4(udp(0x1234, 0)),
+  pureAck(),
+  ip6(tcp(ACK)),
   ip4(tcp(ACK, { payload: 100 })),
   ip4(tcp(ACK | PSH, { options: 12, payload: 400 })),
   ip4(tcp(SYN, { options: 20 })),

@@ -7,7 +7,7 @@ import type { IpAddress } from '../../base/ip.ts';
 import type { TunnelPeer, TunnelStatus } from '../../contracts/tunnel.ts';
 
 /** Of all that is in this file. A process that speaks another one is replaced. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** Names in the folder of a tunnel. */
 export const CONTROL = 'control';
@@ -32,7 +32,7 @@ export interface TunnelProcessData {
 }
 
 export type ToTunnel =
-  | { readonly type: 'peers'; readonly peers: readonly TunnelPeer[]; readonly serial: number }
+  | { readonly type: 'peers'; readonly peers: readonly TunnelPeer[]; readonly underlay: string; readonly serial: number }
   | { readonly type: 'status'; readonly serial: number }
   | { readonly type: 'stop' };
 

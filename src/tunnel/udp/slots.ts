@@ -1,6 +1,7 @@
 /** Places of peers in tables and counters. A peer, by name, keeps its own as long as it is there, and with it its counters. */
 import type { PeerCounts, TunnelPeer } from '../../contracts/tunnel.ts';
 import type { Counters } from './counters.ts';
+import type { Carried } from './fastpath/open.ts';
 import type { Slots } from './peers.ts';
 
 /** Most peers. A slot costs 32 bytes of address and 40 of counters. */
@@ -37,7 +38,18 @@ export class SlotTable {
     return [...this.#slots];
   }
 
-  counts(): Readonly<Record<string, PeerCounts>> {
-    return Object.fromEntries([...this.#names].map(([name, slot]) => [name, this.#counters.peer(slot)]));
+  /** @param past what a peer has been sent, and has sent, past the counters */
+  counts(past: (slot: number) => Carried): Readonly<Record<string, PeerCounts>> {
+    const whole = (slot: number): PeerCounts => {
+      const [own, { left, arrived }] = [this.#counters.peer(slot), past(slot)];
+      return {
+        sentPackets: own.sentPackets + left.packets,
+        sentBytes: own.sentBytes + left.bytes,
+        receivedPackets: own.receivedPackets + arrived.packets,
+        receivedBytes: own.receivedBytes + arrived.bytes,
+        spoofed: own.spoofed,
+      };
+    };
+    return Object.fromEntries([...this.#names].map(([name, slot]) => [name, whole(slot)]));
   }
 }

@@ -131,9 +131,11 @@ test('as many peers as there may be are taken, and told of', async () => {
     endpoint: { address: parseIp(`10.9.${i >> 8}.${i & 255}`), port: PORT },
     subnets: [parsePrefix(`10.${i >> 8}.${i & 255}.0/24`), parsePrefix(`fd44:0:0:${i.toString(16)}::/64`)],
   }));
-  await tunnel.setPeers(many);
-  assert.equal(Object.keys((await tunnel.status()).peers).length, CAPACITY);
-  await assert.rejects(tunnel.setPeers([...many, first]), { kind: 'exhausted' });
+  await tunnel.setPeers({ peers: many, underlay: 'e1' });
+  const { peers, fastPath } = await tunnel.status();
+  assert.equal(Object.keys(peers).length, CAPACITY);
+  assert.equal(fastPath.why, '');
+  await assert.rejects(tunnel.setPeers({ peers: [...many, first], underlay: 'e1' }), { kind: 'exhausted' });
 });
 
 test('without its device it ends, and says so', async () => {

@@ -1,7 +1,7 @@
 /** What two tunnels carry, and what they do not. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
@@ -9,36 +9,17 @@ import { promisify } from 'node:util';
 import { silentLogger } from '../../base/clock.ts';
 import { parseIp } from '../../base/ip.ts';
 import { folder, host, inside, ip, optionsOf, OUTER, pair, peer, PORT, single, until, useHosts } from './lab.testing.ts';
+import { sha, transfer } from './transfer.testing.ts';
 import { openUdpTunnel } from './tunnel.ts';
 
 const run = promisify(execFile);
 
 useHosts();
 
-const SERVER = `const s=require('node:net').createServer(c=>{const h=require('node:crypto').createHash('sha256');c.on('data',d=>h.update(d));c.on('end',()=>c.end(h.digest('hex')))});s.listen(7000,'::',()=>console.log('up'))`;
-const CLIENT = `const n=require('node:net').connect(7000,process.argv[1]);process.stdin.pipe(n);n.on('data',d=>process.stdout.write(d))`;
-
-/** Sends bytes from c1 to a server in c2. @returns what the server got, hashed */
-async function transfer(to: string, bytes: Buffer): Promise<string> {
-  const [file, args] = inside('c2', process.execPath, '-e', SERVER);
-  const server = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  try {
-    await once(server.stdout, 'data');
-    const client = run(...inside('c1', process.execPath, '-e', CLIENT, to), { timeout: 60_000 });
-    client.child.stdin?.end(bytes);
-    return (await client).stdout;
-  } finally {
-    server.kill('SIGKILL');
-    await once(server, 'exit');
-  }
-}
-
-const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-
 for (const family of [4, 6] as const) {
   for (const own of [true, false]) {
     test(`bytes arrive as they were sent: outer IPv${family}, ${own ? 'checksums left to the peer' : 'complete packets on the wire'}`, async () => {
-      await using tunnels = await pair(family, own);
+      await using tunnels = await pair(family, own, [{ fastPath: false }, { fastPath: false }]);
       const bytes = randomBytes(16 << 20);
       for (const to of ['10.244.2.2', 'fd44:2::2']) assert.equal(await transfer(to, bytes), sha(bytes));
       const [one] = tunnels.tunnels;
@@ -48,19 +29,21 @@ for (const family of [4, 6] as const) {
   }
 }
 
-test('without offloads on the wire, and over a path with a smaller MTU', async () => {
-  await using _tunnels = await pair(4, true);
-  const bytes = randomBytes(4 << 20);
-  execFileSync('ethtool', ['-K', 'e1', 'tso', 'off', 'gso', 'off', 'gro', 'off']);
-  assert.equal(await transfer('10.244.2.2', bytes), sha(bytes));
-  for (const i of [1, 2]) host(i, 'link', 'set', `e${i}`, 'mtu', '1300');
-  try {
+for (const fastPath of [true, false]) {
+  test(`without offloads on the wire, and over a path with a smaller MTU${fastPath ? ', past the process' : ''}`, async () => {
+    await using _tunnels = await pair(4, true, [{ fastPath }, { fastPath }]);
+    const bytes = randomBytes(4 << 20);
+    execFileSync('ethtool', ['-K', 'e1', 'tso', 'off', 'gso', 'off', 'gro', 'off']);
     assert.equal(await transfer('10.244.2.2', bytes), sha(bytes));
-  } finally {
-    for (const i of [1, 2]) host(i, 'link', 'set', `e${i}`, 'mtu', '1500');
-    execFileSync('ethtool', ['-K', 'e1', 'tso', 'on', 'gso', 'on', 'gro', 'on']);
-  }
-});
+    for (const i of [1, 2]) host(i, 'link', 'set', `e${i}`, 'mtu', '1300');
+    try {
+      assert.equal(await transfer('10.244.2.2', bytes), sha(bytes));
+    } finally {
+      for (const i of [1, 2]) host(i, 'link', 'set', `e${i}`, 'mtu', '1500');
+      execFileSync('ethtool', ['-K', 'e1', 'tso', 'on', 'gso', 'on', 'gro', 'on']);
+    }
+  });
+}
 
 /** Sixteen at once, and on when they are there: a socket that is full loses what comes, on any path. */
 const SENDER = `const d=require('node:dgram').createSocket('udp4');const n=+process.argv[2];let got=0,wake=()=>{};
@@ -91,7 +74,7 @@ async function datagramsArrive(from: 'c1' | 'c2', to: 'c1' | 'c2'): Promise<void
 }
 
 test('one host has a kernel that knows no UDP segments in TUN devices, as Debian 12: everything arrives, either way', async () => {
-  await using _tunnels = await pair(4, true, { udpSegments: false });
+  await using _tunnels = await pair(4, true, [{ udpSegments: false }]);
   const offloads = (i: number): string =>
     execFileSync('sh', ['-c', `${i === 1 ? '' : 'ip netns exec t2 '}ethtool -k moor-udp0`], { encoding: 'utf8' });
   assert.match(offloads(1), /^tx-udp-segmentation: off/m);
@@ -147,7 +130,8 @@ test('what does not belong into the tunnel is dropped, and counted by its reason
   assert.equal(taken(), 1);
 
   // The peer moves: its old address is nobody's any more, and its counters go on.
-  await tunnel.setPeers([{ ...peer(2, 4, true), endpoint: { address: parseIp('10.9.0.3'), port: PORT } }]);
+  const moved = { ...peer(2, 4, true), endpoint: { address: parseIp('10.9.0.3'), port: PORT } };
+  await tunnel.setPeers({ peers: [moved], underlay: 'e1' });
   await inject('t2', [good], '10.9.0.3');
   await inject('t2', [good]);
   await until('two more', async () => (await drops())['peer'] === 2);
@@ -171,7 +155,7 @@ test('a tunnel that is ended leaves no device, no port, no descriptor, no proces
 test('a device that is in use, and a port that is taken, are errors', async () => {
   await using _tunnels = await pair(4, true);
   const { local } = optionsOf(1, 4);
-  const options = { peers: [], logger: silentLogger, directory: folder(3) };
+  const options = { peers: [], underlay: '', logger: silentLogger, directory: folder(3) };
   await assert.rejects(openUdpTunnel({ ...options, device: 'moor-udp0', local: { ...local, port: 1 } }), { kind: 'conflict' });
   await assert.rejects(openUdpTunnel({ ...options, device: 'moor-udp1', local }), { kind: 'conflict' });
   assert.doesNotMatch(ip('-br', 'link'), /moor-udp1/);

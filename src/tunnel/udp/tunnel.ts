@@ -7,7 +7,7 @@ import { rmSync } from 'node:fs';
 import type { Logger } from '../../base/clock.ts';
 import { exhausted, invalid, MoorError } from '../../base/errors.ts';
 import { familyOf } from '../../base/ip.ts';
-import type { Tunnel, TunnelPeer, TunnelSpec, TunnelStatus } from '../../contracts/tunnel.ts';
+import type { Tunnel, TunnelSpec, TunnelStatus } from '../../contracts/tunnel.ts';
 import type { Fd } from '../../sys/fd.ts';
 import { tunName } from '../../sys/tun.ts';
 import { openTunQueue } from '../../sys/tun-queue.ts';
@@ -28,6 +28,8 @@ export interface UdpTunnelOptions extends TunnelSpec {
   readonly program?: URL;
   /** The process goes before other programs, where that is permitted (docs/adr/0018). */
   readonly priority?: boolean;
+  /** TCP between hosts of ours may go past the process, in the kernel (docs/adr/0021). */
+  readonly fastPath?: boolean;
   /** false: as with a kernel before Linux 6.2, which knows no UDP segments in TUN devices; Debian 12's is one. */
   readonly udpSegments?: boolean;
 }
@@ -49,7 +51,7 @@ export async function openUdpTunnel(options: UdpTunnelOptions): Promise<Tunnel> 
     options.logger.warn({ device: options.device, reason: refused }, `tunnel ${options.device}: no priority: ${refused}`);
   const tunnel = new UdpTunnel(options, link, carried);
   try {
-    await tunnel.setPeers(options.peers);
+    await tunnel.setPeers(options);
     return tunnel;
   } catch (error) {
     await tunnel.end();
@@ -112,7 +114,7 @@ async function takeOver(options: UdpTunnelOptions, left: Fd): Promise<Running> {
   logger.info({ device, pid: hello.pid }, `tunnel ${device}: a process of another version, or priority, hands over`);
   const next = await begin(directory, carried, program);
   // Both carry packets from here on, until the old one has gone.
-  await next.link.setPeers(options.peers);
+  await next.link.setPeers(told(options, options));
   await link.stop();
   return next;
 }
@@ -125,13 +127,20 @@ function checkPeers({ local, peers }: Pick<TunnelSpec, 'local' | 'peers'>): void
   }
 }
 
+type To = Pick<TunnelSpec, 'peers' | 'underlay'>;
+
+const told = ({ peers, underlay }: To, { fastPath = true }: Pick<UdpTunnelOptions, 'fastPath'>): To => ({
+  peers,
+  underlay: fastPath ? underlay : '',
+});
+
 class UdpTunnel implements Tunnel {
   readonly ended: Promise<void>;
   readonly #options: UdpTunnelOptions;
   readonly #carried: Carried;
   readonly #over = Promise.withResolvers<void>();
   #link: Link;
-  #peers: readonly TunnelPeer[] = [];
+  #to: To = { peers: [], underlay: '' };
   /** Set while a process is started in the place of one that ended. */
   #revival: Promise<void> = Promise.resolve();
   #state: 'open' | 'let go' | 'ended' = 'open';
@@ -144,12 +153,12 @@ class UdpTunnel implements Tunnel {
     this.#watch(link);
   }
 
-  async setPeers(peers: readonly TunnelPeer[]): Promise<void> {
+  async setPeers({ peers, underlay }: To): Promise<void> {
     checkPeers({ local: this.#options.local, peers });
-    this.#peers = peers;
+    this.#to = told({ peers, underlay }, this.#options);
     await this.#revival;
     if (this.#state !== 'open') throw new MoorError('cancelled', `The tunnel of ${this.#options.device} has ended`);
-    await this.#link.setPeers(peers);
+    await this.#link.setPeers(this.#to);
   }
 
   async status(): Promise<TunnelStatus> {
@@ -201,7 +210,7 @@ class UdpTunnel implements Tunnel {
       closeCarried(link);
       this.#link = link;
       this.#watch(link);
-      await link.setPeers(this.#peers);
+      await link.setPeers(this.#to);
     } catch (error) {
       await this.#link.stop();
       if (this.#state !== 'open') return;

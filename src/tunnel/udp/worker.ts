@@ -13,6 +13,7 @@ import { goBeforeOthers } from '../../sys/scheduling.ts';
 import { Arena } from './arena.ts';
 import { Control } from './control.ts';
 import { Counters } from './counters.ts';
+import { FastPath } from './fastpath/fastpath.ts';
 import { Inbound, INBOUND_BYTES } from './inbound.ts';
 import { Outbound, outboundBytes } from './outbound.ts';
 import { Linger } from './linger.ts';
@@ -33,10 +34,14 @@ const listener = new Fd(INHERITED.listener, `control socket of ${data.device}`);
 const counters = new Counters(CAPACITY);
 const slots = new SlotTable(counters);
 const arena = new Arena(outboundBytes(CAPACITY) + INBOUND_BYTES);
+const fastPath = new FastPath({ device: data.device, local: data.local, socket: udp, capacity: CAPACITY, counters });
 // One table each way: a table remembers the address that was asked for last.
 const outbound = new Outbound({ arena, tun, udp, counters, capacity: CAPACITY }, new PeerTable([]));
 const v6 = familyOf(data.local.address) === 6;
-const inbound = new Inbound({ arena, tun, udp, v6, udpSegments: data.udpSegments, counters }, new PeerTable([]));
+const inbound = new Inbound(
+  { arena, tun, device: data.device, udp, v6, udpSegments: data.udpSegments, counters, fastPath },
+  new PeerTable([]),
+);
 
 /** @returns why it may not */
 function preferred(): string {
@@ -56,11 +61,13 @@ const control = new Control({
   shared: [tun, udp],
   obey(message) {
     if (message.type === 'status') {
-      return { type: 'status', serial: message.serial, status: { peers: slots.counts(), drops: counters.drops() } };
+      const peers = slots.counts((slot) => fastPath.carried(slot));
+      return { type: 'status', serial: message.serial, status: { peers, drops: counters.drops(), fastPath: fastPath.status() } };
     }
     const peers = slots.assign(message.peers);
     outbound.setTable(new PeerTable(peers));
     inbound.setTable(new PeerTable(peers));
+    fastPath.setPeers(peers, message.underlay);
     known = true;
     return { type: 'took', serial: message.serial };
   },
@@ -83,10 +90,11 @@ function carry(): void {
   let waiting = waitingFor();
   let count = MESSAGES + control.fds.length;
   let [fromTun, fromUdp] = [true, true];
+  let now = clock.now();
   for (let batch = 1; ; batch++) {
     const read = fromTun ? outbound.drain() : 0;
-    const received = fromUdp ? inbound.drain() : 0;
-    const now = clock.now();
+    const received = fromUdp ? inbound.drain(now) : 0;
+    now = clock.now();
     let message = false;
     if (read > 0 || received > 0) {
       linger.packets(now);
@@ -99,7 +107,8 @@ function carry(): void {
         message = wait(waiting, count, 0);
       } else {
         message = wait(waiting, count, -1);
-        linger.woken(clock.now());
+        now = clock.now();
+        linger.woken(now);
       }
       // A ping is one packet: it does not ask the other side as well.
       [fromTun, fromUdp] = [waiting.fired(TUN), waiting.fired(UDP)];

@@ -23,7 +23,7 @@ interface Plain {
 export type Line = Plain | (Plain & { readonly wide: bigint }) | { readonly label: string };
 
 /** Instruction classes, RFC 9669 section 3. */
-const CLASS = { LD: 0x00, LDX: 0x01, ST: 0x02, STX: 0x03, JMP: 0x05, JMP32: 0x06, ALU64: 0x07 } as const;
+const CLASS = { LD: 0x00, LDX: 0x01, ST: 0x02, STX: 0x03, ALU: 0x04, JMP: 0x05, JMP32: 0x06, ALU64: 0x07 } as const;
 /** The second operand: `imm`, or a register; sections 4 and 4.3. */
 const K = 0x00;
 const X = 0x08;
@@ -31,13 +31,23 @@ const X = 0x08;
 const MEM = 0x60;
 const SIZES: Readonly<Record<Size, number>> = { u32: 0x00, u16: 0x08, u8: 0x10, u64: 0x18 };
 /** Sections 4.1 and 4.3: operations. */
+const ADD = 0x00;
+const SUB = 0x10;
+const MUL = 0x20;
+const DIV = 0x30;
 const OR = 0x40;
 const AND = 0x50;
+const RSH = 0x70;
+const XOR = 0xa0;
 const MOV = 0xb0;
-const ADD = 0x00;
+/** Section 4.2: to big-endian. */
+const END_TO_BE = 0xd0 | X;
+/** Section 5.3: memory that others change as well. */
+const ATOMIC = 0xc0;
 const CALL = 0x80;
 const EXIT = 0x90;
-const JUMPS = { always: 0x00, '==': 0x10, '!=': 0x50 } as const;
+/** Greater and smaller are of numbers without a sign. */
+const JUMPS = { always: 0x00, '==': 0x10, '>': 0x20, '!=': 0x50, '<=': 0xb0 } as const;
 export type Condition = readonly [a: Register, how: Exclude<keyof typeof JUMPS, 'always'>, b: Register | number];
 /** Section 5.4: a 64-bit immediate; with this source it is a map, given by its descriptor. */
 const IMM_DW = 0x18;
@@ -49,6 +59,14 @@ const operand = (operation: number, dst: Register, by: Register | number): Plain
 export const label = (name: string): Line => ({ label: name });
 export const move = (dst: Register, value: Register | number): Line => operand(MOV | CLASS.ALU64, dst, value);
 export const add = (dst: Register, value: Register | number): Line => operand(ADD | CLASS.ALU64, dst, value);
+export const subtract = (dst: Register, value: Register | number): Line => operand(SUB | CLASS.ALU64, dst, value);
+export const multiply = (dst: Register, value: Register | number): Line => operand(MUL | CLASS.ALU64, dst, value);
+/** Without signs. By 0 it is 0. */
+export const divide = (dst: Register, value: Register | number): Line => operand(DIV | CLASS.ALU64, dst, value);
+export const shiftRight = (dst: Register, bits: number): Line => operand(RSH | CLASS.ALU64, dst, bits);
+export const xor = (dst: Register, value: Register | number): Line => operand(XOR | CLASS.ALU64, dst, value);
+/** The lower 16 bits, from the machine's order to the network's or back; the others become 0. */
+export const swap16 = (dst: Register): Line => ({ code: END_TO_BE | CLASS.ALU, dst, immediate: 16 });
 export const and = (dst: Register, value: Register | number): Line => operand(AND | CLASS.ALU64, dst, value);
 export const or = (dst: Register, value: Register | number): Line => operand(OR | CLASS.ALU64, dst, value);
 export const load = (size: Size, dst: Register, [src, offset]: Place): Line => ({
@@ -61,6 +79,14 @@ export const store = (size: Size, [dst, offset]: Place, value: Register | number
   typeof value === 'number'
     ? { code: MEM | SIZES[size] | CLASS.ST, dst, offset, immediate: value }
     : { code: MEM | SIZES[size] | CLASS.STX, dst, src: value, offset };
+/** Adds to 64 bits that other processors add to, too. */
+export const atomicAdd = ([dst, offset]: Place, src: Register): Line => ({
+  code: ATOMIC | SIZES.u64 | CLASS.STX,
+  dst,
+  src,
+  offset,
+  immediate: ADD,
+});
 export const jump = (to: string): Line => ({ code: JUMPS.always | CLASS.JMP, to });
 /** Compares all 64 bits; a number is extended with its sign. */
 export const jumpIf = ([a, how, b]: Condition, to: string): Line => ({

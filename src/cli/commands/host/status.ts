@@ -1,4 +1,5 @@
 import type { ClusterView, EngineStatus } from '../../../contracts/engine.ts';
+import type { FastPathStatus } from '../../../contracts/tunnel.ts';
 import { defineCommand } from '../../command.ts';
 import type { PathReport } from '../../../model/node.ts';
 import type { Context } from '../../context.ts';
@@ -51,6 +52,11 @@ function namesLine({ clients, records, queries, forwarded, dropped }: Status['na
 
 const amount = (bytes: number): string => (bytes < 10_000 ? `${bytes} B` : `${Math.round(bytes / 1000)} kB`);
 
+const fastPathLine = ({ why, sentPackets, receivedPackets }: FastPathStatus): string =>
+  why === ''
+    ? `TCP past the tunnel process, in the kernel: ${sentPackets} packets sent, ${receivedPackets} received`
+    : `TCP goes through the tunnel process: ${printable(why)}`;
+
 type Section = readonly [heading: string, body: string];
 
 /** The store, and who is reached in each network that spans hosts. */
@@ -92,6 +98,7 @@ function clusterSections({ self, nodes, store, paths, checksums, networks }: Clu
       const notes = [
         ...peers.map((peer) => pathAdvice(peer.node, pathOf(peer))).filter((line) => line !== ''),
         ...(tunnel === undefined || tunnel.error === '' ? [] : [`tunnel: ${printable(tunnel.error)}`]),
+        ...(tunnel?.fastPath === undefined ? [] : [fastPathLine(tunnel.fastPath)]),
         ...(drops.length === 0 ? [] : [`dropped: ${drops.map(([reason, number]) => `${number} ${reason}`).join(', ')}`]),
       ];
       const what = [backend, `here ${subnets.join(' ')}`, ...(mtu === null ? [] : [`MTU ${mtu}`])].filter((word) => word !== '');

@@ -66,6 +66,7 @@ function tunnel(site: Site, peers: readonly Peer[]): TunnelSpec | null {
   return {
     device: deviceName(site.options.port),
     local: { address: addressOf(address), port: site.options.port },
+    underlay: site.underlay.device,
     peers: peers.flatMap((peer): TunnelPeer[] => {
       const at = peerAddress(peer, family);
       const endpoint = { port: peer.port ?? site.options.port };
