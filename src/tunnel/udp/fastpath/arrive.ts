@@ -38,12 +38,14 @@ import {
   networkOrder,
   NOW,
   onlyByte,
+  onlyCarried,
   onlyProtocol,
   onlyWhole,
   onlyWord,
   out,
   owner,
   PLAIN4,
+  PROTOCOL,
   type Site,
   SLOT,
   state,
@@ -55,8 +57,8 @@ import {
 const IP = IN + 16;
 /** Bytes of the inner packet that are looked at in any case: IPv4 and TCP without options, or IPv6. */
 const FIRST = 40;
-/** Bytes of an IPv6 packet whose TCP header has all the options that it may. */
-const LONGEST_ACK = 100;
+/** Bytes of an IPv6 packet whose TCP header has all the options that it may; a ping as it usually is has 104 at most. */
+const LONGEST_ACK = 104;
 /** A TCP segment that only acknowledges. */
 const ACK = 0x10;
 
@@ -106,7 +108,8 @@ export const arrive = ({ maps, v6, local, port, tun }: Site): readonly Line[] =>
     jump('out'),
 
     label('four'),
-    ...onlyByte(inner + 9, TCP),
+    ...onlyCarried(false, inner + 9),
+    store('u64', ['r10', PROTOCOL], 'r1'),
     ...onlyWhole(inner),
     load('u16', 'r1', ['r10', inner + 2]),
     swap16('r1'),
@@ -120,7 +123,8 @@ export const arrive = ({ maps, v6, local, port, tun }: Site): readonly Line[] =>
     jump('owned'),
 
     label('six'),
-    ...onlyByte(inner + 6, TCP),
+    ...onlyCarried(true, inner + 6),
+    store('u64', ['r10', PROTOCOL], 'r1'),
     load('u16', 'r1', ['r10', inner + 4]),
     swap16('r1'),
     add('r1', 40),
@@ -157,6 +161,8 @@ export const arrive = ({ maps, v6, local, port, tun }: Site): readonly Line[] =>
     store('u32', ['r0', STATE.whole], 1),
     jump('take'),
     label('single'),
+    load('u64', 'r1', ['r10', PROTOCOL]),
+    jumpIf(['r1', '!=', TCP], 'take'),
     load('u64', 'r1', ['r0', WAY.whole]),
     jumpIf(['r1', '>', 'r3'], 'take'),
     jumpIf(['r7', '!=', 'r8'], 'out'),

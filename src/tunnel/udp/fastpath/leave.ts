@@ -1,5 +1,5 @@
 /**
- * At the TUN device, where packets leave for the tunnel: TCP to a peer whose way is known gets its outer headers here, and goes on to the underlay device
+ * At the TUN device, where packets leave for the tunnel: TCP, or a ping, to a peer whose way is known gets its outer headers here, and goes on to the underlay device
  * as large as it is. Everything else goes to the process.
  */
 import {
@@ -36,6 +36,7 @@ import {
   lookUp,
   NOW,
   onlyByte,
+  onlyCarried,
   onlyWhole,
   OUT,
   out,
@@ -44,7 +45,6 @@ import {
   type Site,
   SLOT,
   state,
-  TCP,
 } from './parts.ts';
 
 /** Longest IPv4 packet, bytes. */
@@ -63,7 +63,7 @@ export const leave = ({ maps, v6, underlay, passes }: Site): readonly Line[] => 
   label('four'),
   ...loadBytes(0, IN, 40),
   ...onlyByte(IN, PLAIN4),
-  ...onlyByte(IN + 9, TCP),
+  ...onlyCarried(false, IN + 9),
   ...onlyWhole(IN),
   ...address4(IN + 16),
   load('u8', 'r9', ['r10', IN + 32]),
@@ -72,7 +72,7 @@ export const leave = ({ maps, v6, underlay, passes }: Site): readonly Line[] => 
 
   label('six'),
   ...loadBytes(0, IN, 60),
-  ...onlyByte(IN + 6, TCP),
+  ...onlyCarried(true, IN + 6),
   ...address6(IN + 24),
   load('u8', 'r9', ['r10', IN + 52]),
   move('r1', 40),

@@ -53,13 +53,17 @@ export const NOW = -32;
 export const FLAGS = -40;
 export const HOW = -48;
 /** Headers as they came, behind two bytes where an Ethernet header is one of them: so that what follows it lies on a multiple of four. */
-export const IN = HOW - 112;
+export const PROTOCOL = -56;
+export const IN = PROTOCOL - 112;
 export const OUT = IN - 48;
 
 /** Ethernet types as a little-endian machine reads them. */
 export const IP4 = 0x0008;
 export const IP6 = 0xdd86;
 export const TCP = 6;
+/** ICMP, of either family: one packet a question, which would wait for the process to be woken on both hosts. */
+const ICMP = 1;
+const ICMP6 = 58;
 export const UDP = 17;
 /** First byte of an IPv4 header without options. */
 export const PLAIN4 = 0x45;
@@ -123,6 +127,14 @@ export const onlyWord = (at: number, value: number): readonly Line[] => [
   load('u16', 'r1', ['r10', at]),
   jumpIf32(['r1', '!=', value], 'out'),
 ];
+/** r1 becomes the inner protocol, of those that have a fast path, or out. @param at where the header says it */
+export const onlyCarried = (v6: boolean, at: number): readonly Line[] => [
+  load('u8', 'r1', ['r10', at]),
+  jumpIf32(['r1', '==', TCP], v6 ? 'carried6' : 'carried4'),
+  jumpIf32(['r1', '!=', v6 ? ICMP6 : ICMP], 'out'),
+  label(v6 ? 'carried6' : 'carried4'),
+];
+
 /** Out with fragments. @param at of the IPv4 header */
 export const onlyWhole = (at: number): readonly Line[] => [
   load('u16', 'r1', ['r10', at + 6]),
