@@ -17,7 +17,7 @@ setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks'
 
 /**
  * Flags of V8 once the API answers. A daemon does the same few things again and again, but seldom: by the usual thresholds what it does for a connect would be
- * interpreted the first four hundred times. Not from the start on, which would compile what only the start needs (docs/adr/0020).
+ * interpreted the first four hundred times. Not from the start on, which would compile what only the start needs (docs/adr/0020, 0022).
  */
 const SERVING = [
   '--no-optimize-for-size',
