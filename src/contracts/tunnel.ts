@@ -31,7 +31,7 @@ export interface PeerCounts {
   readonly spoofed: number;
 }
 
-/** TCP between hosts of ours can go past the process, in the kernel. */
+/** TCP and ICMP between hosts of ours can go past the process, in the kernel. */
 export interface FastPathStatus {
   /** Why it cannot; '' when it can. */
   readonly why: string;

@@ -8,7 +8,7 @@ import { allReach, createHosts, createNetwork, type Host, outer, pinging, sandbo
 
 const entry = (n: number): string => `  - {name: h${n}, address: ${outer(n)}, subnet: 10.244.${n}.0/24}\n`;
 const file = ({ daemon }: Host): string => `${daemon.directory}/peers.yaml`;
-const start = (host: Host): Promise<void> => host.daemon.start('--peers', file(host));
+const start = (host: Host, ...args: readonly string[]): Promise<void> => host.daemon.start('--peers', file(host), ...args);
 
 interface Two extends AsyncDisposable {
   readonly hosts: readonly [Host, Host];
@@ -67,8 +67,18 @@ test('nobody misses a daemon that is killed, stopped, or started again; its proc
   assert.deepEqual(await processes(h2), before, h2.daemon.log());
   const { stdout } = await h2.daemon.moor('status');
   assert.match(stdout, /\nh1 +10\.9\.0\.1 +10\.244\.1\.0\/24 +\d+ \(\d+ k?B\) +\d+ \(\d+ k?B\) +0 .*reached\n/);
+  // Some of 10 ms each, on both sides of two restarts.
+  const [, past = ''] = /\npast the tunnel's process, in the kernel: (\d+) packets sent, \d+ received\n/.exec(stdout) ?? [];
+  assert.ok(Number(past) > 50, stdout);
+  await h2.daemon.stop('SIGTERM');
+  await start(h2, '--tunnel-fastpath=false');
+  assert.match(
+    (await h2.daemon.moor('status')).stdout,
+    /\nall packets go through the tunnel's process: switched off \(tunnel-fastpath\)\n/,
+  );
   const { lost, sent } = await going.finish();
   assert.deepEqual({ lost, sent }, { lost: 0, sent });
+  assert.deepEqual(await processes(h2), before, h2.daemon.log());
 });
 
 test('a process that is killed is replaced; so are both, the daemon and the process', async (t) => {

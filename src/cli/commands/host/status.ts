@@ -54,8 +54,8 @@ const amount = (bytes: number): string => (bytes < 10_000 ? `${bytes} B` : `${Ma
 
 const fastPathLine = ({ why, sentPackets, receivedPackets }: FastPathStatus): string =>
   why === ''
-    ? `TCP past the tunnel process, in the kernel: ${sentPackets} packets sent, ${receivedPackets} received`
-    : `TCP goes through the tunnel process: ${printable(why)}`;
+    ? `past the tunnel's process, in the kernel: ${sentPackets} packets sent, ${receivedPackets} received`
+    : `all packets go through the tunnel's process: ${printable(why)}`;
 
 type Section = readonly [heading: string, body: string];
 
