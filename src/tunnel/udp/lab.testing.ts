@@ -27,6 +27,16 @@ export const folder = (i: number): string => `${ROOT}/host${i}`;
 const ROOT = mkdtempSync('/tmp/tunnel-');
 export const host = (i: number, ...args: readonly string[]): string => (i === 1 ? ip(...args) : ip('-n', 't2', ...args));
 
+/** The underlay: e1 and e2. */
+export function makeWire(): void {
+  ip('link', 'add', 'e1', 'type', 'veth', 'peer', 'name', 'e2', 'netns', 't2');
+  for (const i of [1, 2]) {
+    host(i, 'addr', 'add', `10.9.0.${i}/24`, 'dev', `e${i}`);
+    host(i, 'addr', 'add', `fd09::${i}/64`, 'nodad', 'dev', `e${i}`);
+    host(i, 'link', 'set', `e${i}`, 'up');
+  }
+}
+
 /** Registers what makes the hosts before the first test of a file, and takes them away after the last. */
 export function useHosts(): void {
   before(() => {
@@ -39,11 +49,8 @@ export function useHosts(): void {
       ip('-n', name, 'link', 'set', 'lo', 'up');
     }
     ip('link', 'set', 'lo', 'up');
-    ip('link', 'add', 'e1', 'type', 'veth', 'peer', 'name', 'e2', 'netns', 't2');
+    makeWire();
     for (const i of [1, 2]) {
-      host(i, 'addr', 'add', `10.9.0.${i}/24`, 'dev', `e${i}`);
-      host(i, 'addr', 'add', `fd09::${i}/64`, 'nodad', 'dev', `e${i}`);
-      host(i, 'link', 'set', `e${i}`, 'up');
       host(i, 'link', 'add', `v${i}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', i === 1 ? 'c1' : 'c2');
       host(i, 'addr', 'add', `10.244.${i}.1/24`, 'dev', `v${i}`);
       host(i, 'addr', 'add', `fd44:${i}::1/64`, 'nodad', 'dev', `v${i}`);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { parseIp, parsePrefix } from '../../../base/ip.ts';
 import type { TunnelStatus } from '../../../contracts/tunnel.ts';
-import { host, inside, ip, optionsOf, OUTER, type Pair, pair, peer, PORT, until, useHosts } from '../lab.testing.ts';
+import { host, inside, ip, optionsOf, OUTER, type Pair, pair, peer, PORT, until, useHosts, makeWire } from '../lab.testing.ts';
 import { pureAck, spoiledSegment } from '../packets.testing.ts';
 import { sha, transfer } from '../transfer.testing.ts';
 import { COUNTS } from './layout.ts';
@@ -163,6 +163,22 @@ test('the underlay becomes another device, and none: what is not seen there goes
   await one.setPeers({ peers, underlay: 'e1' });
   assert.equal(await transfer('10.244.2.2', bytes), sha(bytes));
   assert.ok((await one.status()).fastPath.sentPackets > 100);
+});
+
+test('the underlay device is made anew: it goes on there', async () => {
+  await using tunnels = await pair(4, true);
+  const bytes = randomBytes(4 << 20);
+  assert.equal(await transfer('10.244.2.2', bytes), sha(bytes));
+  ip('link', 'del', 'e1');
+  makeWire();
+  const past = async (i: number): Promise<number> => (await statusOf(tunnels, i)).fastPath.sentPackets;
+  // Counted from the beginning, as its maps are new.
+  await until('both have found the new one', async () => {
+    assert.equal(await transfer('10.244.2.2', bytes), sha(bytes));
+    return (await past(1)) > 1_000 && (await past(2)) > 100;
+  });
+  const { peers } = await statusOf(tunnels, 1);
+  assert.ok((peers['host2']?.sentBytes ?? 0) > 8 << 20, 'a peer is not counted anew');
 });
 
 test("somebody else's prefix inside of a peer's is somebody else's", async () => {

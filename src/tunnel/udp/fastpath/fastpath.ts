@@ -22,6 +22,7 @@ export class FastPath {
   #open: Open | null = null;
   #why = '';
   #slots: Slots = [];
+  #underlay = '';
 
   constructor(options: FastPathOptions) {
     this.#options = options;
@@ -30,6 +31,7 @@ export class FastPath {
 
   /** @param underlay device by which the tunnel's address is reached; '' for none: no fast path */
   setPeers(slots: Slots, underlay: string): void {
+    this.#underlay = underlay;
     try {
       const index = this.#indexOf(underlay);
       if (this.#open?.underlay !== index) this.#close();
@@ -62,9 +64,11 @@ export class FastPath {
   heard(slot: number, now: number): void {
     this.due[slot] = now + AGAIN;
     try {
-      this.#open?.admit(slot);
+      // A device that was made anew has none of the programs.
+      if (this.#open?.underlay === this.#indexOf(this.#underlay)) this.#open.admit(slot);
+      else this.setPeers(this.#slots, this.#underlay);
     } catch (error) {
-      // The underlay device has gone, or memory is short.
+      // The device has gone, or memory is short.
       this.#fail(error);
     }
   }
