@@ -6,10 +6,11 @@ import { socketH } from '../../sys/constants.ts';
 import type { Fd } from '../../sys/fd.ts';
 import { libc } from '../../sys/libc.ts';
 import { CONTROL, IOVEC, MMSGHDR, MSG, SOCKADDR } from './arena.ts';
-import { Glue, GLUE_BYTES, type GlueDeps } from './glue.ts';
+import { Glue, GLUE_BYTES } from './glue.ts';
 import { IP4, IP6, versionOf } from './inner.ts';
 import type { FastPath } from './fastpath/fastpath.ts';
 import type { PeerTable } from './peers.ts';
+import type { RunDeps } from './run.ts';
 
 /**
  * Datagrams a receive. Where none comes glued, because nothing on their way has put them together, as many as three large packets are made of (46 of 1,420 bytes of
@@ -26,7 +27,7 @@ const PLAIN = 9_216;
 
 export const INBOUND_BYTES = MESSAGES * (STRIDE + MMSGHDR + IOVEC + SOCKADDR + CONTROL) + 5 * 64 + GLUE_BYTES;
 
-export interface InboundDeps extends GlueDeps {
+export interface InboundDeps extends RunDeps {
   readonly udp: Fd;
   readonly v6: boolean;
   readonly fastPath: FastPath;

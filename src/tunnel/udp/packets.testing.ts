@@ -38,11 +38,11 @@ function udp(checksum: number, payload: number): Transport {
   return { protocol: 17, bytes };
 }
 
-function tcp(flags: number, { options = 0, payload = 0 } = {}): Transport {
+function tcp(flags: number, { options = 0, payload = 0, sequence = 1000, port = 7000 } = {}): Transport {
   const bytes = Buffer.alloc(20 + options + payload);
-  bytes.writeUInt16BE(7000, 0);
+  bytes.writeUInt16BE(port, 0);
   bytes.writeUInt16BE(7000, 2);
-  bytes.writeUInt32BE(1000, 4);
+  bytes.writeUInt32BE(sequence, 4);
   bytes.writeUInt32BE(1000, 8);
   bytes.set([((20 + options) / 4) << 4, flags, 1, 0, 0x12, 0x34], 12);
   return { protocol: 6, bytes };
@@ -57,6 +57,14 @@ const SYN = 0x02;
 
 /** What the kernel takes past the process from anywhere. */
 export const pureAck = (): Buffer => ip4(tcp(ACK));
+/** Data of a flow, its checksum left to the receiver: the field holds the sum of the pseudo-header. */
+export function segment(sequence: number, { payload = 100, push = false, port = 7000 } = {}): Buffer {
+  const packet = ip4(tcp(push ? ACK | PSH : ACK, { sequence, payload, port }));
+  let sum = 6 + packet.length - 20;
+  for (let i = 12; i < 20; i += 2) sum += packet.readUInt16BE(i);
+  packet.writeUInt16BE((sum & 0xffff) + (sum >>> 16), 36);
+  return packet;
+}
 /** A segment with payload and a wrong checksum. */
 export const spoiledSegment = (): Buffer => ip4(tcp(ACK, { payload: 100 }));
 
