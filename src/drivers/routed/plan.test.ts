@@ -337,6 +337,7 @@ test('the tunnel', () => {
     device: 'moor-udp0',
     local: { address: '10.9.0.1', port: 8285 },
     peers: [{ name: 'n2', endpoint: { address: '10.9.0.2', port: 9000 }, ...SUBNETS, own: true }],
+    underlay: 'eth1',
   });
   assert.deepEqual(driver.tunnelOf?.(network({ backend: 'udp' }), [other], host(['fd09::1/64']))?.peers, [
     { name: 'n3', endpoint: { address: 'fd09::3', port: 8285 }, subnets: ['10.244.2.0/24'], own: false },
