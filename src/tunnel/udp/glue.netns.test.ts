@@ -13,9 +13,14 @@ useHosts();
 /** All of it in one batch. @returns what came out of the device, in words */
 async function through(...packets: readonly Buffer[]): Promise<readonly string[]> {
   await using opened = await single();
-  const tcpdump = spawn('tcpdump', ['-i', 'moor-udp0', '-Q', 'in', '-n', '-l', '-S', '--immediate-mode', 'src 10.244.2.2'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  // Headers are enough: of packets as long as they may be its buffer holds twenty, while it waits for a CPU.
+  const tcpdump = spawn(
+    'tcpdump',
+    ['-s', '128', '-i', 'moor-udp0', '-Q', 'in', '-n', '-l', '-S', '--immediate-mode', 'src 10.244.2.2'],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   try {
     const seen: string[] = [];
     createInterface({ input: tcpdump.stdout }).on('line', (line) => {
