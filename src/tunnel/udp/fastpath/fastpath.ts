@@ -23,6 +23,8 @@ export class FastPath {
   #why = '';
   #slots: Slots = [];
   #underlay = '';
+  /** Milliseconds of the process's clock: when the device is to be looked at again, for all peers. */
+  #look = 0;
 
   constructor(options: FastPathOptions) {
     this.#options = options;
@@ -64,9 +66,13 @@ export class FastPath {
   heard(slot: number, now: number): void {
     this.due[slot] = now + AGAIN;
     try {
-      // A device that was made anew has none of the programs.
-      if (this.#open?.underlay === this.#indexOf(this.#underlay)) this.#open.admit(slot);
-      else this.setPeers(this.#slots, this.#underlay);
+      if (now > this.#look) {
+        this.#look = now + AGAIN;
+        // A device that was made anew has none of the programs.
+        if (this.#open?.underlay !== this.#indexOf(this.#underlay)) this.setPeers(this.#slots, this.#underlay);
+        this.#open?.follow();
+      }
+      this.#open?.admit(slot);
     } catch (error) {
       // The device has gone, or memory is short.
       this.#fail(error);

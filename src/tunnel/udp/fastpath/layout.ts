@@ -58,3 +58,6 @@ export const BRIEF = 200_000_000;
  */
 export const WHOLE4 = 0x80;
 export const WHOLE6 = 0x0100_0000;
+
+/** For a key or a value: the kernel is given its address. */
+export const memory = (size: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(size));

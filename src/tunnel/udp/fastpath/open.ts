@@ -10,7 +10,7 @@ import { assemble, type Line } from '../../../wire/bpf/assemble.ts';
 import { bpfTcxH } from '../../../wire/bpf/constants.ts';
 import type { Counters } from '../counters.ts';
 import { arrive } from './arrive.ts';
-import { ADMITTED, COUNT, COUNTS, INNER, OUTER, PEER, STATE, WAY } from './layout.ts';
+import { ADMITTED, COUNT, COUNTS, INNER, memory, OUTER, PEER, STATE, WAY } from './layout.ts';
 import { leave } from './leave.ts';
 import { learn } from './learn.ts';
 import type { Site } from './parts.ts';
@@ -18,9 +18,6 @@ import { PeerMaps } from './peer-maps.ts';
 
 /** Elements of a trie, which takes memory for those that are there. */
 const PREFIXES = 1 << 20;
-
-/** The kernel is given its address. */
-const bytes = (size: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(size));
 
 export interface Carried {
   readonly left: { readonly packets: number; readonly bytes: number };
@@ -42,6 +39,8 @@ export interface Open {
   readonly underlay: number;
   readonly peers: PeerMaps;
   readonly admit: (slot: number) => void;
+  /** Tells the programs how the underlay is now. */
+  readonly follow: () => void;
   readonly carried: (slot: number) => Carried;
   readonly stack: DisposableStack;
 }
@@ -117,14 +116,11 @@ export function openFastPath(
   const peers = new PeerMaps(maps);
   const follow = stateOf(maps.state, () => mtuOf(socket, underlay.name));
   follow();
-  const admit = admission(maps.admitted);
   return {
     underlay: underlay.index,
     peers,
-    admit(slot) {
-      follow();
-      admit(slot);
-    },
+    admit: admission(maps.admitted),
+    follow,
     carried: counted(maps.counts),
     stack: stack.move(),
   };
@@ -132,7 +128,7 @@ export function openFastPath(
 
 /** Writes how the underlay is now; what has come whole is to be seen anew. */
 function stateOf(map: Fd, mtu: () => number): () => void {
-  const [key, value] = [bytes(4), bytes(STATE.size)];
+  const [key, value] = [memory(4), memory(STATE.size)];
   const writer = new MapWriter(map, { key, value });
   return () => {
     new DataView(value.buffer).setUint32(STATE.mtu, mtu(), true);
@@ -141,7 +137,7 @@ function stateOf(map: Fd, mtu: () => number): () => void {
 }
 
 function admission(map: Fd): (slot: number) => void {
-  const [key, value] = [bytes(4), bytes(ADMITTED.size)];
+  const [key, value] = [memory(4), memory(ADMITTED.size)];
   const writer = new MapWriter(map, { key, value });
   return (slot) => {
     new DataView(key.buffer).setUint32(0, slot, true);
@@ -152,7 +148,7 @@ function admission(map: Fd): (slot: number) => void {
 }
 
 function counted(map: Fd): (slot: number) => Carried {
-  const [key, value] = [bytes(4), bytes(COUNT.size)];
+  const [key, value] = [memory(4), memory(COUNT.size)];
   const reader = new MapReader(map, { key, value });
   return (slot) => {
     new DataView(key.buffer).setUint32(0, slot, true);

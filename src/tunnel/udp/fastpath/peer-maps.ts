@@ -4,7 +4,7 @@ import type { TunnelPeer } from '../../../contracts/tunnel.ts';
 import { MapWriter } from '../../../sys/bpf.ts';
 import type { Fd } from '../../../sys/fd.ts';
 import type { Slots } from '../peers.ts';
-import { ADMITTED, COUNT, INNER, MAPPED_BITS, NOBODY, OUTER, PEER, WAY } from './layout.ts';
+import { ADMITTED, COUNT, INNER, MAPPED_BITS, memory, NOBODY, OUTER, PEER, WAY } from './layout.ts';
 
 export interface PeerFds {
   readonly inner: Fd;
@@ -13,8 +13,6 @@ export interface PeerFds {
   readonly admitted: Fd;
   readonly counts: Fd;
 }
-
-const bytes = (size: number): Uint8Array<ArrayBuffer> => new Uint8Array(new ArrayBuffer(size));
 
 /** Sixteen bytes, IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
 function write(into: Uint8Array, address: IpAddress): void {
@@ -35,7 +33,7 @@ export class PeerMaps {
   #addresses: ReadonlyMap<IpAddress, number> = new Map();
 
   constructor({ inner, outer, ways, admitted, counts }: PeerFds) {
-    const of = (map: Fd, key: number, value: number): MapWriter => new MapWriter(map, { key: bytes(key), value: bytes(value) });
+    const of = (map: Fd, key: number, value: number): MapWriter => new MapWriter(map, { key: memory(key), value: memory(value) });
     this.#inner = of(inner, INNER.size, 4);
     this.#outer = of(outer, OUTER.size, PEER.size);
     this.#forgotten = [of(ways, 4, WAY.size), of(admitted, 4, ADMITTED.size)];
