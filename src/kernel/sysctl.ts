@@ -7,6 +7,7 @@ import type { Fd } from '../sys/fd.ts';
 import { kernelError } from '../sys/errors.ts';
 import { openNetns, withNetns } from '../sys/netns.ts';
 import { ALREADY, CHANGED } from './failure.ts';
+import { procSys } from './proc-sys.ts';
 import type { Space } from './spaces.ts';
 
 type Sysctl = Extract<Change, { kind: 'sysctl' }>;
@@ -48,7 +49,7 @@ function write(key: string, value: string, enough: ((old: string) => boolean) | 
   let fd: number;
   try {
     // No O_CREAT or O_TRUNC: these files exist or not.
-    fd = openSync(`/proc/sys/${key}`, 'r+');
+    fd = openSync(`${procSys()}/${key}`, 'r+');
   } catch (error) {
     // One that may only be read, and may be right as it is.
     const old = read(key);
@@ -107,7 +108,7 @@ function within<T>(home: Home, body: () => T): T {
 /** null = no such key */
 function read(key: string): string | null {
   try {
-    return normal(readFileSync(`/proc/sys/${key}`, 'utf8'));
+    return normal(readFileSync(`${procSys()}/${key}`, 'utf8'));
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return null;
     throw fileError(error, `sysctl ${key}`);

@@ -1,9 +1,9 @@
 /** The root of the cgroup tree (version 2), to which programs are attached. cgroup_namespaces(7): of a container that is its own group. */
 import { readFileSync, statfsSync } from 'node:fs';
-import { cgroupH, newMountH, syscallBpfH } from './constants-bpf.ts';
+import { cgroupH } from './constants-bpf.ts';
 import { fcntlH } from './constants.ts';
-import { Fd, openFile } from './fd.ts';
-import { addressOf, check, libc } from './libc.ts';
+import { type Fd, openFile } from './fd.ts';
+import { mountUnseen } from './mount.ts';
 
 /**
  * Opens it where it is mounted: here, or where the first process sees it, as we may live in a mount namespace without it. Where it is not
@@ -12,7 +12,7 @@ import { addressOf, check, libc } from './libc.ts';
  * @throws unsupported without cgroup2, forbidden when it may not be mounted
  */
 export function openCgroupRoot(): Fd {
-  return openMounted('self') ?? openMounted('1') ?? mountPrivate();
+  return openMounted('self') ?? openMounted('1') ?? mountUnseen('cgroup2');
 }
 
 function openMounted(pid: 'self' | '1'): Fd | null {
@@ -48,14 +48,3 @@ export const cgroupRoots = (text: string): string[] =>
     if (root !== '/' || point === undefined || !after.startsWith('cgroup2 ')) return [];
     return [point.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCodePoint(Number.parseInt(octal, 8)))];
   });
-
-/** fsopen(2), fsmount(2): a mount without a place, Linux 5.2. */
-function mountPrivate(): Fd {
-  const operation = 'mount -t cgroup2';
-  const type = new Uint8Array([...Buffer.from('cgroup2\0')]);
-  const { SYS_fsopen, SYS_fsconfig, SYS_fsmount } = syscallBpfH;
-  const opened = check(libc.syscall(SYS_fsopen, addressOf(type), newMountH.FSOPEN_CLOEXEC, 0, 0), operation);
-  using context = new Fd(opened, operation);
-  check(libc.syscall5(SYS_fsconfig, context.number, newMountH.FSCONFIG_CMD_CREATE, 0, 0, 0), operation);
-  return new Fd(check(libc.syscall(SYS_fsmount, context.number, newMountH.FSMOUNT_CLOEXEC, 0, 0), operation), 'cgroup2');
-}

@@ -1,12 +1,7 @@
 /** As constants.ts, for bpf(2) and what it is used with. */
 
-/** <sys/syscall.h>: x86-64 has a number of its own; the others are the same everywhere. */
-export const syscallBpfH = {
-  SYS_bpf: process.arch === 'x64' ? 321 : 280,
-  SYS_fsopen: 430,
-  SYS_fsconfig: 431,
-  SYS_fsmount: 432,
-} as const;
+/** <sys/syscall.h>: x86-64 has a number of its own. */
+export const syscallBpfH = { SYS_bpf: process.arch === 'x64' ? 321 : 280 } as const;
 
 /** <linux/bpf.h> */
 export const bpfH = {
@@ -25,9 +20,6 @@ export const bpfH = {
   BPF_PROG_TYPE_SCHED_CLS: 3,
   BPF_PROG_TYPE_CGROUP_SOCK_ADDR: 18,
 } as const;
-
-/** <linux/mount.h> */
-export const newMountH = { FSCONFIG_CMD_CREATE: 6, FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1 } as const;
 
 /** <linux/magic.h> */
 export const cgroupH = { CGROUP2_SUPER_MAGIC: 0x63677270 } as const;

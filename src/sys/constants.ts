@@ -139,7 +139,17 @@ export const eventfdH = { EFD_NONBLOCK: 0o4000, EFD_CLOEXEC: 0o2000000 } as cons
 export const mmanH = { MADV_DONTNEED: 4 } as const;
 
 /** <sys/syscall.h>: without a wrapper in every C library that we meet; the same on all architectures */
-export const syscallH = { SYS_pidfd_send_signal: 424, SYS_pidfd_open: 434, SYS_openat2: 437 } as const;
+export const syscallH = {
+  SYS_pidfd_send_signal: 424,
+  SYS_fsopen: 430,
+  SYS_fsconfig: 431,
+  SYS_fsmount: 432,
+  SYS_pidfd_open: 434,
+  SYS_openat2: 437,
+} as const;
+
+/** <linux/mount.h> */
+export const newMountH = { FSCONFIG_CMD_CREATE: 6, FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1 } as const;
 
 /** <linux/openat2.h> */
 export const openat2H = { RESOLVE_NO_MAGICLINKS: 2, RESOLVE_IN_ROOT: 16 } as const;

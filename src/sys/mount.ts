@@ -2,10 +2,10 @@
 import { lstatSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
-import { mountH } from './constants.ts';
-import type { Fd } from './fd.ts';
+import { mountH, newMountH, syscallH } from './constants.ts';
 import { hasCode, kernelError } from './errors.ts';
-import { check, libc } from './libc.ts';
+import { Fd } from './fd.ts';
+import { addressOf, check, libc } from './libc.ts';
 
 /** The kernel takes one page of options. */
 const OPTIONS_LIMIT = 4096;
@@ -20,6 +20,20 @@ export function mountFileSystem(type: string, target: string, options: string): 
   // The kernel would cut them without a word.
   if (Buffer.byteLength(options) >= OPTIONS_LIMIT) throw kernelError(operation(), constants.errno.ENAMETOOLONG);
   check(libc.mount(type, target, type, 0, options), operation);
+}
+
+/**
+ * Mounts a file system at no place: what is in it is reached by `/proc/self/fd/NUMBER/`, by us alone, and it is gone when the descriptor
+ * is. fsopen(2) and fsmount(2), Linux 5.2.
+ * @throws by errno: forbidden when we may not mount it, unsupported where the kernel has no such call
+ */
+export function mountUnseen(type: string): Fd {
+  const operation = `mount -t ${type}`;
+  const name = new Uint8Array(Buffer.from(`${type}\0`));
+  const { SYS_fsopen, SYS_fsconfig, SYS_fsmount } = syscallH;
+  using context = new Fd(check(libc.syscall(SYS_fsopen, addressOf(name), newMountH.FSOPEN_CLOEXEC, 0, 0), operation), operation);
+  check(libc.syscall5(SYS_fsconfig, context.number, newMountH.FSCONFIG_CMD_CREATE, 0, 0, 0), operation);
+  return new Fd(check(libc.syscall(SYS_fsmount, context.number, newMountH.FSMOUNT_CLOEXEC, 0, 0), operation), type);
 }
 
 /** Shows a directory at another place too. @param target an open directory @throws by errno */

@@ -37,7 +37,7 @@ describe('a network', () => {
 
   test('reads like ip and nft', () => {
     assert.deepEqual(text(planNetwork()), [
-      `ip link add br-1a2b3c4d5e6f mtu 1500 address 1a:2b:3c:4d:5e:6f alias ${ALIAS} up type bridge`,
+      `ip link add br-1a2b3c4d5e6f mtu 1500 address 1a:2b:3c:4d:5e:6f alias ${ALIAS} up type bridge mcast_snooping 0`,
       'sysctl -w net.ipv6.conf.br-1a2b3c4d5e6f.disable_ipv6=1',
       'ip address add 192.168.7.1/24 dev br-1a2b3c4d5e6f',
       'nft add element inet moor bridges { "br-1a2b3c4d5e6f" }',
@@ -55,7 +55,7 @@ describe('a network', () => {
       sysctls: { 'net/ipv4/ip_forward': '1', 'net/ipv6/conf/all/forwarding': '0', 'net/ipv6/conf/ens3/accept_ra': '1' },
     });
     assert.deepEqual(text(planNetwork({ ...DUAL, options }, host)), [
-      `ip link add blue address 1a:2b:3c:4d:5e:6f alias ${ALIAS} up type bridge`,
+      `ip link add blue address 1a:2b:3c:4d:5e:6f alias ${ALIAS} up type bridge mcast_snooping 0`,
       'ip link set blue mtu 9000',
       'sysctl -w net.ipv6.conf.blue.accept_ra=0',
       'sysctl -w net.ipv6.conf.blue.accept_dad=0',

@@ -34,7 +34,7 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
       netns: HOST,
       link: {
         name: bridge,
-        kind: { type: 'bridge' },
+        kind: { type: 'bridge', multicastSnooping: false },
         up: true,
         mac: bridgeMac(network.id),
         alias: ownerAlias(instance.id, network.id),
