@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { network } from './fixture.testing.ts';
-import { OPTION, parseOptions } from './options.ts';
+import { bridgeOf, OPTION, parseOptions } from './options.ts';
 
 const parse = (options: Record<string, string>, ipv6 = false) => parseOptions(network({ options, ipv6 }));
 
@@ -70,7 +70,6 @@ describe('a bad value is named with its option and the rule', () => {
   const cases: readonly (readonly [key: string, value: string, message: string])[] = [
     [OPTION.icc, 'yes', 'must be a boolean: 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False'],
     [OPTION.masquerade, '', 'must be a boolean: 1, t, T, TRUE, true, True, 0, f, F, FALSE, false, False'],
-    [OPTION.name, '', "must be 1 to 15 of the characters [A-Za-z0-9_.-], the first one not '.' or '-'"],
     [OPTION.name, 'sixteen-letters-', "must be 1 to 15 of the characters [A-Za-z0-9_.-], the first one not '.' or '-'"],
     [OPTION.name, 'br*', "must be 1 to 15 of the characters [A-Za-z0-9_.-], the first one not '.' or '-'"],
     [OPTION.name, 'a"; drop', "must be 1 to 15 of the characters [A-Za-z0-9_.-], the first one not '.' or '-'"],
@@ -82,7 +81,8 @@ describe('a bad value is named with its option and the rule', () => {
     [OPTION.mtu, '67', 'must be a number of bytes from 68 to 65535'],
     [OPTION.mtu, '65536', 'must be a number of bytes from 68 to 65535'],
     [OPTION.mtu, '1e3', 'must be a number of bytes from 68 to 65535'],
-    [OPTION.prefix, '', "must be 1 to 12 of the characters [A-Za-z0-9_.-], the first one a letter or '_'"],
+    [OPTION.mtu, '', 'must be a number of bytes from 68 to 65535'],
+    [OPTION.mtu, '-5', 'must be a number of bytes from 68 to 65535'],
     [OPTION.prefix, 'thirteenchars', "must be 1 to 12 of the characters [A-Za-z0-9_.-], the first one a letter or '_'"],
     [OPTION.prefix, 'a/b', "must be 1 to 12 of the characters [A-Za-z0-9_.-], the first one a letter or '_'"],
   ];
@@ -107,6 +107,13 @@ test('gateway modes, in the words of Docker', () => {
     message: "gateway mode 'isolated' can only be used for an internal network",
   });
   assert.equal(parseOptions(network({ options, internal: true })).gatewayMode[4], 'isolated');
+});
+
+test('an empty name, an empty prefix and an MTU of 0 are not set, as in Docker', () => {
+  const options = { [OPTION.name]: '', [OPTION.prefix]: '', [OPTION.mtu]: '0' };
+  assert.deepEqual(parse(options), parse({}));
+  assert.equal(bridgeOf(network({ options })), 'br-1a2b3c4d5e6f');
+  assert.equal(parse(options, true).mtu, null);
 });
 
 test('ports may bind to an IPv6 address by default, whatever the name of the option says', () => {

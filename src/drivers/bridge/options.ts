@@ -62,24 +62,30 @@ export function parseOptions(network: Network): BridgeOptions {
     throw invalid(`option ${OPTION.defaultBridge} is only for the predefined network`);
   }
   return {
-    bridge: optional(options, OPTION.name, deviceName) ?? bridgeName(network.id),
+    bridge: optional(options, OPTION.name, unlessEmpty(deviceName)) ?? bridgeName(network.id),
     icc: optional(options, OPTION.icc, bool) ?? true,
     masquerade: optional(options, OPTION.masquerade, bool) ?? true,
     hostBinding: optional(options, OPTION.hostBinding, hostAddress),
     gatewayMode: { 4: modeOf(network, 4), 6: modeOf(network, 6) },
     trusted: optional(options, OPTION.trusted, deviceNames) ?? [],
     mtu: optional(options, OPTION.mtu, (key, value) => mtuValue(key, value, network.ipv6)),
-    prefix: optional(options, OPTION.prefix, interfacePrefix) ?? 'eth',
+    prefix: optional(options, OPTION.prefix, unlessEmpty(interfacePrefix)) ?? 'eth',
   };
 }
 
 /** The device a network uses, without checking its other options. */
-export const bridgeOf = (network: Network): string => network.options[OPTION.name] ?? bridgeName(network.id);
+export const bridgeOf = (network: Network): string => network.options[OPTION.name] || bridgeName(network.id);
 
-function optional<T>(options: Network['options'], key: string, parse: (key: string, value: string) => T): T | null {
+function optional<T>(options: Network['options'], key: string, parse: (key: string, value: string) => T | null): T | null {
   const value = options[key];
   return value === undefined ? null : parse(key, value);
 }
+
+/** For Docker a name of no characters is none, and the default holds. */
+const unlessEmpty =
+  <T>(parse: (key: string, value: string) => T) =>
+  (key: string, value: string): T | null =>
+    value === '' ? null : parse(key, value);
 
 const TRUE = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const FALSE = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
@@ -137,7 +143,9 @@ const deviceNames = (key: string, value: string): readonly string[] =>
     .filter((name) => name !== '')
     .map((name) => deviceName(key, name));
 
-function mtuValue(key: string, value: string, ipv6: boolean): number {
+/** @returns null for 0, which is Docker's default: not set */
+function mtuValue(key: string, value: string, ipv6: boolean): number | null {
+  if (value === '0') return null;
   const min = ipv6 ? MTU_MIN_IPV6 : MTU_MIN;
   const mtu = /^\d{1,5}$/.test(value) ? Number(value) : -1;
   if (mtu < min || mtu > MTU_MAX) {
