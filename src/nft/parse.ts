@@ -9,15 +9,19 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [key
 export function parseTable(text: string): NftTableState {
   const chains: Record<string, string[]> = {};
   const sets: Record<string, Record<string, string>> = {};
+  const drops: string[] = [];
   let ref: { family: NftFamily; name: string } | undefined;
   for (const [kind, object] of objects(text)) {
     if (kind === 'table') ref = { family: string(object['family']) as NftFamily, name: string(object['name']) };
-    else if (kind === 'chain') chains[string(object['name'])] ??= [];
-    else if (kind === 'rule') (chains[string(object['chain'])] ??= []).push(string(object['comment'] ?? ''));
+    else if (kind === 'chain') {
+      const name = string(object['name']);
+      chains[name] ??= [];
+      if (object['policy'] === 'drop') drops.push(name);
+    } else if (kind === 'rule') (chains[string(object['chain'])] ??= []).push(string(object['comment'] ?? ''));
     else if (kind === 'set' || kind === 'map') sets[string(object['name'])] = elements(object);
   }
   if (ref === undefined) throw broken('no table in it');
-  return { ...ref, chains, sets };
+  return { ...ref, chains, sets, ...(drops.length > 0 ? { drops } : {}) };
 }
 
 /**

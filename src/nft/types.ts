@@ -61,4 +61,6 @@ export interface NftTableState extends NftTableRef {
   readonly chains: Readonly<Record<string, readonly string[]>>;
   /** set or map name -> key -> value ('' in a set). */
   readonly sets: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Chains with a policy of drop; absent: there are none, or nobody looked (tables of sandboxes). */
+  readonly drops?: readonly string[];
 }

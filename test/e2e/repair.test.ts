@@ -102,6 +102,10 @@ const DRIFT: Readonly<Record<string, Drift>> = {
       'nft delete rule inet moor postrouting handle $(nft -a list chain inet moor postrouting | sed -n "s/.*to the world.*handle //p")',
     lines: ['table inet moor .*in the host: .*'],
   },
+  'the policy of a chain': {
+    by: () => "nft 'chain inet moor forward { policy drop; }'",
+    lines: ['table inet moor in the host: the policy of its chain forward was drop'],
+  },
   'a set is flushed': {
     by: () => 'nft flush set inet moor bridges',
     lines: ['element "BRIDGE" of set bridges in network NET: it was deleted'],

@@ -248,7 +248,13 @@ const TABLE: NftTable = {
   family: 'inet',
   name: 'moor',
   sets: [{ name: 'bridges', key: 'ifname' }],
-  chains: [{ name: 'forward', rules: [{ expr: 'accept', comment: 'one' }] }],
+  chains: [
+    {
+      name: 'forward',
+      hook: { type: 'filter', hook: 'forward', priority: 'filter - 10', policy: 'accept' },
+      rules: [{ expr: 'accept', comment: 'one' }],
+    },
+  ],
 };
 const table: Change = { kind: 'nft-table', op: 'add', table: TABLE };
 const element = (key: string, value?: string): Change => ({
@@ -277,6 +283,7 @@ test('the table and its elements', () => {
   assert.equal(why(state({ chains: {} })), 'its chain forward was deleted');
   assert.equal(why(state({ chains: { forward: ['one', ''] } })), 'the rules of its chain forward were changed');
   assert.equal(why(state({ chains: { forward: ['one'], wire: ['old'] } })), 'chain wire does not belong to it');
+  assert.equal(why(state({ drops: ['forward'] })), 'the policy of its chain forward was drop');
   assert.deepEqual(
     diff([element('"br1"')], { tables: [state()] }).map(({ change }) => change),
     [element('"br1"')],

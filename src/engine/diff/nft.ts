@@ -16,11 +16,12 @@ export function missingTable(change: Of<'nft-table'>, actual: Actual): Repair<Ch
 /** The first thing about a table that is not as it was made. */
 function tableDamage(table: NftTable, state: NftTableState): string | null {
   for (const { name } of table.sets) if (state.sets[name] === undefined) return `its set ${name} was deleted`;
-  for (const { name, rules } of table.chains) {
+  for (const { name, rules, hook } of table.chains) {
     const have = state.chains[name];
     if (have === undefined) return `its chain ${name} was deleted`;
     if (rules.length !== have.length || rules.some((rule, i) => rule.comment !== have[i]))
       return `the rules of its chain ${name} were changed`;
+    if (hook?.policy === 'accept' && state.drops?.includes(name) === true) return `the policy of its chain ${name} was drop`;
   }
   return null;
 }
