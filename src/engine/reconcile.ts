@@ -12,6 +12,7 @@ import type { Context, EngineTimes } from './context.ts';
 import { followHostDns } from './host-dns.ts';
 import { everything, type Scope } from './desired.ts';
 import { failures } from './executor.ts';
+import { hostChange, tellRulesFollow } from './follow-host.ts';
 import { tellFollowers } from './follow.ts';
 import { Noticed } from './noticed.ts';
 import { type PassOptions, repairPass, type Repaired, type Unrepaired } from './repair.ts';
@@ -44,6 +45,8 @@ export class Reconciler {
   /** Of the uplink, bytes; and what it was, as long as not everybody has taken the new one over. */
   #mtu: number | null = null;
   #mtuBefore: number | null = null;
+  /** What its rules were made for, as long as not all of them are for what it is now. */
+  #hostBefore: HostFacts | null = null;
 
   constructor(ctx: Context) {
     this.#ctx = ctx;
@@ -160,7 +163,7 @@ export class Reconciler {
     for (const id of scope.sandboxes) this.#noticed.sandboxes.delete(id);
     const { repaired, failed } = await repairPass(ctx, scope, { ...options, nft });
     this.#tell(repaired, failed);
-    if (everybody !== null) this.#mtuBefore = null;
+    if (everybody !== null) this.#mtuBefore = this.#hostBefore = null;
     // What came in meanwhile is looked at soon; what has to wait, later.
     this.#schedule(Math.max(this.#times.settle, Math.min(...late.filter((delay) => delay > 0), LONGEST_DELAY)));
   }
@@ -172,6 +175,7 @@ export class Reconciler {
     this.#factsSeen = facts;
     if (seen === null) return;
     if (relevant(seen) !== relevant(facts)) this.#noticed.all = true;
+    if (hostChange(seen, facts) !== '') this.#hostBefore ??= seen;
     if (dnsFacts(seen) !== dnsFacts(facts)) this.#oldDns ??= seen;
   }
 
@@ -240,8 +244,10 @@ export class Reconciler {
 
   #tell(all: readonly Repaired[], failed: readonly Unrepaired[]): void {
     const { clock, logger, registry, facts } = this.#ctx;
+    const known = facts.known();
+    const broken = this.#hostBefore === null ? all : tellRulesFollow(all, hostChange(this.#hostBefore, known), logger);
     const repaired =
-      this.#mtuBefore === null ? all : tellFollowers(all, this.#mtuBefore, { facts: facts.known(), registry, logger });
+      this.#mtuBefore === null ? broken : tellFollowers(broken, this.#mtuBefore, { facts: known, registry, logger });
     this.#report.tell(repaired, failed, this.#open);
     // What failed is tried again, after a wait that grows.
     for (const { owner } of failed) this.#noticed.mark(owner);

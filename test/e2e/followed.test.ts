@@ -89,6 +89,11 @@ test('a connection outlives the coming and going of a firewall that asks for the
   await sh(daemon, `nft '${FIREWALL}'`);
   await client.answers('with a firewall');
   assert.match(await first(daemon), /meta mark set meta mark \| 0x00001000 accept comment "connections that were let pass"/);
+  // Nobody has broken anything.
+  const follows =
+    / INFO +table inet moor in the host follows the host: forwarded packets pass chain forward of table inet firewall \(policy drop\) /;
+  assert.ok(await until(() => follows.test(daemon.log()), PATIENCE_MS), daemon.log());
+  assert.doesNotMatch(daemon.log(), / restored /);
 
   await daemon.stop('SIGKILL');
   await client.answers('without a daemon');
@@ -102,6 +107,10 @@ test('a connection outlives the coming and going of a firewall that asks for the
   await client.answers('after the firewall');
   assert.ok(await until(async () => (await first(daemon)).includes('nobody asks more'), PATIENCE_MS), await first(daemon));
   await client.answers('as before');
+  assert.ok(
+    await until(() => daemon.log().includes('the host: nobody else looks at forwarded packets'), PATIENCE_MS),
+    daemon.log(),
+  );
 });
 
 test('chains of an earlier version go, at a start and while the daemon runs', async () => {
