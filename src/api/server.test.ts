@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { silentLogger } from '../base/clock.ts';
 import { type ErrorKind, MoorError } from '../base/errors.ts';
@@ -19,6 +20,9 @@ const BODY_SCHEMA = {
   additionalProperties: false,
 };
 
+/** What has been asked for, when it began and when it was done. */
+const turns: string[] = [];
+
 before(async () => {
   directory = mkdtempSync('/tmp/moor-api-');
   app = createServer({ logger: silentLogger, version: '1.2.3' });
@@ -30,6 +34,12 @@ before(async () => {
     throw new TypeError('x is undefined');
   });
   app.get('/name/:name', async ({ params }) => params);
+  app.post<{ Params: { name: string } }>('/slow/:name', async ({ params, body }) => {
+    turns.push(`begin ${params.name}`);
+    await sleep(20);
+    turns.push(`end ${params.name}`);
+    return { body };
+  });
   app.post('/echo', async (request) => ({ body: request.body ?? null }));
   app.post('/moor/typed', { schema: { body: BODY_SCHEMA } }, async (request) => request.body);
   await app.ready();
@@ -61,11 +71,34 @@ test('versions out of range get the texts that clients know', async () => {
     old.body,
     'client version 1.20 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n',
   );
-  for (const url of ['/v1.99/_ping', '/v2.0/_ping']) {
-    const { statusCode, body } = await app.inject({ url });
+  for (const version of ['1.99', '2.0', '99999.1', '2', '1.52.3']) {
+    const { statusCode, body } = await app.inject({ url: `/v${version}/_ping` });
     assert.equal(statusCode, 400);
-    assert.match(body, /^\{"message":"client version \d\.\d+ is too new\. Maximum supported API version is 1\.51"\}$/);
+    assert.equal(body, `{"message":"client version ${version} is too new. Maximum supported API version is 1.51"}`);
   }
+});
+
+test('requests of one connection are carried out one after the other', async () => {
+  turns.length = 0;
+  const post = (name: string, more = ''): string =>
+    `POST /v1.41/slow/${name} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${more}Content-Length: 3\r\n\r\n"${name}"`;
+  const exchange = (text: string): Promise<string> =>
+    new Promise((done) => {
+      let answer = '';
+      const socket = connect(`${directory}/sock`);
+      socket.write(text);
+      socket
+        .setEncoding('utf8')
+        .on('data', (chunk: string) => (answer += chunk))
+        .on('close', () => done(answer));
+    });
+  const close = 'Connection: close\r\n';
+  const answer = await exchange(`${post('a')}${post('b')}GET /v1.9/_ping HTTP/1.1\r\nHost: x\r\n\r\n${post('c', close)}`);
+  assert.deepEqual(turns, ['begin a', 'end a', 'begin b', 'end b', 'begin c', 'end c']);
+  assert.deepEqual(answer.match(/HTTP\/1.1 \d+|"\w"/g), [
+    ...['HTTP/1.1 200', '"a"', 'HTTP/1.1 200', '"b"'],
+    ...['HTTP/1.1 400', 'HTTP/1.1 200', '"c"'],
+  ]);
 });
 
 test('unknown paths and methods', async () => {

@@ -8,6 +8,7 @@ import { failureOf, levelOf } from './failure.ts';
 import { isUpgraded } from './hijack.ts';
 import { toJson } from './json.ts';
 import { PATIENCE, type Patience, watchBody } from './patience.ts';
+import { inTurn } from './pipeline.ts';
 import { type Schema, validate } from './schema.ts';
 import { apiVersionOf, checkVersion, isOlder, MAX_API_VERSION, MIN_API_VERSION, stripVersion, versionText } from './version.ts';
 
@@ -54,9 +55,11 @@ export function createServer({ logger, version, patience = PATIENCE, changing }:
     const { body, kernel } = request.routeOptions.config as { readonly body?: 'stream'; readonly kernel?: true };
     if (kernel === true) changing?.();
     if (!request.is404) checkVersion(apiVersionOf(request.raw));
-    // Of a request to upgrade the body is no message of HTTP's.
-    if (!isUpgraded(request.raw)) watchBody(request.raw, reply.raw, body === 'stream' ? patience.stream : patience.whole);
-    done();
+    inTurn(request.raw, reply.raw, () => {
+      // Of a request to upgrade the body is no message of HTTP's.
+      if (!isUpgraded(request.raw)) watchBody(request.raw, reply.raw, body === 'stream' ? patience.stream : patience.whole);
+      done();
+    });
   });
   // Docker's client compares the whole value when it reads an error; fastify adds a charset, which JSON does not have (RFC 8259).
   app.addHook('onSend', async (_, reply, payload) => {

@@ -5,6 +5,8 @@ import { invalid } from '../base/errors.ts';
 export interface ApiVersion {
   readonly major: number;
   readonly minor: number;
+  /** As the client wrote it, where it did. */
+  readonly text?: string;
 }
 
 /** 1.24 is the oldest that Docker itself still serves. */
@@ -12,15 +14,16 @@ export const MIN_API_VERSION: ApiVersion = { major: 1, minor: 24 };
 /** The newest whose network paths we answer as Docker does (Docker Engine 28.3). */
 export const MAX_API_VERSION: ApiVersion = { major: 1, minor: 51 };
 
-export const versionText = (version: ApiVersion): string => `${version.major}.${version.minor}`;
+export const versionText = (version: ApiVersion): string => version.text ?? `${version.major}.${version.minor}`;
 
 export const isOlder = (a: ApiVersion, b: ApiVersion): boolean => a.major < b.major || (a.major === b.major && a.minor < b.minor);
 
 /** `/v1.41/networks` -> version and `/networks`; null when the path has no version. A missing minor part counts as 0. */
 export function splitVersion(url: string): { readonly version: ApiVersion; readonly rest: string } | null {
-  const match = /^\/v(\d{1,4})(?:\.(\d{1,4}))?[\d.]*(\/.*)$/.exec(url);
+  const match = /^\/v((\d+)(?:\.(\d+))?[\d.]*)(\/.*)$/.exec(url);
   if (!match) return null;
-  return { version: { major: Number(match[1]), minor: Number(match[2] ?? 0) }, rest: match[3] ?? '/' };
+  const [, text, major, minor = '0', rest = '/'] = match;
+  return { version: { major: Number(major), minor: Number(minor), ...(text === undefined ? {} : { text }) }, rest };
 }
 
 /** Versions of the requests under way: the URL that the router sees has none any more. */
