@@ -13,6 +13,8 @@ export function networkSpec(body: JsonObject, knowsIpv4: boolean): NetworkSpec {
     throw unsupported('Cannot create the network: configuration-only networks are not supported by Moorline');
   }
   if (body.boolean('Ingress')) throw unsupported('Cannot create the network: ingress networks are not supported by Moorline yet');
+  // Names are unique here, so that it says nothing; it has to be a boolean all the same.
+  body.boolean('CheckDuplicate');
   const ipam = body.object('IPAM');
   return compact({
     name: body.string('Name') ?? '',

@@ -203,6 +203,11 @@ export async function pruneNetworks(
       );
     }
   }
+  // As Docker, whether anything was removed or not; networks take no room on disk.
+  if (options.dryRun !== true) {
+    const attributes = { reclaimed: '0' };
+    ctx.events.emit({ type: 'network', action: 'prune', actorId: '', attributes, time: ctx.clock.now() });
+  }
   return { value: { networks: names }, plan: { title: 'remove unused networks', changes }, warnings };
 }
 

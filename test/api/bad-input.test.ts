@@ -93,6 +93,7 @@ const ROWS: readonly Row[] = [
     /com\.docker\.network\.driver\.mtu/,
   ],
   ['a bridge name in use', CREATE, { Name: 'new', Options: { 'com.docker.network.bridge.name': 'moor0' } }, 409, /bridge name/],
+  ['a flag of old that is no boolean', CREATE, { Name: 'new', CheckDuplicate: 'yes' }, 400, /CheckDuplicate: expected boolean/],
   ['config-only', CREATE, { Name: 'new', ConfigOnly: true }, 501, /not supported/],
   ['ingress', CREATE, { Name: 'new', Ingress: true }, 501, /not supported/],
   ['swarm scope', CREATE, { Name: 'new', Scope: 'swarm' }, 400, /scope|swarm/],

@@ -182,6 +182,14 @@ test('prune removes what is unused and fits the filter', async () => {
     ['bridge', 'host', 'none', 'used', 'kept'],
   );
   assert.deepEqual((await engine.networks.prune({ until: 0 })).value.networks, []);
+  assert.deepEqual(
+    bench.events.filter(({ action }) => action === 'prune').map(({ type, attributes }) => [type, attributes]),
+    [
+      ['network', { reclaimed: '0' }],
+      ['network', { reclaimed: '0' }],
+    ],
+    "each time, as Docker's, and not for a dry run",
+  );
 });
 
 test('the default bridge follows a changed configuration under its old id, unless it is in use', async () => {
