@@ -151,6 +151,14 @@ const DRIFT: Readonly<Record<string, Drift>> = {
     by: ({ one }) => `ip link set ${one.veth} nomaster`,
     lines: ['link VETH in sandbox ONE: its master was none'],
   },
+  'a port is renamed': {
+    by: ({ one }) => `ip link set ${one.veth} down; ip link set ${one.veth} name his5; ip link set his5 up`,
+    lines: ['link VETH in sandbox ONE: it was moved or renamed'],
+  },
+  'a port is moved into another namespace': {
+    by: ({ one, two }) => `ip link set ${one.veth} netns ${two.pin}`,
+    lines: ['link VETH in sandbox ONE: it was moved or renamed'],
+  },
   'the MTU inside the sandbox': {
     by: ({ one }) => within(one.pin, 'ip link set eth0 mtu 1400'),
     lines: ['link eth0 in sandbox ONE: its mtu was 1400'],

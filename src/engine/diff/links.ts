@@ -20,7 +20,11 @@ const KERNEL_KIND = {
 export function missingLink(change: Of<'link'>, actual: Actual): Repair<Change>[] {
   const { netns, link } = change;
   const state = actual.link(netns, link.name);
-  if (state === undefined) return [{ change, why: 'it was deleted' }];
+  if (state === undefined) {
+    const left = leftEnd(change, actual);
+    const why = left === null ? 'it was deleted' : 'it was moved or renamed';
+    return [...(left === null ? [] : [{ change: left, why }]), { change, why }];
+  }
   if (state.type !== KERNEL_KIND[link.kind.type])
     return [{ change, why: `${link.name} is a link of type ${state.type || 'physical'}` }];
   if (link.alias !== undefined && state.alias !== link.alias) return [{ change, why: `${link.name} belongs to somebody else` }];
@@ -51,6 +55,19 @@ function movedVtep({ kind }: Link, { vxlan }: LinkState): string | null {
   if (vxlan.vni !== kind.vni) return `its VNI was ${vxlan.vni}`;
   if (vxlan.port !== kind.port) return `its port was ${vxlan.port}`;
   return vxlan.local === (kind.local ?? '') ? null : `its local address was ${vxlan.local === '' ? 'any' : vxlan.local}`;
+}
+
+/**
+ * The other end of a pair whose end here was renamed or moved away: it goes first, and takes the lost one with it. It is known by its MAC
+ * address, for in an adopted namespace somebody may have a device of that name.
+ */
+function leftEnd({ netns, link }: Of<'link'>, actual: Actual): Change | null {
+  if (link.kind.type !== 'veth') return null;
+  const { peer } = link.kind;
+  const state = actual.link(peer.netns, peer.name);
+  if (state?.type !== 'veth' || (peer.mac !== undefined && state.mac !== peer.mac)) return null;
+  const kind = { type: 'veth', peer: { name: link.name, netns } } as const;
+  return { kind: 'link', op: 'remove', netns: peer.netns, link: { name: peer.name, kind, up: false } };
 }
 
 /** A peer that is not where it belongs was renamed or moved away: the pair is made anew, which takes the lost end with it. */

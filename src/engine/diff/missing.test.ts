@@ -96,7 +96,7 @@ test('what is there and right is not touched', () => {
 });
 
 test('what is gone is made again, and what hung off it too', () => {
-  const repairs = diff(DESIRED, { states: [space(HOST), inside()] });
+  const repairs = diff(DESIRED, { states: [space(HOST), inside({ links: [] })] });
   assert.deepEqual(
     repairs.map(({ change }) => change),
     DESIRED,
@@ -107,7 +107,7 @@ test('what is gone is made again, and what hung off it too', () => {
 
 test('a way out by a device that stays gives way to one by a device that is made anew', () => {
   const other = { ...route.route, via: parseIp('10.9.0.1'), device: 'eth1' };
-  const states = [space(HOST), inside({ routes: [connected, other] })];
+  const states = [space(HOST), inside({ links: [], routes: [connected, other] })];
   const repairs = diff(DESIRED, { states });
   assert.deepEqual(
     repairs.map(({ change }) => change),
@@ -115,7 +115,7 @@ test('a way out by a device that stays gives way to one by a device that is made
   );
   assert.equal(repairs[2]?.why, 'it went via 10.9.0.1 on eth1');
   // One that goes with its device need not be removed.
-  const gone = [space(HOST), inside({ routes: [{ ...other, device: 'eth0' }] })];
+  const gone = [space(HOST), inside({ links: [], routes: [{ ...other, device: 'eth0' }] })];
   assert.deepEqual(
     diff(DESIRED, { states: gone }).map(({ change }) => change),
     DESIRED,
@@ -136,6 +136,16 @@ test('a veth pair whose other end was moved away is made anew', () => {
     [{ ...veth, op: 'remove' }, veth],
   );
   assert.equal(repairs.length, 4);
+});
+
+test('a veth pair whose end here was moved away or renamed goes by its other end, if that is ours, and is made anew', () => {
+  const here = (links: readonly LinkState[]) =>
+    diff([veth, address], { states: [space(HOST), inside({ links })] }).map(({ change }) => change);
+  const kind = { type: 'veth', peer: { name: 'vetha', netns: HOST } } as const;
+  const left: Change = { kind: 'link', op: 'remove', netns: SPACE, link: { name: 'eth0', kind, up: false } };
+  assert.deepEqual(here([eth0]), [left, veth, address]);
+  assert.deepEqual(here([{ ...eth0, mac: parseMac('02:00:00:00:00:99') }]), [veth, address]);
+  assert.deepEqual(here([]), [veth, address]);
 });
 
 test('attributes that differ are set back, with the old value', () => {
