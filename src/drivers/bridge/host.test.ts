@@ -69,6 +69,8 @@ describe('the host', () => {
     assert.deepEqual(planReset(facts({ sysctls: { ...sysctls, 'net/ipv6/conf/all/forwarding': '1' } })), [], 'it was one');
     assert.deepEqual(planReset(facts({ sysctls, foreignForward: [DOCKER] })), [], 'others filter, and count on it');
     assert.deepEqual(planReset(facts({ sysctls: {} })), [], 'no IPv6');
+    const narrow = planReset(facts({ sysctls, uplinkMtu: 1279 })).map(line);
+    assert.deepEqual(narrow, ['sysctl -w net.ipv6.conf.all.forwarding=0'], 'no keys on the uplink');
   });
 
   test('beside Docker: one rule where Docker documents it, and forwarding stays on afterwards', () => {

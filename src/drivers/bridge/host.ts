@@ -5,12 +5,20 @@ import type { HostFacts } from '../../contracts/kernel.ts';
 import type { NftTableRef } from '../../nft/types.ts';
 import { quoteIfname } from '../../nft/names.ts';
 import { foreignRules } from './foreign.ts';
+import { MTU_MIN_IPV6 } from './options.ts';
 import { add, baseTable } from './table.ts';
 
 export const FORWARD4 = 'net/ipv4/ip_forward';
 export const FORWARD6 = 'net/ipv6/conf/all/forwarding';
 /** Of the uplink; `facts` has no such key when there is none. */
 export const acceptRaOf = ({ uplink }: HostFacts): string => `net/ipv6/conf/${uplink}/accept_ra`;
+
+/**
+ * Whether the uplink takes a default route from router advertisements, as long as it does not forward. Below the least MTU the kernel gives it
+ * no IPv6, and no keys (addrconf_notify(), net/ipv6/addrconf.c), although the facts still know their old values.
+ */
+export const takesAdvertisements = (facts: HostFacts): boolean =>
+  facts.sysctls[acceptRaOf(facts)] === '1' && facts.uplinkMtu >= MTU_MIN_IPV6;
 
 /**
  * Neighbour-table limits, in entries, for each family. The kernel counts the entries of all namespaces together and forgets to
@@ -81,12 +89,11 @@ function undoForward(facts: HostFacts): string | null {
  */
 export function planReset(facts: HostFacts): Change[] {
   if (facts.sysctls[FORWARD6] !== '0' || facts.foreignForward.length > 0) return [];
-  const acceptRa = acceptRaOf(facts);
   return [
     { kind: 'sysctl', netns: HOST, key: FORWARD6, value: '0', old: null },
     // 2 was for a router; only now, because 1 means none while forwarding is on.
-    ...(facts.sysctls[acceptRa] === '1'
-      ? [{ kind: 'sysctl', netns: HOST, key: acceptRa, value: '1', old: null } satisfies Change]
+    ...(takesAdvertisements(facts)
+      ? [{ kind: 'sysctl', netns: HOST, key: acceptRaOf(facts), value: '1', old: null } satisfies Change]
       : []),
   ];
 }

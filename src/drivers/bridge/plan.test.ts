@@ -74,6 +74,14 @@ describe('a network', () => {
     ]);
   });
 
+  test('with IPv6, on an uplink that is too narrow for it: its keys are not there', () => {
+    const sysctls = { 'net/ipv6/conf/all/forwarding': '0', 'net/ipv6/conf/ens3/accept_ra': '1' };
+    const of = (uplinkMtu: number) =>
+      text(planNetwork(DUAL, facts({ sysctls, uplinkMtu }))).filter((what) => what.includes('ens3'));
+    assert.deepEqual(of(1280), ['sysctl -w net.ipv6.conf.ens3.accept_ra=2']);
+    assert.deepEqual(of(1279), []);
+  });
+
   test('internal, and with icc off: only the verdicts differ', () => {
     const verdicts = (part: Parameters<typeof network>[0]) =>
       planNetwork(part).flatMap((change) =>

@@ -11,7 +11,7 @@ import { ownerAlias } from '../../model/names.ts';
 import type { Network } from '../../model/network.ts';
 import type { Endpoint } from '../../model/sandbox.ts';
 import type { NftTableRef } from '../../nft/types.ts';
-import { acceptRaOf, FORWARD6 } from './host.ts';
+import { acceptRaOf, FORWARD6, takesAdvertisements } from './host.ts';
 import { type BridgeOptions, MTU_MAX, MTU_MIN_IPV6, parseOptions } from './options.ts';
 import { GUARDED, type NetworkElements, networkElements } from './table.ts';
 
@@ -206,10 +206,9 @@ function endpointIpv6(endpoint: Endpoint, netns: Netns): Change[] {
  */
 function forwardIpv6(facts: HostFacts): Change[] {
   if (facts.sysctls[FORWARD6] !== '0') return [];
-  const acceptRa = acceptRaOf(facts);
   return [
-    ...(facts.sysctls[acceptRa] === '1'
-      ? [{ kind: 'sysctl', netns: HOST, key: acceptRa, value: '2', old: null } satisfies Change]
+    ...(takesAdvertisements(facts)
+      ? [{ kind: 'sysctl', netns: HOST, key: acceptRaOf(facts), value: '2', old: null } satisfies Change]
       : []),
     { kind: 'sysctl', netns: HOST, key: FORWARD6, value: '1', old: null },
   ];
