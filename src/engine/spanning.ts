@@ -6,8 +6,7 @@ import { MoorError } from '../base/errors.ts';
 import type { Id } from '../base/ids.ts';
 import { KeyedLock } from '../base/keyed-lock.ts';
 import type { ClusterEvent, ClusterNetwork } from '../contracts/cluster.ts';
-import type { ClusterView, EngineEvent, OperationOptions, Outcome, PeerView, SpanningView } from '../contracts/engine.ts';
-import type { HostFacts } from '../contracts/kernel.ts';
+import type { ClusterView, EngineEvent, OperationOptions, Outcome } from '../contracts/engine.ts';
 import type { Network, NetworkSpec } from '../model/network.ts';
 import { type Context, driverOf, spans } from './context.ts';
 import { checkNetworkSpec } from './network-spec.ts';
@@ -16,8 +15,9 @@ import { PathWatch } from './path-watch.ts';
 import { applyPeers, deletePeers, dropMany } from './peers.ts';
 import { networkRemoval } from './plans.ts';
 import { isOnDemand } from './plans.ts';
-import { applyRemotes, forgetRemotes, peersOf } from './remotes.ts';
+import { applyRemotes, forgetRemotes } from './remotes.ts';
 import { networkOf, undecided } from './spanning-spec.ts';
+import { clusterView } from './spanning-view.ts';
 
 /** Milliseconds until a network that could not be followed is looked at again; twice as long each time. */
 const AGAIN_MS = 1_000;
@@ -306,43 +306,7 @@ export class Spanning {
   }
 
   /** For people; undefined on a host that is in no cluster. */
-  async status(): Promise<ClusterView | undefined> {
-    const ctx = this.#ctx;
-    if (ctx.cluster === undefined) return undefined;
-    const facts = await ctx.facts.get();
-    const networks = [...ctx.registry.networks.values()].filter((network) => spans(ctx, network));
-    const paths = Object.fromEntries(ctx.paths?.reports() ?? []);
-    const checksums = facts.underlay?.brokenChecksums === true ? 'made' : 'left';
-    return {
-      ...ctx.cluster.status(),
-      paths,
-      checksums,
-      networks: await Promise.all(networks.map((network) => this.#view(network, facts))),
-    };
-  }
-
-  async #view(network: Network, facts: HostFacts): Promise<SpanningView> {
-    const ctx = this.#ctx;
-    const { planNetwork, planPeer } = driverOf(ctx, network.driver);
-    const carried = (await ctx.tunnels?.status(network.id)) ?? null;
-    const { peers: counted, ...told } = carried?.tunnel ?? { peers: undefined, drops: {} };
-    const mtus = planNetwork(network, facts).flatMap((change) =>
-      change.kind === 'link' && change.op === 'add' && change.link.mtu !== undefined ? [change.link.mtu] : [],
-    );
-    return {
-      id: network.id,
-      name: network.name,
-      backend: network.options['backend'] ?? '',
-      subnets: network.pools.map(({ subnet }) => subnet),
-      mtu: mtus.length === 0 ? null : Math.min(...mtus),
-      peers: peersOf(ctx, network.id).map((peer): PeerView => {
-        const counts = counted?.[peer.node];
-        const trouble = planPeer?.(network, peer, facts).trouble ?? '';
-        return { ...peer, trouble, ...(counts === undefined ? {} : { counts }) };
-      }),
-      ...(carried === null ? {} : { tunnel: { error: carried.error, ...told } }),
-    };
-  }
+  readonly status = (): Promise<ClusterView | undefined> => clusterView(this.#ctx);
 }
 
 const noCluster = (action: string): MoorError =>

@@ -3,7 +3,7 @@
  * no nodes: a lease of a day is all that tells of a host, its address tells whose it is, and a host is a peer for as long as the lease lasts.
  */
 import type { Logger } from '../../base/clock.ts';
-import { errorData, exhausted, invalid, MoorError, notFound } from '../../base/errors.ts';
+import { errorData, exhausted, MoorError, notFound } from '../../base/errors.ts';
 import { familyOf, type IpAddress, type Prefix } from '../../base/ip.ts';
 import type { Entry, Lease, Listing, Revision, Store } from '../../contracts/store.ts';
 import type { Network } from '../../model/network.ts';
@@ -16,6 +16,7 @@ import { freeSubnets, inSpace } from '../spaces.ts';
 import type { Patience, Sleep } from '../time.ts';
 import { type FlannelConfig, readConfig } from './config.ts';
 import { type FlannelLease, leaseKey, leaseText, readLease, readLeaseKey } from './lease.ts';
+import { checkConfig, ownerOf, ownLease, wordOf } from './own.ts';
 
 export interface FlannelDeps extends Patience {
   readonly network: Network;
@@ -161,10 +162,10 @@ export class FlannelNetwork {
 
   /** @throws not-found without a config; invalid; exhausted; conflict: to be tried again; what the store throws */
   async ensure(): Promise<void> {
-    const { store, prefix } = this.#deps;
+    const { store, network, prefix } = this.#deps;
     await this.#listed.promise;
     if (!this.#config) throw notFound(`cannot lease a subnet: there is no flannel network at ${prefix}/config that can be read`);
-    this.#checkConfig(this.#config);
+    checkConfig(this.#config, network, prefix);
     const tried = new Set<string>();
     for (let tries = 1; ; tries++) {
       await this.#lookReserved();
@@ -219,36 +220,13 @@ export class FlannelNetwork {
     config: FlannelConfig,
     attempt: Attempt,
   ): { readonly key: string; readonly value: string; readonly expect: Revision | 'absent' } | null {
-    const value = leaseText(this.#own(config));
+    const value = leaseText(ownLease(this.#deps, config));
     const mine = this.#mine();
     if (!mine) return { key: leaseKey(this.#pick(config, attempt)), value, expect: 'absent' };
     const held = this.#entries.get(mine.key);
     const lost = this.#lease?.lost.aborted ?? true;
     if (held?.text === value && held.revision === this.#sure && (this.#reserved || !lost)) return null;
     return { key: mine.key, value, expect: held?.revision ?? 'absent' };
-  }
-
-  #own({ backend, vni, spaces }: FlannelConfig): FlannelLease {
-    const { node, part, network } = this.#deps;
-    const publicIp = node.addresses.find((one) => familyOf(one) === 4) ?? null;
-    const publicIpv6 = spaces.length > 1 ? (node.addresses.find((one) => familyOf(one) === 6) ?? null) : null;
-    if (publicIp === null)
-      throw invalid(`cannot lease a subnet of ${network.name}: this node has no IPv4 address, which flannel needs`);
-    if (backend !== 'vxlan') return { publicIp, publicIpv6, backend, vni, mac4: null, mac6: null };
-    const { vtep4, vtep6 } = part(network);
-    if (vtep4 === undefined) throw invalid(`cannot lease a subnet of ${network.name}: its VTEP's MAC address is not known`);
-    return { publicIp, publicIpv6, backend, vni, mac4: vtep4, mac6: publicIpv6 === null ? null : (vtep6 ?? null) };
-  }
-
-  /** The network that was asked for must be the one that is there. */
-  #checkConfig({ backend, spaces }: FlannelConfig): void {
-    const { network, prefix } = this.#deps;
-    const wanted = network.options['backend'] ?? 'vxlan';
-    if (backend !== wanted)
-      throw invalid(`cannot join ${prefix}: its backend is ${backend}, that of network ${network.name} is ${wanted}`);
-    const ranges = spaces.map(({ range }) => range).join(', ');
-    const asked = (network.ranges ?? []).join(', ');
-    if (asked !== ranges) throw invalid(`cannot join ${prefix}: it is ${ranges}, network ${network.name} is ${asked}`);
   }
 
   #pick({ spaces }: FlannelConfig, { tried, tries }: Attempt): readonly Prefix[] {
@@ -355,9 +333,3 @@ export class FlannelNetwork {
     this.#peersChanged = false;
   }
 }
-
-/** By which a host of these addresses is known. */
-const wordOf = ({ addresses }: ClusterNode): string => addresses.find((one) => familyOf(one) === 4) ?? addresses[0] ?? '';
-
-/** flannel finds a host's own lease by PublicIP. */
-const ownerOf = ({ publicIp, publicIpv6 }: FlannelLease): string => publicIp ?? publicIpv6 ?? '';
