@@ -80,9 +80,9 @@ const FULL: Omit<Sizes, 'hosts' | 'realTime'> = {
 
 const QUICK: Omit<Sizes, 'hosts' | 'realTime'> = {
   rounds: 3,
-  inRow: 3,
+  inRow: 5,
   warmup: 1,
-  settled: 3,
+  settled: 10,
   points: [1, 10, 200],
   peerLimit: 10,
   networks: 50,
