@@ -67,9 +67,9 @@ test('nobody misses a daemon that is killed, stopped, or started again; its proc
   assert.deepEqual(await processes(h2), before, h2.daemon.log());
   const { stdout } = await h2.daemon.moor('status');
   assert.match(stdout, /\nh1 +10\.9\.0\.1 +10\.244\.1\.0\/24 +\d+ \(\d+ k?B\) +\d+ \(\d+ k?B\) +0 .*reached\n/);
-  // Some of 10 ms each, on both sides of two restarts.
+  // Some of 10 ms each, on both sides of two restarts; where the kernel can.
   const [, past = ''] = /\npast the tunnel's process, in the kernel: (\d+) packets sent, \d+ received\n/.exec(stdout) ?? [];
-  assert.ok(Number(past) > 50, stdout);
+  assert.ok(Number(past) > 50 || stdout.includes(': it takes Linux 6.6 with CONFIG_NET_XGRESS\n'), stdout);
   await h2.daemon.stop('SIGTERM');
   await start(h2, '--tunnel-fastpath=false');
   assert.match(
