@@ -63,6 +63,22 @@ test('bad flags and files: one clear line, exit 1, nothing touched', async () =>
   assert.deepEqual(readdirSync(directory), ['daemon.json']);
 });
 
+test('a first start that cannot be leaves the host as it was', async () => {
+  await using daemon = await startDaemon({ start: false });
+  const host = async (): Promise<string> => {
+    const all = 'ip -o address; ip route; nft list ruleset; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding';
+    return (await daemon.inside('sh', '-c', all)).stdout;
+  };
+  await daemon.inside('ip', 'link', 'add', 'moor0', 'type', 'bridge');
+  const before = await host();
+  assert.match(before, /ip_forward = 0/);
+  await assert.rejects(daemon.start(), /FATAL .*the host has a device moor0 that is not this network's/);
+  assert.equal(await host(), before);
+  await daemon.inside('ip', 'link', 'del', 'moor0');
+  await daemon.start();
+  assert.match(await host(), /ip_forward = 1/);
+});
+
 test('stopping leaves the networks alone and takes socket and pidfile away; the next start finds everything', async () => {
   await using daemon = await startDaemon();
   assert.equal(statSync(daemon.socket).mode & 0o777, 0o660);
