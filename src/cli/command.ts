@@ -9,6 +9,8 @@ export type Completion = 'network' | 'sandbox' | 'file' | 'command' | 'none' | r
 
 interface OptionBase {
   readonly short?: string;
+  /** Another long name, without the dashes, that is taken for it. The help names it behind its own text. */
+  readonly also?: string;
   readonly help: string;
   /** Shown in the help as the default. */
   readonly shownDefault?: string;
@@ -142,6 +144,9 @@ export const strings = (value: string, help: string): ListOption => ({ kind: 'li
 
 /** `ipRange` -> `ip-range` */
 export const longName = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** Is this, without the dashes, a long name of the option? */
+export const isNamed = (key: string, { also }: OptionSpec, name: string): boolean => longName(key) === name || also === name;
 
 /** `NETWORK [NETWORK...]` */
 export function argumentUsage(argument: ArgumentSpec): string {

@@ -77,5 +77,6 @@ function optionRows(options: Options): string {
 
 function rightOf(spec: OptionSpec): string {
   const repeats = spec.kind === 'list' && !spec.help.includes('repeatable') ? ' (repeatable)' : '';
-  return `${spec.help}${repeats}${spec.shownDefault === undefined ? '' : ` (default ${spec.shownDefault})`}`;
+  const also = spec.also === undefined ? '' : `; also --${spec.also}`;
+  return `${spec.help}${also}${repeats}${spec.shownDefault === undefined ? '' : ` (default ${spec.shownDefault})`}`;
 }

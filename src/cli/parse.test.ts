@@ -7,7 +7,7 @@ const OPTIONS = {
   internal: flag('', { short: 'i' }),
   noTrunc: flag(''),
   quiet: flag('', { short: 'q' }),
-  driver: text('DRIVER', '', { short: 'd' }),
+  driver: text('DRIVER', '', { short: 'd', also: 'type' }),
   gwPriority: integer('NUMBER', ''),
   opt: list('KEY=VALUE', '', { short: 'o' }),
   subnet: strings('CIDR', ''),
@@ -81,6 +81,11 @@ for (const [line, message] of REFUSED) {
     assert.throws(() => parse(line), { kind: 'invalid', message });
   });
 }
+
+it('takes the other name of an option, in both ways', () => {
+  assert.equal(parse('--type bridge').values['driver'], 'bridge');
+  assert.equal(parse('--type=bridge').values['driver'], 'bridge');
+});
 
 it('makes long names of keys', () => {
   assert.deepEqual(['ipRange', 'ip6', 'gwPriority', 'noTrunc'].map(longName), ['ip-range', 'ip6', 'gw-priority', 'no-trunc']);

@@ -3,7 +3,7 @@
  * `-n=value`, `-abc` for flags, `--flag=false`, and `--` as the end of options.
  */
 import { invalid } from '../base/errors.ts';
-import { longName, type Options, type OptionSpec, type RawValues } from './command.ts';
+import { isNamed, longName, type Options, type OptionSpec, type RawValues } from './command.ts';
 import { suggestion } from './suggest.ts';
 
 export interface ParsedWords {
@@ -55,8 +55,7 @@ interface Place {
 function parseLong(word: string, { options, values, following }: Place): void {
   const equals = word.indexOf('=');
   const name = equals < 0 ? word.slice(2) : word.slice(2, equals);
-  const key = Object.keys(options).find((candidate) => longName(candidate) === name);
-  const spec = key === undefined ? undefined : options[key];
+  const [key, spec] = Object.entries(options).find(([candidate, its]) => isNamed(candidate, its, name)) ?? [];
   if (key === undefined || !spec) {
     throw invalid(
       `unknown flag: --${name}${suggestion(

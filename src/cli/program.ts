@@ -33,8 +33,8 @@ export async function runProgram(argv: readonly string[], ports: Ports): Promise
 
 async function answerShell(args: readonly string[], ports: Ports): Promise<number> {
   const { answerCompletion } = await import('./completion/answer.ts');
-  const api = createApi(ports.connect(hostOf({}, ports)));
-  ports.terminal.out.write(await answerCompletion(args, COMMANDS, api));
+  const connect = (host: string | undefined): ReturnType<typeof createApi> => createApi(ports.connect(hostOf({ host }, ports)));
+  ports.terminal.out.write(await answerCompletion(args, COMMANDS, connect));
   return 0;
 }
 

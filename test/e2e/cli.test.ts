@@ -75,7 +75,7 @@ describe('networks and sandboxes', () => {
   });
 
   it('have the address, MAC and name that were asked for', async () => {
-    const words = ['--network', 'name=my_net2,ip=192.168.7.20,mac=02:00:00:00:00:07', '--network', 'other', '--'];
+    const words = ['--network', 'name=my_net2,ip=192.168.7.20', '--mac', '02:00:00:00:00:07', '--network', 'other', '--'];
     const addresses = JSON.parse(await moor('run', ...words, 'ip', '-j', 'address')) as readonly {
       readonly ifname: string;
       readonly address: string;
@@ -377,5 +377,19 @@ describe('without a daemon', () => {
        moor daemon --nope; echo $?`,
     );
     assert.match(stdout, /^Usage.*\n1\n$/);
+  });
+  it('starts the same one as moord does, with all its flags for Node', async () => {
+    // It waits for its configuration until somebody writes it.
+    const { stdout, stderr } = await script(
+      `cd "$(mktemp -d)"; mkfifo config
+       for command in moord 'moor daemon'; do
+         $command --config-file config & until grep -qa moord.mjs /proc/$!/cmdline; do sleep 0.1; done
+         tr '\\0' ' ' </proc/$!/cmdline; tr '\\0' '\\n' </proc/$!/environ | grep MALLOC
+         kill -9 $!; wait $! 2>/dev/null
+       done; rm -r "$PWD"`,
+    );
+    const [first, second] = stdout.split(/(?<=MALLOC.*\n)/);
+    assert.match(first ?? '', /--max-semi-space-size=4 .*moord\.mjs --config-file config MALLOC_ARENA_MAX=1\n$/, stderr);
+    assert.equal(second, first);
   });
 });

@@ -57,7 +57,7 @@ _moor() {
       for line in "\${(@)answer[2,-1]}"; do
         word=\${line%%$'\\t'*}
         help=\${line#*$'\\t'}
-        candidates+=("\${word//:/\\\\:}:$help")
+        candidates+=("\${word//:/\\\\:}\${help:+:$help}")
       done
       _describe -t moor moor candidates
       ;;
@@ -76,7 +76,10 @@ function __moor_complete
     set -l answer (command $words[1] __complete fish $words[2..-1] 2>/dev/null)
     switch "$answer[1]"
         case file
-            __fish_complete_path (string replace -r '^-[^=]*=' '' -- (commandline -ct))
+            set -l option (string match -r '^-[^=]*=' -- (commandline -ct))
+            for path in (__fish_complete_path (string replace -r '^-[^=]*=' '' -- (commandline -ct)))
+                echo -- "$option$path"
+            end
         case 'command*'
             set -l skip (math (string replace 'command ' '' -- $answer[1]) + 1)
             __fish_complete_subcommand --fcs-skip=$skip

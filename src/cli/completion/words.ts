@@ -102,7 +102,7 @@ const takesValue = (spec: OptionSpec): boolean => spec.kind !== 'flag';
 function findOption(options: readonly NamedOption[], word: string): NamedOption | undefined {
   if (word.startsWith('--')) {
     const name = word.slice(2).split('=', 1)[0];
-    return options.find((option) => option.name === name);
+    return options.find((option) => option.name === name || option.spec.also === name);
   }
   return options.find((option) => option.spec.short === word.at(-1));
 }

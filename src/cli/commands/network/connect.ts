@@ -18,7 +18,7 @@ export const connect = defineCommand({
     gwPriority: integer('NUMBER', 'Highest gw-priority provides the default gateway; may be negative'),
     ip: text('IP', 'IPv4 address, as in 172.30.100.104'),
     ip6: text('IP', 'IPv6 address, as in 2001:db8::33'),
-    macAddress: text('MAC', 'MAC address, as in 92:d0:c6:0a:29:33'),
+    macAddress: text('MAC', 'MAC address, as in 92:d0:c6:0a:29:33', { also: 'mac' }),
   },
   examples: [
     { command: 'moor network connect my_net web', what: 'a second interface for web' },

@@ -11,7 +11,7 @@ export const SANDBOX_OPTIONS = {
   ip: text('IP', 'IPv4 address on the first network, as in 172.30.100.104'),
   ip6: text('IP', 'IPv6 address on the first network, as in 2001:db8::33'),
   label: list('KEY=VALUE', 'Set metadata on the sandbox'),
-  macAddress: text('MAC', 'MAC address on the first network'),
+  macAddress: text('MAC', 'MAC address on the first network', { also: 'mac' }),
   name: text('NAME', 'Assign a name to the sandbox'),
   network: list('NETWORK', 'Connect to a network; repeatable, also name=NET,ip=…,mac=…,alias=…; or none, or host', {
     completion: 'network',
