@@ -67,4 +67,11 @@ export interface IpamDriver {
   /** Idempotent. */
   readonly releaseAddress: (subnet: Prefix, address: IpAddress, options?: AddressRelease) => Promise<void>;
   readonly usage: () => readonly PoolUse[];
+  /**
+   * Where the order goes on in a subnet, for the engine to keep over a restart; null before the first address that nobody named.
+   * Absent, and `resume` with it, where the order outlives the daemon by itself.
+   */
+  readonly turn?: (subnet: Prefix) => IpAddress | null;
+  /** At start, behind what the subnet's holders have: the order goes on there, whatever is held. */
+  readonly resume?: (subnet: Prefix, turn: IpAddress) => void;
 }

@@ -8,6 +8,7 @@ import { type Context, Undo } from './context.ts';
 import { buildEndpoint, checkCombination, checkEndpointSpec, checkRoom, releaseEndpoint } from './endpoints.ts';
 import { networkAttributes } from './events.ts';
 import { answerIn, retellNames, tellRecords } from './names.ts';
+import { keepTurns } from './network-pools.ts';
 import { leftWarnings } from './networks.ts';
 import { connectChanges, disconnectChanges, netnsOf } from './plans.ts';
 import { movePorts } from './ports.ts';
@@ -130,7 +131,7 @@ export async function detach(
   const moved = after === alone ? [] : [putSandbox(after)];
   const back = after === alone ? [] : [putSandbox(sandbox)];
   try {
-    const writes = [deleteEndpoint(endpoint.id), ...moved];
+    const writes = [deleteEndpoint(endpoint.id), ...keepTurns(ctx, network), ...moved];
     const left = await ctx.executor.unmake(plan, { writes, restore: [putEndpoint(endpoint), ...back] });
     warnings.push(...leftWarnings(left));
   } catch (error) {
@@ -139,7 +140,7 @@ export async function detach(
       await undo.run(ctx.logger);
       throw error;
     }
-    await ctx.executor.commit([deleteEndpoint(endpoint.id), ...moved]);
+    await ctx.executor.commit([deleteEndpoint(endpoint.id), ...keepTurns(ctx, network), ...moved]);
     warnings.push(error.message);
   }
   ctx.registry.setSandbox(after);

@@ -13,11 +13,13 @@ import {
   prefixesOverlap,
 } from '../base/ip.ts';
 import type { IpamDriver } from '../contracts/ipam.ts';
+import type { Write } from '../contracts/store.ts';
 import type { Network, NetworkSpec, Pool } from '../model/network.ts';
 import type { CheckedPool } from '../model/pools.ts';
 import { usableRange } from '../model/subnet.ts';
 import { type Context, ipamOf, type Undo } from './context.ts';
 import { addressOwner } from './endpoints.ts';
+import { putTurns, type Turns } from './records.ts';
 
 /** Who a pool belongs to: the network's name, so that an error about a full address space names networks. */
 export interface PoolOwner {
@@ -107,7 +109,7 @@ export async function releasePools(ctx: Context, network: Network): Promise<void
 }
 
 /** Tells the allocator, at start, what a stored network and its endpoints hold. @throws conflict when it is held already. */
-export async function replayPools(ctx: Context, network: Network): Promise<void> {
+export async function replayPools(ctx: Context, network: Network, turns: Turns = {}): Promise<void> {
   const ipam = ipamOf(ctx, network.ipamDriver);
   for (const pool of network.pools) {
     await ipam.requestPool({
@@ -135,4 +137,21 @@ export async function replayPools(ctx: Context, network: Network): Promise<void>
       await ipam.requestAddress({ ...wish, restored: asked === undefined });
     }
   }
+  for (const { subnet } of network.pools) {
+    const turn = turns[subnet];
+    if (turn !== undefined) ipam.resume?.(subnet, turn);
+  }
+}
+
+/**
+ * What is stored with the removal of an endpoint: without it an address that is released, and above all that are held, would be the
+ * next one after a restart. What is given out later is found as the holders' (`resume` goes on behind them).
+ */
+export function keepTurns(ctx: Context, network: Network): Write[] {
+  const { turn } = ipamOf(ctx, network.ipamDriver);
+  const turns = network.pools.flatMap(({ subnet }): [Prefix, IpAddress][] => {
+    const address = turn?.(subnet) ?? null;
+    return address === null ? [] : [[subnet, address]];
+  });
+  return turns.length === 0 ? [] : [putTurns(network.id, Object.fromEntries(turns) as Turns)];
 }

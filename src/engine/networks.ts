@@ -12,7 +12,7 @@ import type { Failure } from './executor.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
 import { droppedWarnings, type PoolOwner, releasePools, reservePools, routeWarnings } from './network-pools.ts';
 import { isOnDemand, networkRemoval } from './plans.ts';
-import { deleteNetwork, putNetwork } from './records.ts';
+import { deleteNetwork, deleteTurns, putNetwork } from './records.ts';
 import { deviceTaken } from './taken.ts';
 
 /** What is stored beside what the specification says. */
@@ -157,7 +157,10 @@ export async function unmakeNetwork(ctx: Context, network: Network, { dryRun }: 
   };
   if (dryRun === true) return { value: network, plan, warnings: [] };
   using _guard = ctx.registry.guard(network.id);
-  const left = await ctx.executor.unmake(plan, { writes: [deleteNetwork(network.id)], restore: [putNetwork(network)] });
+  const left = await ctx.executor.unmake(plan, {
+    writes: [deleteNetwork(network.id), deleteTurns(network.id)],
+    restore: [putNetwork(network)],
+  });
   ctx.registry.removeNetwork(network.id);
   await releasePools(ctx, network);
   emit(ctx, network, 'destroy');

@@ -1,10 +1,11 @@
 /**
  * Rows of the store: JSON with a schema version. `network/<id>`, `sandbox/<id>` (without its endpoints), `endpoint/<id>` (so that
- * a connect writes one small row), `journal/<id>`, `meta/…`.
+ * a connect writes one small row), `turn/<id>` (of a network), `journal/<id>`, `meta/…`.
  */
 import type { ErrorData } from '../base/errors.ts';
 import { errorData, invalid } from '../base/errors.ts';
 import { type Id, isId } from '../base/ids.ts';
+import type { IpAddress, Prefix } from '../base/ip.ts';
 import type { Change } from '../contracts/change.ts';
 import type { Entry, Store, Write } from '../contracts/store.ts';
 import type { Network } from '../model/network.ts';
@@ -42,6 +43,9 @@ export interface HostRow {
 /** Ids of the predefined networks by name: they stay when a row is damaged, and so the marks on their devices. */
 export type PredefinedRow = Readonly<Record<string, Id>>;
 
+/** By subnet, where the order of a network's addresses goes on. */
+export type Turns = Readonly<Record<Prefix, IpAddress>>;
+
 export interface UnreadableRow {
   readonly key: string;
   readonly error: ErrorData;
@@ -50,6 +54,7 @@ export interface UnreadableRow {
 /** Everything that the store holds. */
 export interface Loaded {
   readonly networks: readonly Network[];
+  readonly turns: ReadonlyMap<string, Turns>;
   readonly sandboxes: readonly Sandbox[];
   readonly journal: readonly { readonly key: string; readonly row: JournalRow }[];
   readonly host: HostRow | null;
@@ -73,6 +78,10 @@ const del = (key: string): Write => ({ type: 'delete', key });
 export const networkKey = (id: Id): string => `network/${id}`;
 export const putNetwork = (network: Network): Write => put(networkKey(network.id), { network });
 export const deleteNetwork = (id: Id): Write => del(networkKey(id));
+
+const turnKey = (network: string): string => `turn/${network}`;
+export const putTurns = (network: Id, turns: Turns): Write => put(turnKey(network), { turns });
+export const deleteTurns = (network: Id): Write => del(turnKey(network));
 
 export function putSandbox(sandbox: Sandbox): Write {
   const { endpoints: _, ...row } = sandbox;
@@ -105,6 +114,7 @@ export async function loadRows(store: Store): Promise<Loaded> {
     });
   };
   const networks = await read('network/', (key, row) => checked<Network>(key, row['network'], ['name', 'driver', 'pools']));
+  const turns = await read('turn/', (key, row) => [key, fields<Turns>(key, row['turns'], [])] as const);
   const rows = await read('sandbox/', (key, row) => checked<SandboxRow>(key, row['sandbox'], ['name', 'netns']));
   const endpoints = await read('endpoint/', (key, row) => checked<Endpoint>(key, row['endpoint'], ['networkId', 'sandboxId']));
   const journal = await read('journal/', (key, row) => ({ key, row: journalRow(key, row) }));
@@ -116,6 +126,7 @@ export async function loadRows(store: Store): Promise<Loaded> {
   const bySandbox = Map.groupBy(endpoints.toSorted(byAge), (endpoint) => endpoint.sandboxId);
   return {
     networks: networks.toSorted(byAge),
+    turns: new Map(turns.map(([key, row]) => [key.slice(turnKey('').length), row])),
     sandboxes: rows.toSorted(byAge).map((row) => ({ ...row, endpoints: bySandbox.get(row.id) ?? [] })),
     journal,
     host: host[0] ?? null,

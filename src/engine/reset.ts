@@ -10,7 +10,7 @@ import { leftWarnings } from './networks.ts';
 import { deletePeers, dropMany } from './peers.ts';
 import { isHostNft, networkRemoval } from './plans.ts';
 import { hostPortsOf, releasePorts } from './port-reserve.ts';
-import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, META_KEYS } from './records.ts';
+import { deleteEndpoint, deleteKey, deleteNetwork, deleteSandbox, deleteTurns, META_KEYS } from './records.ts';
 import { orphans } from './sweep.ts';
 
 /** Owners whose removal is one plan: a journal row has a limit, and a plan of one endpoint is about 1 KB. */
@@ -96,7 +96,7 @@ async function partsOf(ctx: Context): Promise<Part[]> {
     })),
     ...chunks(all.networks).map((ids) => ({
       changes: removal({ networks: ids }),
-      writes: ids.flatMap((id) => [deleteNetwork(id), ...deletePeers(ctx, id)]),
+      writes: ids.flatMap((id) => [deleteNetwork(id), deleteTurns(id), ...deletePeers(ctx, id)]),
     })),
     {
       changes: [

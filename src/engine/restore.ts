@@ -53,7 +53,7 @@ async function recordOriginals(ctx: Context, recorded: HostRow | null): Promise<
 /** The chain of the table that is there for ports (`HostFacts.localhostPorts`). */
 const GUARD = 'localhost';
 
-async function fill(ctx: Context, { networks, sandboxes }: Loaded): Promise<void> {
+async function fill(ctx: Context, { networks, turns, sandboxes }: Loaded): Promise<void> {
   const facts = await ctx.facts.get();
   for (const network of networks) {
     ctx.registry.addNetwork(network, tolerant(ctx, network, () => wholeNetwork(ctx, network, facts)) ?? []);
@@ -65,7 +65,7 @@ async function fill(ctx: Context, { networks, sandboxes }: Loaded): Promise<void
   if (sandboxes.some(publishes)) ctx.facts.setLocalhostPorts(true);
   for (const network of networks) {
     try {
-      await replayPools(ctx, network);
+      await replayPools(ctx, network, turns.get(network.id));
     } catch (error) {
       ctx.logger.error({ err: error, network: network.id }, `addresses of network ${network.name} could not be reserved again`);
     }

@@ -17,6 +17,7 @@ import { sandboxAttributes } from './events.ts';
 import { sandboxFiles } from './files.ts';
 import { gatewayNetwork, lacksWayOut } from './gateway-network.ts';
 import { forgetNames, retellNames, tellNames } from './names.ts';
+import { keepTurns } from './network-pools.ts';
 import { leftWarnings } from './networks.ts';
 import { sandboxChanges, sandboxRemoval } from './plans.ts';
 import { staleFlows } from './port-flows.ts';
@@ -240,7 +241,13 @@ export async function removeSandbox(
 export async function dropSandbox(ctx: Context, sandbox: Sandbox, plan: Plan): Promise<Outcome<Sandbox>> {
   using guards = new DisposableStack();
   for (const one of [sandbox, ...sandbox.endpoints]) guards.use(ctx.registry.guard(one.id));
-  const writes = [deleteSandbox(sandbox.id), ...sandbox.endpoints.map((endpoint) => deleteEndpoint(endpoint.id))];
+  const writes = [
+    deleteSandbox(sandbox.id),
+    ...sandbox.endpoints.flatMap(({ id, networkId }) => {
+      const network = ctx.registry.networks.get(networkId);
+      return [deleteEndpoint(id), ...(network === undefined ? [] : keepTurns(ctx, network))];
+    }),
+  ];
   const restore = [putSandbox(sandbox), ...sandbox.endpoints.map(putEndpoint)];
   const left = await ctx.executor.unmake(plan, { writes, restore });
   await forgetNames(ctx, [sandbox]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePrefix } from '../../src/base/ip.ts';
 import { HOST } from '../../src/contracts/change.ts';
-import { kernelState, newWorld, rows, start, usage } from './setup.ts';
+import { type Bench, kernelState, newWorld, rows, start, usage } from './setup.ts';
 
 test('the predefined networks exist after the first start, with the same ids after the next', async () => {
   const world = newWorld();
@@ -215,4 +215,31 @@ test('the default bridge follows a changed configuration under its old id, unles
   await using third = await start({ world });
   assert.equal(third.engine.networks.get('bridge').pools[0]?.subnet, '10.1.2.0/24');
   assert.match(third.logger.messages('warn').join('\n'), /keeps its old configuration/);
+});
+
+test('an address that is released is not the next one after a restart, while another is free', async () => {
+  const world = newWorld();
+  const address = async ({ engine }: Bench, name: string): Promise<string | undefined> =>
+    (await engine.sandboxes.create({ name, networks: [{ network: 'net' }] })).value.endpoints[0]?.ipv4 ?? undefined;
+  const notes = async (): Promise<number> => (await world.store.list('turn/')).entries.length;
+  {
+    await using bench = await start({ world });
+    await bench.engine.networks.create({ name: 'net', pools: [{ subnet: '10.9.0.0/29' }] });
+    assert.deepEqual([await address(bench, 'boxa'), await address(bench, 'boxb')], ['10.9.0.2/29', '10.9.0.3/29']);
+    await bench.engine.networks.disconnect('net', 'boxb');
+    await bench.engine.sandboxes.remove('boxa');
+  }
+  {
+    await using bench = await start({ world });
+    assert.equal(await address(bench, 'boxc'), '10.9.0.4/29', 'nobody is on it, and it goes on where it was');
+    await bench.engine.sandboxes.remove('boxc');
+    assert.equal(await address(bench, 'boxd'), '10.9.0.5/29');
+  }
+  await using bench = await start({ world });
+  assert.equal(await address(bench, 'boxe'), '10.9.0.6/29', 'behind who has come since the last removal');
+  assert.equal(await address(bench, 'boxf'), '10.9.0.2/29', 'all were in use: from the start');
+  for (const name of ['boxd', 'boxe', 'boxf']) await bench.engine.sandboxes.remove(name);
+  assert.equal(await notes(), 1);
+  await bench.engine.networks.remove('net');
+  assert.equal(await notes(), 0);
 });

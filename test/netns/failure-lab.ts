@@ -94,7 +94,7 @@ export async function startFailureLab({ dataSize }: LabOptions = {}): Promise<Fa
     const all = await rows('');
     return {
       ...(await snapshot({ pins: pins(), folders: [root] })),
-      rows: all.filter((row) => !row.startsWith('journal/')),
+      rows: all.filter((row) => !row.startsWith('journal/') && !row.startsWith('turn/')),
       pools: usage(ipam),
       networks: engine.networks.list(),
       sandboxes: engine.sandboxes.list(),

@@ -262,3 +262,27 @@ test('when a large range has been gone through, the longest released come first'
   const again = Array.from({ length: 131_070 }, (_, i) => addresses.take(`f${i}`));
   assert.deepEqual(again, given);
 });
+
+test('another set of the same subnet goes on where the first one was', () => {
+  const first = set('10.0.0.0/29');
+  assert.equal(first.turn, null, 'none was given out by itself');
+  for (const owner of ['a', 'b', 'c']) first.take(owner);
+  first.release(ip('10.0.0.3'));
+  assert.equal(first.turn, '10.0.0.4');
+  const second = set('10.0.0.0/29');
+  // Who came after the turn was noted holds it, and so does one with a wish.
+  for (const [owner, address] of [
+    ['a', '10.0.0.1'],
+    ['b', '10.0.0.2'],
+    ['d', '10.0.0.4'],
+  ] as const)
+    second.take(owner, { address: ip(address), restored: true });
+  second.resume(first.turn ?? ip('10.0.0.1'));
+  assert.deepEqual(
+    ['e', 'f', 'g'].map((owner) => second.take(owner)),
+    ['10.0.0.5', '10.0.0.6', '10.0.0.3'],
+  );
+  const ranged = set('10.0.0.0/24', '10.0.0.128/25');
+  ranged.resume(ip('10.0.0.5'));
+  assert.equal(ranged.take('a'), '10.0.0.128', 'a turn outside the range is none');
+});

@@ -73,6 +73,19 @@ export class AddressSet {
     return this.#last < this.#first ? 0n : this.#last - this.#first + 1n;
   }
 
+  /** The address whose turn it is, held or not; null as long as none was given out by itself. */
+  get turn(): IpAddress | null {
+    return this.#untouched ? null : formatIp(familyOf(this.#subnet), this.#next);
+  }
+
+  /** Goes on where another set of the same subnet was. Which addresses were released, and in which order, is forgotten. */
+  resume(turn: IpAddress): void {
+    const value = ipValue(turn);
+    if (!this.#inRange(value)) return;
+    this.#next = value;
+    this.#untouched = false;
+  }
+
   /** Who holds what, the longest holder first. */
   *holders(): Iterable<readonly [IpAddress, string]> {
     for (const [address, { owner }] of this.#holderOf) yield [address, owner];

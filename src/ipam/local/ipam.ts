@@ -99,6 +99,10 @@ class LocalIpam implements IpamDriver {
     this.#pools.get(subnet)?.addresses.release(address, unused);
   };
 
+  readonly turn = (subnet: Prefix): IpAddress | null => this.#pools.get(subnet)?.addresses.turn ?? null;
+
+  readonly resume = (subnet: Prefix, turn: IpAddress): void => this.#pools.get(subnet)?.addresses.resume(turn);
+
   readonly usage = (): readonly PoolUse[] =>
     [...this.#pools.values()].map(({ subnet, owner, addresses }) => ({
       subnet,
