@@ -143,7 +143,15 @@ test('the same thing in flag and file, unknown keys, and files that are none', (
     [
       ['-H', 'unix:///a'],
       { hosts: ['unix:///b'] },
-      'the following directives are specified both as a flag and in the configuration file: hosts: (from flag: unix:///a, from file: ["unix:///b"])',
+      'the following directives are specified both as a flag and in the configuration file: hosts: (from flag: [unix:///a], from file: [unix:///b])',
+    ],
+    [
+      ['--mtu', '1400', '--bip', '10.0.0.1/24', '--default-address-pool', 'base=10.1.0.0/16,size=24'],
+      { mtu: 1300, bip: '10.0.1.1/24', 'default-address-pools': [{ size: 24, base: '10.0.0.0/8' }] },
+      'the following directives are specified both as a flag and in the configuration file: ' +
+        'bip: (from flag: 10.0.0.1/24, from file: 10.0.1.1/24), ' +
+        'default-address-pools: (from flag: [base=10.1.0.0/16,size=24], from file: [map[base:10.0.0.0/8 size:24]]), ' +
+        'mtu: (from flag: 1400, from file: 1300)',
     ],
     [[], { mtuu: 1, nope: 2 }, "the following directives don't match any configuration option: mtuu, nope"],
     [[], { mtu: '1400' }, 'mtu: it is a whole number, not "1400"'],
@@ -191,6 +199,7 @@ test('bad values say what is allowed', () => {
   assert.deepEqual(load(['-H', 'tcp://0.0.0.0:2375', '--insecure-tcp']).hosts, [{ type: 'tcp', host: '0.0.0.0', port: 2375 }]);
   assert.deepEqual(load(['-H', 'tcp://[::1]:2375']).hosts, [{ type: 'tcp', host: '::1', port: 2375 }]);
   assert.deepEqual(load(['-H', 'fd://']).hosts, [{ type: 'fd', name: '' }]);
+  assert.deepEqual(load(['-H', 'unix://']).hosts, [{ type: 'unix', path: '/run/moor/moor.sock' }], "as dockerd's default");
 });
 
 test('help names every flag once', () => {

@@ -8,7 +8,7 @@ import type { SandboxDns } from '../../model/sandbox.ts';
 import { type ClusterConfig, clusterOf } from './config-cluster.ts';
 import { absolute, address, addressPool, cidr } from './config-values.ts';
 import { type Flag, type FlagName, FLAGS, type FlagValues } from './flags.ts';
-import { type ListenAddress, parseHost } from './hosts.ts';
+import { DEFAULT_HOST, type ListenAddress, parseHost } from './hosts.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -43,7 +43,6 @@ export interface DaemonConfig extends ClusterConfig {
 }
 
 const DEFAULT_FILE = '/etc/moor/daemon.json';
-const DEFAULT_HOST = 'unix:///run/moor/moor.sock';
 
 /** @throws invalid; the text says which flag or key, and what is allowed */
 export function loadConfig(flags: FlagValues): DaemonConfig {
@@ -68,11 +67,12 @@ function mergeFile(flags: FlagValues, file: string): FlagValues {
 
 /** @throws invalid, with dockerd's text, when something is given in both places; two lists are joined in neither */
 function mergeValues(flags: FlagValues, fromFile: ReadonlyMap<FlagName, FileValue>): FlagValues {
-  const both = [...fromFile].filter(([name]) => flags.has(name));
+  const both = [...fromFile].filter(([name]) => flags.has(name)).sort(([a], [b]) => (a < b ? -1 : 1));
   if (both.length > 0) {
-    const list = both.map(
-      ([name, { shown, key }]) => `${key}: (from flag: ${(flags.get(name) ?? []).join(', ')}, from file: ${shown})`,
-    );
+    const list = both.map(([name, { shown, key, isList }]) => {
+      const given = flags.get(name) ?? [];
+      return `${key}: (from flag: ${isList ? goText(given) : given.join(', ')}, from file: ${shown})`;
+    });
     throw invalid(`the following directives are specified both as a flag and in the configuration file: ${list.join(', ')}`);
   }
   return new Map([...flags, ...[...fromFile].map(([name, { values }]) => [name, values] as const)]);
@@ -81,8 +81,17 @@ function mergeValues(flags: FlagValues, fromFile: ReadonlyMap<FlagName, FileValu
 interface FileValue {
   readonly key: string;
   readonly values: readonly string[];
+  readonly isList: boolean;
   /** As in dockerd's message. */
   readonly shown: string;
+}
+
+/** What Go's `%v` makes of a value out of JSON. */
+function goText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(goText).join(' ')}]`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `map[${entries.map(([key, item]) => `${key}:${goText(item)}`).join(' ')}]`;
 }
 
 function fileValues(text: string): ReadonlyMap<FlagName, FileValue> {
@@ -100,7 +109,12 @@ function fileValues(text: string): ReadonlyMap<FlagName, FileValue> {
     const flag = (FLAGS as readonly Flag[]).find((candidate) => candidate.key === key);
     if (!flag) unknown.push(key);
     else if (value !== null)
-      found.set(flag.name as FlagName, { key, values: valuesOf(flag, key, value), shown: JSON.stringify(value) });
+      found.set(flag.name as FlagName, {
+        key,
+        values: valuesOf(flag, key, value),
+        isList: flag.kind === 'list',
+        shown: goText(value),
+      });
   }
   if (unknown.length > 0) throw invalid(`the following directives don't match any configuration option: ${unknown.join(', ')}`);
   return found;

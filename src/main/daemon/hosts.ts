@@ -9,6 +9,10 @@ export type ListenAddress =
   | { readonly type: 'fd'; readonly name: string }
   | { readonly type: 'tcp'; readonly host: string; readonly port: number };
 
+/** Where it listens unless it is told, and for `unix://` alone, as dockerd's at its own. */
+const DEFAULT_SOCKET = '/run/moor/moor.sock';
+export const DEFAULT_HOST = `unix://${DEFAULT_SOCKET}`;
+
 /** unix(7): `sun_path` is 108 bytes with its final NUL. */
 const PATH_MAX = 107;
 
@@ -19,6 +23,7 @@ export function parseHost(text: string, insecure: boolean): ListenAddress {
   const [, scheme = '', rest = ''] = match;
   switch (scheme) {
     case 'unix':
+      if (rest === '') return { type: 'unix', path: DEFAULT_SOCKET };
       if (!isAbsolute(rest)) throw invalid(`invalid host ${text}: the path of the socket is absolute`);
       if (Buffer.byteLength(rest) > PATH_MAX)
         throw invalid(`invalid host ${text}: the path of a socket has at most ${PATH_MAX} bytes`);
