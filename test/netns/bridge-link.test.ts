@@ -53,6 +53,18 @@ test('an MTU below what IPv6 needs: the kernel has no IPv6 there, and nothing as
   assert.deepEqual(addresses(await link(HERE, `br-${net.id.slice(0, 12)}`)), ['10.1.0.1']);
 });
 
+test('an IPv6 network on a host that has IPv6 off for every device that comes', async () => {
+  await using lab = await createLab();
+  await at(HERE, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1');
+  try {
+    const net = await lab.network('10.1.0.0/24 fd01::/64');
+    const a = await lab.sandbox(net, 2);
+    assert.ok(await pings(a.place, 'fd01::1'));
+  } finally {
+    await at(HERE, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=0');
+  }
+});
+
 test('an IPv4 network and its endpoints have no IPv6 address, not even a link-local one', async () => {
   await using lab = await createLab();
   const net = await lab.network('10.1.0.0/24', { options: { [OPTION.prefix]: 'net', [OPTION.icc]: 'false' } });

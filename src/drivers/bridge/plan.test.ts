@@ -59,6 +59,7 @@ describe('a network', () => {
       'ip link set blue mtu 9000',
       'sysctl -w net.ipv6.conf.blue.accept_ra=0',
       'sysctl -w net.ipv6.conf.blue.accept_dad=0',
+      'sysctl -w net.ipv6.conf.blue.disable_ipv6=0',
       'ip address add 192.168.7.1/24 dev blue',
       'ip address add fd00:7::1/64 dev blue nodad',
       'nft add element inet moor bridges { "blue" }',

@@ -178,9 +178,9 @@ function bridgeIpv6(network: Network, { bridge, gatewayMode }: BridgeOptions): C
     value,
     old: null,
   });
-  // Of an isolated network the host has no address at all, and so no link-local one.
+  // Of an isolated network the host has no address at all, and so no link-local one. A host may have IPv6 off for every device that comes.
   return network.ipv6 && gatewayMode[6] !== 'isolated'
-    ? [set('accept_ra', '0'), set('accept_dad', '0')]
+    ? [set('accept_ra', '0'), set('accept_dad', '0'), set('disable_ipv6', '0')]
     : [set('disable_ipv6', '1')];
 }
 

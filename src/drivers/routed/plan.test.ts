@@ -47,6 +47,7 @@ describe('the network', () => {
       `ip link add moor6vx7 mtu 1430 address b2:5a:42:84:07:7a alias ${ALIAS} up type vxlan id 7 dstport 4789 local fd09::1 nolearning`,
       'sysctl -w net.ipv6.conf.moor6vx7.accept_ra=0',
       'sysctl -w net.ipv6.conf.moor6vx7.accept_dad=0',
+      'sysctl -w net.ipv6.conf.moor6vx7.disable_ipv6=0',
       'ip address add fd44:0:0:1::/128 dev moor6vx7 nodad',
       CLOSED4,
       CLOSED6,
@@ -55,11 +56,12 @@ describe('the network', () => {
 
   test('vxlan with IPv6 on an underlay without: one VTEP for both', () => {
     const lines = text(driver.planNetwork(network({}, DUAL), host(['10.9.0.1/24'])));
-    assert.deepEqual(lines.slice(0, 6), [
+    assert.deepEqual(lines.slice(0, 7), [
       told(mtu(1450), RANGES),
       `ip link add moor-vx1 mtu 1450 address 4e:ba:a9:66:d5:fc alias ${ALIAS} up type vxlan id 1 dstport 8472 local 10.9.0.1 nolearning`,
       'sysctl -w net.ipv6.conf.moor-vx1.accept_ra=0',
       'sysctl -w net.ipv6.conf.moor-vx1.accept_dad=0',
+      'sysctl -w net.ipv6.conf.moor-vx1.disable_ipv6=0',
       'ip address add 10.244.1.0/32 dev moor-vx1',
       'ip address add fd44:0:0:1::/128 dev moor-vx1 nodad',
     ]);
@@ -84,6 +86,7 @@ describe('the network', () => {
       `ip tuntap add dev moor-udp0 mode tun && ip link set moor-udp0 mtu 1472 alias ${ALIAS} up`,
       'sysctl -w net.ipv6.conf.moor-udp0.accept_ra=0',
       'sysctl -w net.ipv6.conf.moor-udp0.accept_dad=0',
+      'sysctl -w net.ipv6.conf.moor-udp0.disable_ipv6=0',
       'ip address add 10.244.1.0/32 dev moor-udp0',
       'ip address add fd44:0:0:1::/128 dev moor-udp0 nodad',
       CLOSED4,

@@ -107,8 +107,10 @@ export function addressing(
     value,
     old: null,
   });
+  // A host may have IPv6 off for every device that comes.
+  const ipv6 = [set('accept_ra', '0'), set('accept_dad', '0'), set('disable_ipv6', '0')];
   return [
-    ...(!hasIpv6 ? [] : families.includes(6) ? [set('accept_ra', '0'), set('accept_dad', '0')] : [set('disable_ipv6', '1')]),
+    ...(!hasIpv6 ? [] : families.includes(6) ? ipv6 : [set('disable_ipv6', '1')]),
     ...network.pools
       .filter(({ family }) => families.includes(family))
       .map(
