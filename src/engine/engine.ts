@@ -184,7 +184,13 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
     },
     status,
     reconcile: () =>
-      alone(async () => (await reconciler.full()).map(({ what, where, why }) => `restored ${what} in ${where}: ${why}`)),
+      alone(async () => {
+        const { repaired, failed } = await reconciler.full();
+        return [
+          ...repaired.map(({ what, where, why }) => `restored ${what} in ${where}: ${why}`),
+          ...failed.map(({ what, where, error }) => `could not restore ${what} in ${where}: ${error}`),
+        ];
+      }),
     reset: async (options = {}) => {
       if (options.dryRun !== true) {
         assertOpen();

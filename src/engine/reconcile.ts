@@ -15,7 +15,7 @@ import { failures } from './executor.ts';
 import { hostChange, tellRulesFollow } from './follow-host.ts';
 import { tellFollowers } from './follow.ts';
 import { Noticed } from './noticed.ts';
-import { type PassOptions, repairPass, type Repaired, type Unrepaired } from './repair.ts';
+import { type PassOptions, type PassResult, repairPass, type Repaired, type Unrepaired } from './repair.ts';
 import { type KeptRepair, RepairReport } from './repair-report.ts';
 import { orphans } from './sweep.ts';
 
@@ -197,13 +197,13 @@ export class Reconciler {
    * Everything, sweep included, now. The world lock is held exclusively.
    * @param why instead of what the comparison says of each thing: at the first start nothing was deleted
    */
-  async full(why?: string): Promise<readonly Repaired[]> {
+  async full(why?: string): Promise<Pick<PassResult, 'repaired' | 'failed'>> {
     const ctx = this.#ctx;
     await ctx.facts.refresh();
     const seen = await repairPass(ctx, everything(ctx), { nft: false, unseen: true });
     this.#tell(why === undefined ? seen.repaired : seen.repaired.map((one) => ({ ...one, why })), seen.failed);
     const swept = await this.#sweep(await orphans(ctx, seen));
-    return [...seen.repaired, ...swept];
+    return { repaired: [...seen.repaired, ...swept], failed: seen.failed };
   }
 
   /** The periodic look: the host's side and the sweep at once, sandboxes a few at a time. */

@@ -138,6 +138,14 @@ const DRIFT: Readonly<Record<string, Drift>> = {
     by: ({ one }) => within(one.pin, 'ip addr flush dev eth0'),
     lines: ['address 10\\.\\S+ on eth0 in sandbox ONE: it was deleted'],
   },
+  'IPv6 is turned off in the sandbox': {
+    by: ({ one }) => within(one.pin, 'sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1'),
+    lines: ['sysctl net/ipv6/conf/eth0/disable_ipv6 in sandbox ONE: it was changed'],
+  },
+  'IPv6 is turned off on the bridge': {
+    by: ({ bridge }) => `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=1`,
+    lines: ['sysctl net/ipv6/conf/BRIDGE/disable_ipv6 in network NET: it was changed'],
+  },
   'a link is set down in the sandbox': {
     by: ({ one }) => within(one.pin, 'ip link set eth0 down'),
     lines: ['link eth0 in sandbox ONE: it was down'],
@@ -241,3 +249,13 @@ for (const [what, { by, lines, looked = false }] of Object.entries(DRIFT)) {
     assert.deepEqual(again.json(), { repaired: [] }, 'nothing is left to repair');
   });
 }
+
+test('what cannot be put right is said to who asks for it', async () => {
+  const { bridge } = await scene();
+  const alias = `ip -j link show dev ${bridge} | sed 's/.*"ifalias":"//; s/".*//'`;
+  await sh(`${alias} >${daemon.directory}/alias; ip link set ${bridge} alias his`);
+  const { repaired } = (await daemon.request('POST', '/moor/reconcile')).json() as { readonly repaired: readonly string[] };
+  assert.match(repaired.join('\n'), new RegExp(`^could not restore link ${bridge} in network net\\d+: .*alias is his`, 'm'));
+  await sh(`ip link set ${bridge} alias "$(cat ${daemon.directory}/alias)"`);
+  assert.deepEqual((await daemon.request('POST', '/moor/reconcile')).json(), { repaired: [] });
+});

@@ -138,6 +138,23 @@ test('a veth pair whose other end was moved away is made anew', () => {
   assert.equal(repairs.length, 4);
 });
 
+test('with a lost IPv6 address, what turns IPv6 on there is looked at', () => {
+  const key = (device: string): Change => ({
+    kind: 'sysctl',
+    netns: SPACE,
+    key: `net/ipv6/conf/${device}/disable_ipv6`,
+    value: '0',
+    old: null,
+  });
+  const [on, other] = [key('eth0'), key('eth1')];
+  const six: Change = { kind: 'address', op: 'add', netns: SPACE, device: 'eth0', address: parseIfAddress('fd00::2/64') };
+  assert.deepEqual(
+    diff([on, other, address, six]).map(({ change }) => change),
+    [on, six],
+  );
+  assert.deepEqual(diff([on, other, address]), []);
+});
+
 test('a veth pair whose end here was moved away or renamed goes by its other end, if that is ours, and is made anew', () => {
   const here = (links: readonly LinkState[]) =>
     diff([veth, address], { states: [space(HOST), inside({ links })] }).map(({ change }) => change);

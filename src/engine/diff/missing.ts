@@ -2,6 +2,7 @@
  * Desired state against actual state: what has to be done to the kernel, and why. What is there and right is never touched, so
  * that a restart drops no packet. Pure.
  */
+import { familyOf } from '../../base/ip.ts';
 import type { Change, Netns } from '../../contracts/change.ts';
 import type { Actual, Repair } from './actual.ts';
 import { missingAddress, missingFdb, missingLink, missingLinkSet, missingNeighbour, missingSysctl } from './links.ts';
@@ -20,6 +21,7 @@ export interface DiffOptions {
 export function missing(desired: readonly Change[], actual: Actual, { unseen }: DiffOptions): Repair<Change>[] {
   /** Links that are made anew: what hung off them goes with the old ones, although the snapshot still shows it. */
   const renewed = new Map<string, string>();
+  const bare = withoutIpv6(desired, actual);
   return desired.flatMap((change) => {
     if (isRemoval(change)) return [];
     const device = deviceOf(change);
@@ -29,12 +31,25 @@ export function missing(desired: readonly Change[], actual: Actual, { unseen }: 
         change.kind === 'route' ? rivalRoutes(change, actual, (name) => !renewed.has(deviceKey(change.netns, name))) : [];
       return [...rivals, { change, why: lost }];
     }
-    const repairs = missingOne(change, actual, unseen);
+    const repairs = missingOne(change, actual, unseen || (change.kind === 'sysctl' && device !== null && bare.has(device)));
     for (const repair of repairs) {
       for (const name of linksMade(repair.change)) renewed.set(name, `its device was made anew: ${repair.why}`);
     }
     return repairs;
   });
+}
+
+/**
+ * Devices that lost an IPv6 address. It may have gone because somebody turned IPv6 off there, and it does not come back before that is on again: their
+ * sysctls are looked at, too.
+ */
+function withoutIpv6(desired: readonly Change[], actual: Actual): ReadonlySet<string> {
+  const lost = desired.flatMap((change) =>
+    change.kind === 'address' && familyOf(change.address) === 6 && !actual.hasAddress(change.netns, change.device, change.address)
+      ? [deviceKey(change.netns, change.device)]
+      : [],
+  );
+  return new Set(lost);
 }
 
 /** A plan of desired state has nothing to remove; what one removes is not state. */
