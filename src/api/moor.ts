@@ -45,7 +45,11 @@ export function registerMoor(app: FastifyInstance, deps: MoorDeps): void {
 
     moor.get('/moor/status', async () => ({ ...(await engine.status()), ...daemon }));
     moor.get('/moor/nodes', async () => nodeViews((await engine.status()).cluster));
-    moor.post('/moor/reconcile', async () => ({ repaired: await engine.reconcile() }));
+    moor.post('/moor/reconcile', async (request) =>
+      options(request).dryRun === true
+        ? outcome({ value: null, warnings: [], plan: await engine.drift() })
+        : { repaired: await engine.reconcile() },
+    );
     moor.post('/moor/reset', async (request) => outcome(await engine.reset(options(request))));
 
     moor.get('/moor/networks', async () => engine.networks.list().map((network) => networkView(engine, network)));

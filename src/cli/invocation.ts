@@ -61,7 +61,10 @@ interface Call {
 }
 
 function invoke({ command, path, words }: Call, outer: RawValues): Meaning {
-  if (command.passThrough === 'all') return { type: 'run', invocation: { command, args: words, values: {} } };
+  if (command.passThrough === 'all') {
+    checkNothingBefore(path, outer);
+    return { type: 'run', invocation: { command, args: words, values: {} } };
+  }
   const options = { ...optionsOf(command), help: helpOption(command) };
   const hint = `\nUsage:  ${usageOf(command, path)}\n\nSee 'moor ${path.join(' ')} --help' for more information`;
   try {
@@ -74,6 +77,14 @@ function invoke({ command, path, words }: Call, outer: RawValues): Meaning {
   } catch (error) {
     throw withHint(error, hint);
   }
+}
+
+/** Who takes all words behind its name would not see those in front of it: a daemon would start at another place, or at all. */
+function checkNothingBefore(path: readonly string[], outer: RawValues): void {
+  const name = `'moor ${path.join(' ')}'`;
+  if (outer['dryRun']) throw invalid(`${name} has no --dry-run: with --validate it only checks its configuration`);
+  const given = Object.keys(GLOBAL_OPTIONS).find((key) => outer[key] !== undefined);
+  if (given !== undefined) throw invalid(`--${given} has to stand behind ${name}`);
 }
 
 /** A global option counts wherever it stands; the one nearest to the command wins. */

@@ -553,6 +553,11 @@ describe('host', () => {
       (await moor('reconcile', { answers: { 'POST /moor/reconcile': [200, { repaired: ['a', 'b'] }] } })).out,
       'a\nb\n',
     );
+    const drift = await moor('reconcile --dry-run', { answers: { 'POST /moor/reconcile?dryRun=1': [200, outcome(null)] } });
+    assert.ok(drift.out.startsWith('# create network'), drift.err);
+    const none = { ...outcome(null), plan: { title: 'reconcile', changes: [], text: [] } };
+    const same = await moor('reconcile --dry-run', { answers: { 'POST /moor/reconcile?dryRun=1': [200, none] } });
+    assert.equal(same.out, 'Nothing to repair\n');
     const answers: Answers = { 'POST /moor/reset': [200, outcome(null)], 'POST /moor/reset?dryRun=1': [200, outcome(null)] };
     assert.deepEqual((await moor('reset', { answers, input: 'no' })).requests, []);
     assert.equal((await moor('reset', { answers, input: 'yes' })).requests.length, 1);
@@ -610,6 +615,10 @@ describe('errors', () => {
   });
   it('hands the daemon all of its words', async () => {
     assert.equal((await moor('daemon --help -H unix:///x')).err, 'moor: daemon --help -H unix:///x\n');
+    // In front of it they would be lost.
+    const dry = "moor: 'moor daemon' has no --dry-run: with --validate it only checks its configuration\n";
+    assert.equal((await moor('--dry-run daemon')).err, dry);
+    assert.equal((await moor('-H unix:///x daemon')).err, "moor: --host has to stand behind 'moor daemon'\n");
   });
 });
 

@@ -192,6 +192,8 @@ export interface Engine extends AsyncDisposable {
   readonly status: () => Promise<EngineStatus>;
   /** Compares everything with the kernel now and repairs. @returns what was repaired. */
   readonly reconcile: () => Promise<readonly string[]>;
+  /** What `reconcile` would do, as far as it can be told without writing: files, and settings inside sandboxes, are left out. */
+  readonly drift: () => Promise<Plan>;
   /** Removes every sandbox, network, rule, namespace and file of this instance. Its host leaves the cluster. */
   readonly reset: (options?: OperationOptions) => Promise<Outcome<null>>;
   /** Tells subscribers of something that happened beside the engine: containers, images, volumes. */

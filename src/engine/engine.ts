@@ -18,6 +18,7 @@ import { PortTable } from './port-table.ts';
 import { publishedPorts, publishPorts, unpublishPorts } from './ports.ts';
 import { loadRemotes, peersOf, remotesOf } from './remotes.ts';
 import { CLUSTER_KEY, deleteKey } from './records.ts';
+import { planRepairs } from './drift.ts';
 import { Reconciler } from './reconcile.ts';
 import { Registry } from './registry.ts';
 import { resetAll } from './reset.ts';
@@ -191,6 +192,7 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
           ...failed.map(({ what, where, error }) => `could not restore ${what} in ${where}: ${error}`),
         ];
       }),
+    drift: () => alone(() => planRepairs(ctx)),
     reset: async (options = {}) => {
       if (options.dryRun !== true) {
         assertOpen();

@@ -100,7 +100,7 @@ interface Found {
   readonly tables: readonly (FoundTable | null)[];
 }
 
-async function look(
+export async function look(
   ctx: Context,
   {
     desired,
@@ -149,7 +149,7 @@ function lostSegments(ctx: Context, scope: Scope, { namespaces, states }: Found)
   });
 }
 
-function lostSandboxes(ctx: Context, scope: Scope, { states }: Found): Sandbox[] {
+export function lostSandboxes(ctx: Context, scope: Scope, { states }: Found): Sandbox[] {
   const seen = new Set(states.flatMap((state) => (state === null ? [] : [state.netns])));
   return scope.sandboxes.flatMap((id) => {
     const sandbox = ctx.registry.sandboxes.get(id);
@@ -191,7 +191,7 @@ async function reviveNamespaces(ctx: Context, lost: readonly Sandbox[]): Promise
 }
 
 /** The change that brings a sandbox's namespace back; null when the sandbox has ended. */
-async function revival(ctx: Context, sandbox: Sandbox): Promise<Change | null> {
+export async function revival(ctx: Context, sandbox: Sandbox): Promise<Change | null> {
   const { netns, process } = sandbox;
   if (netns.type === 'host') return null;
   if (process !== null && ctx.processes.alive(process)) {

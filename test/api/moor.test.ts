@@ -98,6 +98,11 @@ test('connect, disconnect, prune and reset, dry and for real', async () => {
     networks: ['neta'],
   });
   assert.deepEqual(((await api.call('POST', '/moor/networks/prune')).json() as Changed<unknown>).value, { networks: ['neta'] });
+  assert.deepEqual((await api.call('POST', '/moor/reconcile?dryRun=1')).json(), {
+    value: null,
+    warnings: [],
+    plan: { title: 'reconcile', changes: [], text: [] },
+  });
   assert.deepEqual((await api.call('POST', '/moor/reconcile')).json(), { repaired: [] });
   const reset = await api.call('POST', '/moor/reset');
   assert.equal(reset.status, 200, reset.text);

@@ -270,6 +270,7 @@ describe('--dry-run', () => {
       [['rm', 'still'], /ip link del/],
       [['network', 'prune'], /^#/],
       [['reset'], /nft delete table inet moor/],
+      [['reconcile'], /^Nothing to repair$/m],
     ];
     for (const [words, says] of cases) assert.match(await moor('--dry-run', ...words), says, words.join(' '));
     const refused = await daemon.moor('network', 'rm', '--dry-run', 'dry');

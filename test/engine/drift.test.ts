@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIfAddress } from '../../src/base/ip.ts';
 import { HOST } from '../../src/contracts/change.ts';
+import { describe } from '../../src/contracts/describe.ts';
 import { createFakeKernel } from '../../src/kernel/fake/fake.ts';
 import { type Bench, eventually, kernelState, newWorld, start } from './setup.ts';
 
@@ -135,6 +136,40 @@ test('a namespace that lost its pin: pinned again while its process lives, made 
     engine.sandboxes.list().map(({ name }) => name),
     ['bb'],
   );
+});
+
+test('a dry run tells what would be repaired, removed and swept, and changes nothing', async () => {
+  await using bench = await prepared();
+  const { engine, kernel, processes } = bench;
+  assert.deepEqual((await engine.drift()).changes, []);
+  await engine.sandboxes.create({ name: 'cc' });
+  await engine.sandboxes.setProcess('cc', processes.start(8));
+  const [aa, bb, cc] = ['aa', 'bb', 'cc'].map((name) => engine.sandboxes.get(name));
+  // Silently: nobody tells the daemon.
+  const host = kernel.spaces.get(HOST);
+  const veth = aa?.endpoints[0]?.hostInterfaceName ?? '';
+  host.removeLink(veth);
+  const path = pathOf(bench, 'bb');
+  kernel.spaces.byPath.delete(path);
+  kernel.spaces.byPath.delete(pathOf(bench, 'cc'));
+  processes.end(8);
+  delete kernel.tables.get('inet moor')?.sets['bridges']?.['"moor0"'];
+  const before = state(bench);
+  const logged = kernel.log.length;
+  const { changes } = await engine.drift();
+  assert.deepEqual([state(bench), kernel.log.length], [before, logged]);
+  const lines = changes.map(describe);
+  for (const line of [
+    new RegExp(`^ip link add ${veth} .* type veth `),
+    new RegExp(`^touch ${path} && unshare --net=${path} ip link set lo up$`),
+    new RegExp(`^ip link add ${bb?.endpoints[0]?.hostInterfaceName} `),
+    /^nft add element inet moor bridges \{ "moor0" \}$/,
+    new RegExp(`^ip link del ${cc?.endpoints[0]?.hostInterfaceName}$`),
+  ]) {
+    assert.equal(lines.filter((one) => line.test(one)).length, 1, `${line} in ${lines.join('\n')}`);
+  }
+  await engine.reconcile();
+  assert.deepEqual((await engine.drift()).changes, []);
 });
 
 test('a link that went takes its addresses and routes with it: one line tells all of it', async () => {

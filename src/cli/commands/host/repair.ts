@@ -8,12 +8,25 @@ import { confirmed } from '../confirm.ts';
 export const reconcile = defineCommand({
   name: 'reconcile',
   summary: 'Compare everything with the kernel now, and repair it',
-  description: 'The daemon does this by itself when the kernel reports a change, and every now and then.',
+  description:
+    'The daemon does this by itself when the kernel reports a change, and every now and then. With --dry-run files, and settings\n' +
+    'inside sandboxes, are left out: they are only compared when they are written.',
   section: 'Host',
   arguments: [],
+  changes: true,
   options: {},
-  examples: [{ command: 'moor reconcile', what: 'says what had to be repaired' }],
+  examples: [
+    { command: 'moor reconcile', what: 'says what had to be repaired' },
+    { command: 'moor reconcile --dry-run', what: 'what there is to repair' },
+  ],
   run: async (context) => {
+    if (context.dryRun) {
+      const drift = await context.api.post<Answer<null>>('/moor/reconcile', undefined, changeQuery(context));
+      if (context.json) writeJson(context, drift);
+      else if (drift.plan.text.length === 0) context.terminal.out.write('Nothing to repair\n');
+      else report(context, drift, () => '');
+      return;
+    }
     const answer = await context.api.post<{ readonly repaired: readonly string[] }>('/moor/reconcile');
     if (context.json) writeJson(context, answer);
     else if (answer.repaired.length === 0) context.terminal.out.write('Nothing to repair\n');
