@@ -105,6 +105,28 @@ test('connect and disconnect while it does not run: checked alike, done at the s
   );
 });
 
+test('a network that went while the container did not run keeps it from starting until it is disconnected', async () => {
+  using world = newWorld();
+  await using bench = await start(world);
+  const { containers, engine } = bench;
+  for (const name of ['my_net1', 'my_net2', 'my_net3']) await engine.networks.create({ name });
+  const { id } = (await containers.create(spec({ name: 'web', host: { NetworkMode: 'my_net1' } }))).container;
+  await containers.connect('my_net2', 'web', {});
+  for (const name of ['my_net1', 'my_net2']) await engine.networks.remove(name);
+  await assert.rejects(containers.start('web'), { kind: 'not-found', message: 'network my_net1 not found' });
+  await containers.connect('my_net3', 'web', {});
+  for (const name of ['my_net1', 'my_net2']) await containers.disconnect(name, 'web', { force: false });
+  await assert.rejects(containers.disconnect('my_net2', 'web', { force: false }), { message: 'network my_net2 not found' });
+  await assert.rejects(containers.disconnect('my_net2', 'web', { force: true }), {
+    message: `container ${id} is not connected to network my_net2`,
+  });
+  await containers.start('web');
+  assert.deepEqual(
+    engine.sandboxes.get('web').endpoints.map(({ networkId }) => networkId),
+    [engine.networks.get('my_net3').id],
+  );
+});
+
 test('on the host network: no namespace, the host files in a copy, no other network', async () => {
   using world = newWorld();
   await using bench = await start(world);

@@ -29,9 +29,11 @@ export async function connectContainer(
     live.container = { ...live.container, networks: attachmentsOf(ctx, live.container) };
   } else {
     const { name } = ctx.engine.networks.get(network);
-    const after = [...networks, { network: name, endpoint }];
-    ctx.engine.sandboxes.check({ id, name: live.container.name, networks: after });
-    live.container = { ...live.container, networks: after };
+    const joined = { network: name, endpoint };
+    // One that has been removed meanwhile is for the start to complain of: here it would keep every other from being added.
+    const there = networks.filter((one) => idOf(ctx, one.network) !== null);
+    ctx.engine.sandboxes.check({ id, name: live.container.name, networks: [...there, joined] });
+    live.container = { ...live.container, networks: [...networks, joined] };
   }
   await save(ctx, live);
 }
@@ -55,10 +57,13 @@ export async function disconnectContainer(
     await ctx.engine.networks.disconnect(network, id, { force });
     live.container = { ...live.container, networks: attachmentsOf(ctx, live.container) };
   } else {
-    // With force also from one that is gone: only its name is left, in the record.
-    const wanted = identity(ctx, network, force);
-    const left = networks.filter((one) => identity(ctx, one.network, true) !== wanted);
-    if (left.length === networks.length) throw conflict(`container ${id} is not connected to network ${network}`);
+    // Also from one that is gone: only its name is left, in the record, and keeps the container from starting.
+    const wanted = idOf(ctx, network) ?? network;
+    const left = networks.filter((one) => (idOf(ctx, one.network) ?? one.network) !== wanted);
+    if (left.length === networks.length) {
+      if (!force) ctx.engine.networks.get(network);
+      throw conflict(`container ${id} is not connected to network ${network}`);
+    }
     live.container = { ...live.container, networks: left };
   }
   await save(ctx, live);
@@ -66,12 +71,12 @@ export async function disconnectContainer(
 
 const runs = (ctx: Context, { container: { id, state } }: Live): boolean => isUp(state) && sandboxOf(ctx, id) !== undefined;
 
-/** A network's id. @param tolerant its reference when there is no such network @throws not-found */
-function identity(ctx: Context, reference: string, tolerant: boolean): string {
+/** A network's id; null when there is no such network. */
+function idOf(ctx: Context, reference: string): string | null {
   try {
     return ctx.engine.networks.get(reference).id;
   } catch (error) {
-    if (tolerant && error instanceof MoorError && error.kind === 'not-found') return reference;
+    if (error instanceof MoorError && error.kind === 'not-found') return null;
     throw error;
   }
 }
