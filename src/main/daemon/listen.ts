@@ -1,5 +1,5 @@
 /** Opens the sockets of the API. All of them share one router. */
-import { chownSync, fstatSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chownSync, fstatSync, readFileSync, rmSync, statSync } from 'node:fs';
 import type * as Http from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -8,6 +8,7 @@ import { routeUpgrade, wantsUpgrade } from '../../api/hijack.ts';
 import { refuseBytes } from '../../api/server.ts';
 import type { Logger } from '../../base/clock.ts';
 import { invalid, MoorError } from '../../base/errors.ts';
+import { makeDirectory } from './directory.ts';
 import { hostText, type ListenAddress } from './hosts.ts';
 
 /** As a property of `node:http`, not as an import: importing from that module evaluates its exports, also those of `fetch`: 15 MB. */
@@ -94,7 +95,7 @@ function closeServer(server: Http.Server): Promise<void> {
 async function targetsOf(address: ListenAddress, logger: Logger): Promise<readonly ListenSpec[]> {
   switch (address.type) {
     case 'unix':
-      mkdirSync(dirname(address.path), { recursive: true, mode: 0o755 });
+      makeDirectory(dirname(address.path), 0o755);
       await clearPath(address.path);
       return [{ path: address.path }];
     case 'fd':

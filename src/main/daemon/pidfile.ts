@@ -1,7 +1,8 @@
 /** One daemon per pidfile. */
-import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { conflict, MoorError } from '../../base/errors.ts';
+import { makeDirectory } from './directory.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
@@ -16,7 +17,7 @@ export function takePidfile(path: string): Disposable {
   if (holder !== null && holder !== process.pid && isDaemon(holder)) {
     throw new MoorError('conflict', `ensure moord is not running or delete ${path}: process with PID ${holder} is still running`);
   }
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  makeDirectory(dirname(path), 0o755);
   rmSync(path, { force: true });
   create(path);
   return {

@@ -1,5 +1,4 @@
 /** The running daemon: everything composed, started in order, and stopped in the opposite one. */
-import { mkdirSync } from 'node:fs';
 import { takeSocket } from '../../api/hijack.ts';
 import { registerMoor } from '../../api/moor.ts';
 import { createServer } from '../../api/server.ts';
@@ -29,6 +28,7 @@ import { takeNetns } from './alone.ts';
 import { openCluster } from './cluster.ts';
 import type { DaemonConfig } from './config.ts';
 import { openContainers, withContainers } from './containers.ts';
+import { makeDirectory } from './directory.ts';
 import { engineConfig, instanceOf } from './engine-config.ts';
 import { exposed } from './exposed.ts';
 import { createExposure } from './exposure.ts';
@@ -69,8 +69,8 @@ export async function startDaemon({ config, version, logger, debug }: DaemonOpti
   await checkSockets(config.hosts);
   const instance = instanceOf(config);
   stack.use(takeNetns(instance, logger));
-  mkdirSync(config.dataRoot, { recursive: true, mode: 0o711 });
-  mkdirSync(config.execRoot, { recursive: true, mode: 0o755 });
+  makeDirectory(config.dataRoot, 0o711);
+  makeDirectory(config.execRoot, 0o755);
 
   const bridge = createBridgeDriver({ instance });
   const drivers = [
