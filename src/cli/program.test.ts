@@ -561,6 +561,7 @@ describe('host', () => {
     const answers: Answers = { 'POST /moor/reset': [200, outcome(null)], 'POST /moor/reset?dryRun=1': [200, outcome(null)] };
     assert.deepEqual((await moor('reset', { answers, input: 'no' })).requests, []);
     assert.equal((await moor('reset', { answers, input: 'yes' })).requests.length, 1);
+    assert.match((await moor('reset', { answers })).out, /\[y\/N\] \n$/);
     assert.ok((await moor('reset --dry-run', { answers })).out.startsWith('# create network'));
   });
   it('says versions, its own without a daemon', async () => {

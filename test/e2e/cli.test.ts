@@ -188,6 +188,14 @@ describe('commands', () => {
     assert.deepEqual(await sandboxNames(), [], 'every sandbox is gone when its command is');
   });
 
+  it('need the rights of root, and say so', async () => {
+    const { stdout, stderr } = await script(
+      'setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin moor run --network none -- true; echo $?; moor ls -q',
+    );
+    assert.match(stderr, /^moor: Cannot enter the sandbox: that takes root's rights \(unshare .*EPERM\)\)\n$/);
+    assert.equal(stdout, '125\n');
+  });
+
   it('have the caller’s streams, environment, directory and user', async () => {
     const { stdout, stderr } = await script(
       `cd /tmp; export FROM=caller; echo input | moor run --network none -e A=1 -e FROM -- sh -c 'cat; echo "$A $FROM"; pwd; echo oops >&2'
@@ -384,7 +392,7 @@ describe('without a daemon', () => {
     const { stdout, stderr } = await script(
       `cd "$(mktemp -d)"; mkfifo config
        for command in moord 'moor daemon'; do
-         $command --config-file config & until grep -qa moord.mjs /proc/$!/cmdline; do sleep 0.1; done
+         $command --config-file config & until grep -qa "moord[.]mjs" /proc/$!/cmdline; do sleep 0.1; done
          tr '\\0' ' ' </proc/$!/cmdline; tr '\\0' '\\n' </proc/$!/environ | grep MALLOC
          kill -9 $!; wait $! 2>/dev/null
        done; rm -r "$PWD"`,

@@ -12,7 +12,15 @@ export const processes: ProcessPort = {
   self: async () => ({ pid: process.pid, startTime: startTimeOf(process.pid) }),
   enter: async ({ netns, files, hostname }) => {
     const { enterSandbox } = await import('../../sys/sandbox.ts');
-    enterSandbox({ netns, files, ...(hostname === undefined ? {} : { hostname }) });
+    try {
+      enterSandbox({ netns, files, ...(hostname === undefined ? {} : { hostname }) });
+    } catch (cause) {
+      const { kind, message } = errorData(cause);
+      // The socket may be open to a group; namespaces are not.
+      if (kind === 'forbidden')
+        throw new MoorError('forbidden', `Cannot enter the sandbox: that takes root's rights (${message})`, { cause });
+      throw cause;
+    }
   },
   start: async (line) => {
     const child = await launch(line, { stdio: 'inherit' });
