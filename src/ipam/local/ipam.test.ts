@@ -62,6 +62,13 @@ test('a full range names what is in it, not what the rest of the subnet holds', 
     message:
       "no available IPv4 addresses on this network's address pools: net: all 2 of 10.0.0.8/31 are in use: 10.0.0.8 a, 10.0.0.9 b",
   });
+  const narrow = { family: 4, owner: 'narrow', avoid: [], subnet: prefix('10.0.1.0/24'), range: prefix('10.0.1.0/32') } as const;
+  await ipam.requestPool(narrow);
+  await assert.rejects(ipam.requestAddress({ subnet: narrow.subnet, owner: 'a' }), {
+    kind: 'exhausted',
+    message:
+      "no available IPv4 addresses on this network's address pools: narrow: 10.0.1.0/32 has none that an endpoint may have",
+  });
 });
 
 test('routes of the host are stepped over, wherever they begin and end', async () => {

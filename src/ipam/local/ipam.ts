@@ -181,11 +181,11 @@ function noAddresses({ subnet, owner, addresses }: Pool): MoorError {
   const holders = [...addresses.holders()].flatMap(([address, holder]) =>
     prefixContains(addresses.source, address) ? [`${address} ${holder}`] : [],
   );
-  const family = familyOf(subnet);
-  return exhausted(
-    `no available IPv${family} addresses on this network's address pools: ${owner}: ` +
-      `all ${addresses.size} of ${addresses.source} are in use: ${summary(holders, 'addresses')}`,
-  );
+  const why =
+    addresses.size === 0n
+      ? `${addresses.source} has none that an endpoint may have`
+      : `all ${addresses.size} of ${addresses.source} are in use: ${summary(holders, 'addresses')}`;
+  return exhausted(`no available IPv${familyOf(subnet)} addresses on this network's address pools: ${owner}: ${why}`);
 }
 
 function summary(items: readonly string[], noun: string): string {
