@@ -1,5 +1,6 @@
 /** SQLite's result codes as errors of ours that name the file and what to do. */
 import { readFileSync, statSync } from 'node:fs';
+import { getSystemErrorMessage } from 'node:util';
 import { MoorError } from '../../base/errors.ts';
 
 /** Primary result codes, https://sqlite.org/rescode.html */
@@ -31,6 +32,12 @@ export function storeFault(action: string, file: string, error: unknown): MoorEr
     case SQLITE.CANTOPEN:
     case SQLITE.IOERR:
       return new MoorError('unavailable', `${what}: ${text}`, { cause: error });
+    case null: {
+      // A file's: a read-only file system, a folder that is not ours.
+      const errno = error instanceof Error && 'errno' in error ? Number(error.errno) : 0;
+      if (errno < 0) return new MoorError('unavailable', `${what}: ${getSystemErrorMessage(errno)}`, { cause: error });
+      return new MoorError('internal', `${what}: ${text}`, { cause: error });
+    }
     default:
       return new MoorError('internal', `${what}: ${text}`, { cause: error });
   }
