@@ -192,7 +192,13 @@ test('a foreign link under our name is not taken for ours', () => {
   for (const part of [{ alias: '' }, { type: 'dummy' }]) {
     const states = [space(HOST, { links: [{ ...hostEnd, ...part }] }), inside()];
     assert.deepEqual(
-      diff([veth], { states }).map(({ change }) => change),
+      diff(DESIRED, { states }).map(({ change }) => change),
+      [veth],
+    );
+    const set: Change = { kind: 'link-set', netns: HOST, name: 'vetha', value: { up: true }, old: { up: false } };
+    const down = [space(HOST, { links: [{ ...hostEnd, ...part, up: false }] }), inside()];
+    assert.deepEqual(
+      diff([veth, set, { ...address, netns: HOST, device: 'vetha' }], { states: down }).map(({ change }) => change),
       [veth],
     );
   }

@@ -21,10 +21,13 @@ export interface DiffOptions {
 export function missing(desired: readonly Change[], actual: Actual, { unseen }: DiffOptions): Repair<Change>[] {
   /** Links that are made anew: what hung off them goes with the old ones, although the snapshot still shows it. */
   const renewed = new Map<string, string>();
+  /** Links of somebody else's under our names: what is to hang off ours is not put there. */
+  const foreign = new Set<string>();
   const bare = withoutIpv6(desired, actual);
   return desired.flatMap((change) => {
     if (isRemoval(change)) return [];
     const device = deviceOf(change);
+    if (device !== null && foreign.has(device)) return [];
     const lost = device === null ? undefined : renewed.get(device);
     if (lost !== undefined) {
       const rivals =
@@ -32,6 +35,10 @@ export function missing(desired: readonly Change[], actual: Actual, { unseen }: 
       return [...rivals, { change, why: lost }];
     }
     const repairs = missingOne(change, actual, unseen || (change.kind === 'sysctl' && device !== null && bare.has(device)));
+    if (isInTheWay(change, repairs, actual)) {
+      foreign.add(deviceKey(change.netns, change.link.name));
+      return repairs;
+    }
     for (const repair of repairs) {
       for (const name of linksMade(repair.change)) renewed.set(name, `its device was made anew: ${repair.why}`);
     }
@@ -91,6 +98,14 @@ function missingOne(change: Change, actual: Actual, unseen: boolean): Repair<Cha
       return [];
   }
 }
+
+/** There is a link of that name, and it is to be made all the same: the executor will say whose it is. */
+const isInTheWay = (
+  change: Change,
+  repairs: readonly Repair<Change>[],
+  actual: Actual,
+): change is Change & { readonly kind: 'link' } =>
+  change.kind === 'link' && repairs[0]?.change === change && actual.link(change.netns, change.link.name) !== undefined;
 
 /** Keys of the links that a change makes: a veth pair makes two. */
 function linksMade(change: Change): string[] {
