@@ -130,8 +130,8 @@ async function disconnect(deps: DockerDeps, { request, reply, parameter }: Call)
   const name = named(body.string('Container'));
   const force = body.boolean('Force') ?? false;
   const network = parameter('id');
-  // With force also what is not known any more may be told to go.
-  const target = found(() => containerOrSandbox(deps, name));
+  // With force also what is not known any more may be told to go; without, Docker looks for it before it looks for the network.
+  const target = force ? found(() => containerOrSandbox(deps, name)) : containerOrSandbox(deps, name);
   if (target !== null && 'container' in target) await deps.containers.disconnect(network, target.container.id, { force });
   else await deps.engine.networks.disconnect(network, name, { force });
   return reply.code(200).send();

@@ -99,6 +99,8 @@ const ROWS: readonly Row[] = [
   ['swarm scope', CREATE, { Name: 'new', Scope: 'swarm' }, 400, /scope|swarm/],
   ['connect to no network', '/networks/nope/connect', { Container: 'box1' }, 404, /^network nope not found$/],
   ['connect nobody', '/networks/taken/connect', {}, 400, /^invalid container name or ID: value is empty$/],
+  ['disconnect nobody from nowhere', '/networks/nope/disconnect', { Container: 'nope' }, 404, /^No such container: nope$/],
+  ['the same by force', '/networks/nope/disconnect', { Container: 'nope', Force: true }, 404, /^network nope not found$/],
   ['connect an unknown sandbox', '/networks/bridge/connect', { Container: 'nope' }, 404, /^No such container: nope$/],
   ['connect twice', '/networks/taken/connect', { Container: 'box1' }, 403, /already exists in network taken/],
   [
