@@ -121,6 +121,7 @@ const SAME: readonly (readonly string[])[] = [
 
 /** Both refuse: the texts before the colon of the program are compared where they are meant to be equal. */
 const REFUSED: readonly (readonly [words: readonly string[], text: string])[] = [
+  [['ls', '--format', '{{.Nope}}'], '<.Nope>: '],
   [['inspect', '-f', '{{.Nope}}', 'net10'], 'map has no entry for key "Nope"'],
   [['inspect', '-f', '{{nope .Name}}', 'net10'], 'function "nope" not defined'],
   [['inspect', '-f', '{{.Name', 'net10'], 'unclosed action'],

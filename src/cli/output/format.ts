@@ -1,6 +1,7 @@
 /** `--format` of lists and of inspect: `table`, `table TEMPLATE`, `json`, `TEMPLATE`, as in Docker's CLI. */
+import { invalid, MoorError } from '../../base/errors.ts';
 import { compileTemplate } from '../template/template.ts';
-import { toJson, type Method } from '../template/value.ts';
+import { GoStruct, inOrder, toJson, type Method } from '../template/value.ts';
 import { renderTable } from './table.ts';
 import { printable } from './width.ts';
 
@@ -30,10 +31,20 @@ export function formatRows(rows: readonly Row[], format: string, spec: RowFormat
   const isTable = /^table\s/.test(table);
   const source = unescaped(isTable ? table.slice('table'.length) : table);
   const template = compileTemplate(source);
-  const lines = rows.map((row) => template(printableRow(row)));
+  const lines = rows.map((row) => rendered(template, printableRow(row)));
   if (!isTable) return lines.map((line) => `${line}\n`).join('');
   const heading = compileTemplate(source, { functions: HEADER_FUNCTIONS })({ ...spec.headings, Label: labelHeading });
   return renderTable([heading, ...lines].flatMap((line) => line.split('\n').map((part) => part.split('\t'))));
+}
+
+/** A column that does not exist is a mistake, and no empty one. @throws invalid with the names that there are */
+function rendered(template: (value: unknown) => string, row: Row): string {
+  try {
+    return template(new GoStruct(new Map(Object.entries(row)), inOrder(row)));
+  } catch (error) {
+    if (!(error instanceof MoorError) || !error.message.includes('no entry for key')) throw error;
+    throw invalid(`${error.message} (there are ${Object.keys(row).join(', ')})`);
+  }
 }
 
 const printableRow = (row: Row): Row =>

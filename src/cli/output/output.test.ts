@@ -46,6 +46,13 @@ describe('table', () => {
   it('gives every column ten', () => {
     assert.equal(renderTable([['A', 'B', 'C']]), 'A         B         C\n');
   });
+  it('has no column that does not exist', () => {
+    const format = (template: string) => formatRows([{ Name: 'a', ID: '1' }], template, { table: '', headings: {} });
+    const message = 'template: :1:2: executing "" at <.Nmae>: map has no entry for key "Nmae" (there are Name, ID)';
+    assert.throws(() => format('{{.Nmae}}'), { kind: 'invalid', message });
+    assert.throws(() => format('table {{.ID}}\t{{.Nmae}}'), { kind: 'invalid' });
+    assert.equal(format('{{json .}}'), '{"ID":"1","Name":"a"}\n');
+  });
   it('keeps what comes from elsewhere on its line', () => {
     const out = formatRows([{ Name: 'a\tb\nc' }], '{{.Name}}', { table: '', headings: {} });
     assert.equal(out, String.raw`a\x09b\x0ac` + '\n');
