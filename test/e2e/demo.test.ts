@@ -4,8 +4,10 @@ import { resolve } from 'node:path';
 import { it } from 'node:test';
 import { run } from '../support/daemon.ts';
 
+const DEMO = resolve(import.meta.dirname, '../../tools/demo.ts');
+
 it('the demonstration', async () => {
-  const { code, stdout, stderr } = await run(process.execPath, [resolve(import.meta.dirname, '../../tools/demo.ts')], {
+  const { code, stdout, stderr } = await run(process.execPath, [DEMO], {
     env: { ...process.env, NO_COLOR: '1' },
   });
   assert.equal(code, 0, stdout + stderr);
@@ -22,4 +24,10 @@ it('the demonstration', async () => {
   ]) {
     assert.match(stdout, line);
   }
+});
+
+it('ends without a word when nobody reads it any more', async () => {
+  const line = `"$0" "$1" | head -n 2 >/dev/null; echo "\${PIPESTATUS[0]}"`;
+  const { stdout, stderr } = await run('bash', ['-c', line, process.execPath, DEMO]);
+  assert.deepEqual([stdout, stderr], ['130\n', '']);
 });

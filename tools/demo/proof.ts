@@ -20,6 +20,8 @@ export async function unchanged(where: string, before: string, look: () => Promi
 
 /** Runs a demonstration to its end; what went wrong is one line for the user, and exit status 1. */
 export async function perform(name: string, main: () => Promise<void>): Promise<void> {
+  // Who read it has gone (`make demo | head`): that is no reason to leave something behind.
+  process.stdout.on('error', () => {});
   try {
     await main();
   } catch (error) {
@@ -28,10 +30,14 @@ export async function perform(name: string, main: () => Promise<void>): Promise<
   }
 }
 
-/** The same for a show in its namespaces, which Ctrl-C ends with exit status 130: what it waits for then has heard of it, too. */
+/**
+ * The same for a show in its namespaces, which ends early, with exit status 130, after Ctrl-C, of which what it waits for has heard, too, and when nobody
+ * reads it any more.
+ */
 export function playInside(name: string, show: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const stop = new AbortController();
   process.on('SIGINT', () => stop.abort());
+  process.stdout.on('error', () => stop.abort());
   return perform(name, async () => {
     try {
       await show(stop.signal);
