@@ -48,9 +48,10 @@ export class RepairReport {
     if (swept.length > 0) logger.warn({ count: swept.length }, `removed what nobody owns: ${some(swept.map(subject))}`);
   }
 
-  /** A link that went took its addresses and routes with it: it comes first. */
+  /** A link that went took its addresses and routes with it, and a namespace its links: those come first. */
   #say(lines: readonly Repaired[], open: boolean): void {
-    const lead = lines.find(({ what }) => what.startsWith('link ')) ?? lines[0];
+    const first = (kind: string): Repaired | undefined => lines.find(({ what }) => what.startsWith(kind));
+    const lead = first('network namespace ') ?? first('link ') ?? lines[0];
     if (lead === undefined) return;
     const { owner, where, what, why } = lead;
     const others = lines.filter((line) => line !== lead).map((line) => line.what);

@@ -201,6 +201,11 @@ const DRIFT: Readonly<Record<string, Drift>> = {
     ],
     looked: true,
   },
+  'the namespace of a sandbox is let go': {
+    by: ({ one }) => `umount -l ${one.pin}; rm ${one.pin}`,
+    lines: ['network namespace \\S+ in sandbox ONE: it was gone'],
+    looked: true,
+  },
   'forwarding is off': {
     by: () => 'sysctl -qw net.ipv4.ip_forward=0',
     lines: ['sysctl net/ipv4/ip_forward in the host: it was 0'],
