@@ -5,11 +5,12 @@ import type { Repaired } from './repair.ts';
 
 type Seen = Pick<HostFacts, 'uplink' | 'bridgeNf' | 'foreignForward' | 'unseenForward'>;
 
-/** A table that is gone was deleted, whatever else changed. */
+/** A table that is gone was deleted, whatever else changed. Networks want of another uplink that it takes router advertisements while it forwards. */
 const isFollowing = ({ owner, what, why }: Repaired): boolean =>
-  owner === 'host' &&
-  (/^(rule in chain|element) /.test(what) ||
-    (what.startsWith('table ') && /^(the rules of its chain|its chain|chain) /.test(why)));
+  owner === 'host'
+    ? /^(rule in chain|element) /.test(what) ||
+      (what.startsWith('table ') && /^(the rules of its chain|its chain|chain) /.test(why))
+    : /^sysctl net\/ipv6\/conf\/[^/]+\/accept_ra$/.test(what) && why === 'it was 1';
 
 /** @returns in words what rules depend on and is not as it was; '' when all of it is */
 export function hostChange(before: Seen, now: Seen): string {
