@@ -24,7 +24,9 @@ export function tellFollowers(
   const { uplink, uplinkMtu } = facts;
   logger.info(
     { uplink, mtu: uplinkMtu, before },
-    `${what} ${owners.size === 1 ? 'follows' : 'follow'} the uplink${uplink === '' ? '' : ` ${uplink}`}: its MTU is ${uplinkMtu}, no longer ${before}`,
+    uplink === ''
+      ? `the host has no uplink: the MTU of ${what} is ${uplinkMtu}, no longer ${before}`
+      : `${what} ${owners.size === 1 ? 'follows' : 'follow'} the uplink ${uplink}: its MTU is ${uplinkMtu}, no longer ${before}`,
   );
   return repaired.filter((line) => !isMtuAlone(line));
 }

@@ -339,15 +339,25 @@ test('an uplink with another MTU: networks and endpoints follow', async () => {
       assert.equal(world.kernel.spaces.get(pathOf(bench, 'ss')).link('eth0').state.mtu, mtu);
     });
   }
+  host.setLink('eth0', { mtu: 1400 });
+  world.kernel.emit({ type: 'link', netns: HOST, name: 'eth0', gone: false });
+  await eventually(() => assert.equal(host.link('moor0').state.mtu, 1400));
+  host.routes.splice(
+    host.routes.findIndex(({ destination }) => destination === '0.0.0.0/0'),
+    1,
+  );
+  world.kernel.emit({ type: 'route', netns: HOST, device: 'eth0' });
+  await eventually(() => assert.equal(host.link('moor0').state.mtu, 1500));
   const said = bench.logger.lines.slice(from).map(({ level, message }) => `${level} ${message}`);
-  assert.deepEqual(
-    said,
-    [
+  assert.deepEqual(said, [
+    ...[
       [9000, 1500],
       [1400, 9000],
       [1500, 1400],
+      [1400, 1500],
     ].map(([mtu, old]) => `info 2 networks and 1 sandbox follow the uplink eth0: its MTU is ${mtu}, no longer ${old}`),
-  );
+    'info the host has no uplink: the MTU of 2 networks and 1 sandbox is 1500, no longer 1400',
+  ]);
   assert.equal(bench.events.filter(({ action }) => action === 'repair').length, 0);
   // The host's own subnet is not given to a network.
   const made = await bench.engine.networks.create({ name: 'x' });
