@@ -73,6 +73,8 @@ INIT
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p /lib/modules/$release && mount --bind '$tree/lib/modules/$release' /lib/modules/$release
 modprobe br_netfilter
+# Containers have overlays of their own, whose upper layer cannot be on one.
+case '$root' in /tmp/*) ;; *) mount -t tmpfs -o mode=1777 tmp /tmp ;; esac
 ip link set lo up
 hostname debian
 bash /run/command </dev/null >/dev/vport*p1 2>&1
