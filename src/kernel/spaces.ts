@@ -4,7 +4,8 @@ import { HOST, type Netns } from '../contracts/change.ts';
 import { getLink, type LinkInfo } from '../netlink/link.ts';
 import { type Namespace, createNamespace, openNamespace } from '../netlink/namespace.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
-import { netnsIdentity, ownNetns } from '../sys/netns.ts';
+import { netnsIdentity, ownNetns, unpinNetns } from '../sys/netns.ts';
+import { Nsids } from './nsids.ts';
 
 /** Namespaces held open: two descriptors each. */
 const CAPACITY = 128;
@@ -109,12 +110,14 @@ export class Space implements Disposable {
 
 export class Spaces implements Disposable {
   readonly host: Space;
+  readonly nsids: Nsids;
   /** By path, the longest unused first. An open socket keeps its namespace alive: see `rest`. */
   readonly #open = new Map<Netns, { readonly space: Space; readonly identity: string; checked: number }>();
   #round = 0;
 
   constructor() {
     this.host = new Space(HOST, { netns: ownNetns(), route: NetlinkSocket.open('route'), [Symbol.dispose]() {} });
+    this.nsids = new Nsids(this.host.route);
   }
 
   /** A new list starts: names may have come to mean other links, paths other namespaces. */
@@ -160,7 +163,15 @@ export class Spaces implements Disposable {
   /** @throws conflict (EEXIST) when there is one */
   create(path: Netns): void {
     this.drop(path);
-    this.#hold(path, createNamespace(path));
+    const { namespace } = this.#hold(path, createNamespace(path));
+    try {
+      // Before a pair leads into it, by which the kernel would choose.
+      this.nsids.of(namespace.netns);
+    } catch (error) {
+      this.drop(path);
+      unpinNetns(path);
+      throw error;
+    }
   }
 
   /** Closes what is open of a namespace, so that it can die. */

@@ -12,10 +12,8 @@ import {
   type RouteEvent,
 } from '../netlink/monitor.ts';
 import { announceSelf } from '../netlink/nft-tables.ts';
-import { getNsid, setNsid } from '../netlink/nsid.ts';
 import { NetlinkSocket } from '../netlink/socket.ts';
 import type { NftTableRef } from '../nft/types.ts';
-import { hasCode } from '../sys/errors.ts';
 import { watchReadable } from '../sys/poll.ts';
 import type { NftRunner } from './nft-run.ts';
 import type { Spaces } from './spaces.ts';
@@ -74,14 +72,7 @@ export class Watch implements Disposable {
       spaces.trim();
       const space = path === HOST ? null : spaces.tryGet(path);
       if (space === null) continue;
-      const { netns } = space.namespace;
-      try {
-        if (spaces.host.route.find(getNsid(netns)) === null) spaces.host.route.run(setNsid(netns, -1));
-      } catch (error) {
-        // It got one meanwhile: a veth pair between the two gives it one.
-        if (!hasCode(error, 'EEXIST')) throw error;
-      }
-      const id = spaces.host.route.find(getNsid(netns));
+      const id = spaces.nsids.of(space.namespace.netns);
       if (id === null) continue;
       this.forget([path]);
       const watched = new Watched(path);
