@@ -1,14 +1,14 @@
 import '../../test/support/isolated.ts';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Fd } from '../sys/fd.ts';
 import { createUnpinnedNetns, withNetns } from '../sys/netns.ts';
-import { procSys } from './proc-sys.ts';
+import { procSys, restProcSys } from './proc-sys.ts';
 
-/** More than two mounts serve. */
-const NAMESPACES = 70;
+/** Each needs two lookups: more than one mount serves. */
+const NAMESPACES = 100;
 const KEY = 'net/ipv4/ip_default_ttl';
 
 const seen = (): string => readFileSync('/proc/self/mountinfo', 'utf8');
@@ -41,6 +41,21 @@ test('each namespace has its own value of a key, through one mount after the oth
     assert.equal(execFileSync('nsenter', args, { encoding: 'utf8' }).trim(), String(100 + i));
     assert.equal(withNetns(netns, () => readFileSync(`${procSys()}/${KEY}`, 'utf8')).trim(), String(100 + i));
   }
+});
+
+test('one that has served for long is replaced when there is time, not before', () => {
+  const device = (): number => statSync(procSys()).dev;
+  // Open files keep a file system, and so its number is nobody else's.
+  const first = openSync(procSys(), 'r');
+  restProcSys();
+  const second = device();
+  restProcSys();
+  assert.equal(device(), second, 'it is new');
+  for (let i = 0; i < 40; i += 1) assert.equal(device(), second);
+  const open = openSync(procSys(), 'r');
+  restProcSys();
+  assert.notEqual(device(), second);
+  for (const fd of [first, open]) closeSync(fd);
 });
 
 test('nobody else sees the mount, and who may not make one uses what is there', () => {

@@ -18,8 +18,9 @@ import { hostFacts } from './facts.ts';
 import { automaticPorts, HeldPorts } from './host-ports.ts';
 import { listInnerTable, prepareInnerTables } from './inner-tables.ts';
 import { keepTableName, openKeepTable } from './keep-table.ts';
-import { packResults, unpack } from './pack.ts';
 import { listTable, openNftRunner } from './nft-run.ts';
+import { packResults, unpack } from './pack.ts';
+import { restProcSys } from './proc-sys.ts';
 import type { Call, FromWorker, ToWorker, WorkerOptions } from './protocol.ts';
 import { AWAKE, CPU, SENT, WAITING } from './shared.ts';
 import { Spaces } from './spaces.ts';
@@ -44,7 +45,10 @@ const held = new HeldPorts();
 let keep: Disposable | null | undefined;
 const observed = new Set<Netns>();
 let watch: Watch | null = null;
-const resting = setTimeout(() => machine.spaces.rest(), REST_AFTER);
+const resting = setTimeout(() => {
+  machine.spaces.rest();
+  restProcSys();
+}, REST_AFTER);
 const settling = setTimeout(releaseFreed, SETTLE_AFTER);
 
 const send = (message: FromWorker): void => port.postMessage(message);
