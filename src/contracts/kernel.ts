@@ -103,7 +103,7 @@ export interface ForeignChain {
 export interface HostFacts {
   /** Device of the default route, or '' when there is none. */
   readonly uplink: string;
-  /** MTU of the uplink in bytes; 1500 when there is none. */
+  /** MTU of the uplink in bytes; 1500 when there is none (the engine keeps that of one that went). */
   readonly uplinkMtu: number;
   readonly routes: readonly Prefix[];
   /** Addresses of the host itself. */

@@ -85,13 +85,21 @@ export class FactsCache {
     return this.#foreign;
   }
 
+  /**
+   * An uplink that is away keeps its MTU: it may be gone for the moment in which a cable is pulled or a lease renewed, and every network and
+   * every sandbox would take over another one, and the old one again.
+   */
   async #gather(): Promise<HostFacts> {
     // Before and after: a network may come or go while the worker reads.
     const own = new Set(this.#own());
     this.#stale = false;
     try {
       const [kernel, underlay] = await Promise.all([this.#kernel.facts(), this.#underlay?.()]);
-      const facts: HostFacts = underlay === undefined ? kernel : { ...kernel, underlay };
+      const facts: HostFacts = {
+        ...kernel,
+        ...(underlay === undefined ? {} : { underlay }),
+        ...(kernel.uplink === '' && this.#raw !== null ? { uplinkMtu: this.#raw.uplinkMtu } : {}),
+      };
       for (const subnet of this.#own()) own.add(subnet);
       this.#foreign = facts.routes.filter((route) => !own.has(route));
       this.#raw = facts;

@@ -24,9 +24,7 @@ export function tellFollowers(
   const { uplink, uplinkMtu } = facts;
   logger.info(
     { uplink, mtu: uplinkMtu, before },
-    uplink === ''
-      ? `the host has no uplink: the MTU of ${what} is ${uplinkMtu}, no longer ${before}`
-      : `${what} ${owners.size === 1 ? 'follows' : 'follow'} the uplink ${uplink}: its MTU is ${uplinkMtu}, no longer ${before}`,
+    `${what} ${owners.size === 1 ? 'follows' : 'follow'} the uplink ${uplink}: its MTU is ${uplinkMtu}, no longer ${before}`,
   );
   return repaired.filter((line) => !isMtuAlone(line));
 }
