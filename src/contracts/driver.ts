@@ -58,6 +58,11 @@ export interface NetworkDriver {
    * them. Facts as for `planHost`. Optional: nothing.
    */
   readonly planReset?: (host: HostFacts) => readonly Change[];
+  /**
+   * The bridge of the host's that the user named, which may be there already, as somebody else's (`Network.foreignBridge`). Optional: the
+   * network's devices are its own in any case.
+   */
+  readonly namedBridge?: (network: Pick<Network, 'options'>) => string | null;
   /** The network itself, without endpoints. Removal is the inverse. */
   readonly planNetwork: (network: Network, host: HostFacts) => readonly Change[];
   /**

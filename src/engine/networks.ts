@@ -9,6 +9,7 @@ import { GATEWAY_NETWORK } from '../model/way-out.ts';
 import { type Context, driverOf, Undo } from './context.ts';
 import { networkAttributes } from './events.ts';
 import type { Failure } from './executor.ts';
+import { findForeignBridge } from './foreign-bridge.ts';
 import { type CheckedNetwork, checkNetworkSpec } from './network-spec.ts';
 import { droppedWarnings, type PoolOwner, releasePools, reservePools, routeWarnings } from './network-pools.ts';
 import { isOnDemand, networkRemoval } from './plans.ts';
@@ -50,6 +51,7 @@ export async function makeNetwork(
       // Of an isolated network the host has no address, as in Docker.
       gateway: (family) => driver.capabilities.gateway && gatewayMode(checked, family) !== 'isolated',
     };
+    const bridge = identity.predefined ? {} : await findForeignBridge(ctx, driver, checked);
     const pools = await reservePools(ctx, { owner, requests: checked.pools }, undo);
     const network: Network = {
       id: identity.id,
@@ -67,6 +69,7 @@ export async function makeNetwork(
       ipamOptions: spec.ipamOptions ?? {},
       pools,
       predefined: identity.predefined,
+      ...bridge,
     };
     // One synchronous stretch: whoever comes next is checked against this network.
     driver.check(network, ctx.registry.ofDriver(driver.type, network.id));

@@ -139,7 +139,8 @@ export class Registry {
     this.#networkNames.set(network.name, network.id);
     this.#ids.add(network.id);
     for (const change of changes) if (change.kind === 'netns' && change.op === 'add') this.#segments.set(change.path, network.id);
-    const names = hostLinks(changes);
+    // Of a bridge that is somebody else's, too, we want to know when it changes.
+    const names = [...new Set([...hostLinks(changes), ...setLinks(changes)])];
     this.#networkLinks.set(network.id, names);
     for (const name of names) this.#links.set(name, { type: 'network', id: network.id });
   }
@@ -265,6 +266,10 @@ function hostLinks(changes: readonly Change[]): string[] {
   return changes.flatMap((change) =>
     change.kind === 'link' && change.op === 'add' && change.netns === HOST ? [change.link.name] : [],
   );
+}
+
+function setLinks(changes: readonly Change[]): string[] {
+  return changes.flatMap((change) => (change.kind === 'link-set' && change.netns === HOST ? [change.name] : []));
 }
 
 function byPrefix<T>(map: ReadonlyMap<Id, T>, prefix: string): T | 'ambiguous' | undefined {

@@ -1,6 +1,6 @@
 /** A network: endpoints that can reach each other. Plain data, stored as it is. */
 import type { Id } from '../base/ids.ts';
-import type { Family, IpAddress, Prefix } from '../base/ip.ts';
+import type { Family, IfAddress, IpAddress, Prefix } from '../base/ip.ts';
 
 export type Scope = 'local' | 'global';
 
@@ -40,6 +40,11 @@ export interface Network {
    * gave as `--subnet`). `pools` are then this host's.
    */
   readonly ranges?: readonly Prefix[];
+  /**
+   * Its bridge was there before, as somebody else's: it is used as it is, and stays with the addresses that it had. Absent: it is made and
+   * removed with the network.
+   */
+  readonly foreignBridge?: { readonly addresses: readonly IfAddress[] };
   /** One of `bridge`, `host`, `none`: made by the daemon, cannot be removed. */
   readonly predefined: boolean;
 }

@@ -264,3 +264,30 @@ test('what cannot be put right is said to who asks for it', async () => {
   await sh(`ip link set ${bridge} alias "$(cat ${daemon.directory}/alias)"`);
   assert.deepEqual((await daemon.request('POST', '/moor/reconcile')).json(), { repaired: [] });
 });
+
+test('a bridge that is its owner’s is not made in his stead, and is used again when he has made it anew', async () => {
+  await sh('ip link add lent0 type bridge');
+  const options = { 'com.docker.network.bridge.name': 'lent0' };
+  await made<Network>('/moor/networks', { name: 'lent', options, pools: [{ subnet: '10.71.0.0/24' }] });
+  const { netns, endpoints } = await made<Sandbox>('/moor/sandboxes', { name: 'guest', networks: [{ network: 'lent' }] });
+  assert.ok(netns.type === 'own');
+  const { hostInterfaceName } = endpoints[0] as Endpoint;
+  const shown = async (...words: readonly string[]): Promise<string> => (await daemon.inside('ip', ...words)).stdout;
+  const logged = daemon.log().length;
+  await sh('ip link del lent0');
+  const said = (what: RegExp): boolean => what.test(daemon.log().slice(logged));
+  assert.ok(await until(() => said(/could not restore link lent0 in network lent: .*no device lent0/), PATIENCE_MS));
+  assert.equal(await shown('-br', 'link', 'show', 'type', 'bridge', 'dev', 'lent0'), '');
+  await sh('ip link add lent0 type bridge');
+  const back = async (): Promise<boolean> =>
+    / 10\.71\.0\.1\/24 /.test(await shown('-br', 'address', 'show', 'dev', 'lent0')) &&
+    (await shown('-br', 'link', 'show', 'master', 'lent0')).startsWith(hostInterfaceName);
+  // What could not be put right waits longer each time.
+  assert.ok(await until(back, 3 * PATIENCE_MS), daemon.log().slice(logged));
+  const { code } = await daemon.inside('nsenter', `--net=${netns.path}`, 'ping', '-n', '-c', '1', '-w', '10', '10.71.0.1');
+  assert.equal(code, 0);
+  for (const path of ['/moor/sandboxes/guest', '/moor/networks/lent'])
+    assert.equal((await daemon.request('DELETE', path)).status, 200);
+  assert.doesNotMatch(await shown('-br', 'address', 'show', 'dev', 'lent0'), /10\.71/);
+  await sh('ip link del lent0');
+});

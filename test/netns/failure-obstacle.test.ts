@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { readdirSync, rmSync } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
 import { MoorError } from '../../src/base/errors.ts';
-import type { Change } from '../../src/contracts/change.ts';
+import { type Change, HOST } from '../../src/contracts/change.ts';
 import { FOREIGN, type FailureLab, ip, type Meddler, startFailureLab, type State } from './failure-lab.ts';
 
 let lab: FailureLab;
@@ -39,16 +39,44 @@ const newSandbox = (): Promise<unknown> =>
 const newNetwork = (): Promise<unknown> => lab.engine.networks.create({ name: 'new', ipv6: true });
 const connect = (): Promise<unknown> => lab.engine.networks.connect('dual', { sandbox: 'web', endpoint: { gatewayPriority: 5 } });
 
-test('a bridge of somebody else has the name that a network is to have: his stays', async () => {
-  ip('link', 'add', 'taken0', 'type', 'bridge');
+const named = { name: 'new', options: { 'com.docker.network.bridge.name': 'taken0' } };
+
+test('a device of somebody else has the name that a bridge is to have, and is none: it stays', async () => {
+  ip('link', 'add', 'taken0', 'type', 'ifb');
   const his = await lab.everything();
-  await assert.rejects(lab.engine.networks.create({ name: 'new', options: { 'com.docker.network.bridge.name': 'taken0' } }), {
+  await assert.rejects(lab.engine.networks.create(named), {
     kind: 'conflict',
     message:
       "cannot create network new: the host has a device taken0 that is not this network's: give its bridge another name, or remove the device",
   });
-  await lab.assertAsBefore(his, 'the bridge is still there');
+  await lab.assertAsBefore(his, 'the device is still there');
   ip('link', 'del', 'taken0');
+});
+
+test('a bridge of somebody else is used, is left as it was by a network that cannot be made, and by one that goes', async () => {
+  ip('link', 'add', 'taken0', 'up', 'type', 'bridge');
+  // With a port, or it would change its state by itself.
+  ip('link', 'add', 'his0', 'up', 'master', 'taken0', 'type', 'veth', 'peer', 'name', 'his1');
+  ip('link', 'set', 'his1', 'up');
+  ip('address', 'add', '10.77.0.1/24', 'dev', 'taken0');
+  const his = await lab.everything();
+  const spec = { ...named, internal: true, pools: [{ subnet: '10.77.0.0/24' }] };
+  const failing: Change = { kind: 'sysctl', netns: HOST, key: 'net/ipv4/conf/nosuchdev/rp_filter', value: '1', old: null };
+  lab.meddle((changes) => [...changes.slice(0, -1), failing]);
+  await assert.rejects(lab.engine.networks.create(spec), { kind: 'not-found' });
+  await lab.assertAsBefore(his, 'it could not be made');
+
+  const { plan } = await lab.engine.networks.create(spec, { dryRun: true });
+  assert.ok(!plan.changes.some(({ kind }) => kind === 'link' || kind === 'address'), 'it has the address already');
+  await lab.engine.networks.create({ ...spec, pools: [{ subnet: '10.78.0.0/24' }] });
+  const addresses = (): string => ip('-br', '-4', 'address', 'show', 'taken0');
+  assert.match(addresses(), /10\.77\.0\.1\/24 10\.78\.0\.1\/24/);
+  await lab.engine.sandboxes.create({ name: 'guest', networks: [{ network: 'new' }] });
+  await lab.engine.sandboxes.remove('guest');
+  await lab.engine.networks.remove('new');
+  await lab.assertAsBefore(his, 'the network is gone');
+  ip('link', 'del', 'taken0');
+  ip('link', 'del', 'his0');
 });
 
 for (const [what, operation] of Object.entries({ connect, newSandbox, newNetwork })) {

@@ -5,7 +5,7 @@ import { type Instance, tableName } from '../../model/instance.ts';
 import type { Network } from '../../model/network.ts';
 import { foreignRules } from './foreign.ts';
 import { planHost, planReset } from './host.ts';
-import { bridgeOf, parseOptions } from './options.ts';
+import { bridgeOf, OPTION, parseOptions } from './options.ts';
 import { planJoin, planNetwork, planNetworkRules, tableRef } from './plan.ts';
 import { planPorts } from './ports.ts';
 
@@ -31,6 +31,7 @@ export function createBridgeDriver({ instance }: { readonly instance: Instance }
     planHost: (host) => planHost(tableRef(instance), host),
     planHostStale: (host) => foreignRules(host, { owner: tableName(instance), policy: 'accept', op: 'remove' }),
     planReset,
+    namedBridge: ({ options }) => options[OPTION.name] || null,
     planNetwork: (network, host) => planNetwork(instance, network, host),
     planNetworkRules: (network) => planNetworkRules(instance, network),
     planJoin: (network, join, facts) => planJoin(instance, network, { ...join, facts }),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parsePrefix } from '../../base/ip.ts';
+import { parseIfAddress, parsePrefix } from '../../base/ip.ts';
 import type { Change } from '../../contracts/change.ts';
 import { describe as line } from '../../contracts/describe.ts';
 import { inversePlan, subsume } from '../../contracts/inverse.ts';
@@ -72,6 +72,28 @@ describe('a network', () => {
       'ip -6 route add local ::1/128 dev blue metric 2174923716 table main',
       'sysctl -w net.ipv6.conf.ens3.accept_ra=2',
       'sysctl -w net.ipv6.conf.all.forwarding=1',
+    ]);
+  });
+
+  test('on a bridge that was there: nothing is made or undone of it, and addresses that it had are left alone', () => {
+    const foreignBridge = { addresses: [parseIfAddress('192.168.7.1/24'), parseIfAddress('10.0.0.1/8')] };
+    const host = facts({ sysctls: { 'net/ipv6/conf/all/forwarding': '1' } });
+    assert.deepEqual(text(planNetwork({ foreignBridge }, host)).slice(0, 2), [
+      'ip link set br-1a2b3c4d5e6f up',
+      'nft add element inet moor bridges { "br-1a2b3c4d5e6f" }',
+    ]);
+    const six = planNetwork({ ...DUAL, foreignBridge, options: { [OPTION.icc]: 'false' } }, host);
+    assert.deepEqual(text(six).slice(0, 4), [
+      'ip link set br-1a2b3c4d5e6f up',
+      'ip link set br-1a2b3c4d5e6f group 1836019570',
+      'sysctl -w net.ipv6.conf.br-1a2b3c4d5e6f.disable_ipv6=0',
+      'ip address add fd00:7::1/64 dev br-1a2b3c4d5e6f nodad',
+    ]);
+    const undone = text(inversePlan(six)).filter((line) => !line.startsWith('nft '));
+    assert.deepEqual(undone, [
+      'ip -6 route del local ::1/128 dev br-1a2b3c4d5e6f metric 2174923716 table main',
+      'ip address del fd00:7::1/64 dev br-1a2b3c4d5e6f',
+      'ip link set br-1a2b3c4d5e6f group 0',
     ]);
   });
 

@@ -3,7 +3,7 @@ import { unsupported } from '../../base/errors.ts';
 import { addressOf, type Family, type IpAddress, lengthOf, parseIp, prefixOf, withLength } from '../../base/ip.ts';
 import { type Mac, randomMac } from '../../base/mac.ts';
 import type { Id } from '../../base/ids.ts';
-import { type Change, HOST, type Netns } from '../../contracts/change.ts';
+import { type Change, HOST, type LinkAttributes, type Netns } from '../../contracts/change.ts';
 import type { JoinPlan } from '../../contracts/driver.ts';
 import type { HostFacts } from '../../contracts/kernel.ts';
 import { type Instance, tableName } from '../../model/instance.ts';
@@ -24,9 +24,27 @@ const BRIDGE_MTU = 1500;
 export function planNetwork(instance: Instance, network: Network, facts: HostFacts): Change[] {
   const options = parseOptions(network);
   const { bridge } = options;
-  const mtu = mtuOf(network, options, facts);
   const hasIpv6 = facts.sysctls[FORWARD6] !== undefined;
   if (network.ipv6 && !hasIpv6) throw unsupported(`Cannot create network ${network.name}: this kernel has no IPv6`);
+  const { addresses: kept = [] } = network.foreignBridge ?? {};
+  return [
+    ...(network.foreignBridge === undefined ? ownBridge(instance, network, facts) : foreignBridge(network, options)),
+    ...network.pools.flatMap(({ family, subnet, gateway }): Change[] =>
+      gateway === null || options.gatewayMode[family] === 'isolated' || kept.includes(withLength(gateway, lengthOf(subnet)))
+        ? []
+        : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
+    ),
+    ...rulesOf(instance, network, options),
+    ...(network.ipv6 && !network.internal && options.gatewayMode[6] !== 'routed' ? [localhost6(network, bridge)] : []),
+    ...(network.ipv6 && !network.internal ? forwardIpv6(facts) : []),
+  ];
+}
+
+function ownBridge(instance: Instance, network: Network, facts: HostFacts): Change[] {
+  const options = parseOptions(network);
+  const { bridge } = options;
+  const mtu = mtuOf(network, options, facts);
+  const hasIpv6 = facts.sysctls[FORWARD6] !== undefined;
   return [
     {
       kind: 'link',
@@ -49,14 +67,25 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
       ? []
       : [{ kind: 'link-set', netns: HOST, name: bridge, value: { mtu }, old: { mtu: BRIDGE_MTU } } satisfies Change]),
     ...(hasIpv6 && mtu >= MTU_MIN_IPV6 ? bridgeIpv6(network, options) : []),
-    ...network.pools.flatMap(({ family, subnet, gateway }): Change[] =>
-      gateway === null || options.gatewayMode[family] === 'isolated'
-        ? []
-        : [address(HOST, bridge, { family, ip: gateway, length: lengthOf(subnet) })],
-    ),
-    ...rulesOf(instance, network, options),
-    ...(network.ipv6 && !network.internal && options.gatewayMode[6] !== 'routed' ? [localhost6(network, bridge)] : []),
-    ...(network.ipv6 && !network.internal ? forwardIpv6(facts) : []),
+  ];
+}
+
+/** Up, and with IPv6 where the network has it, which both stay: what else it is, and who may send router advertisements, is its owner's business. */
+function foreignBridge(network: Network, { bridge, icc, gatewayMode }: BridgeOptions): Change[] {
+  const set = (value: LinkAttributes, old: LinkAttributes): Change => ({
+    kind: 'link-set',
+    netns: HOST,
+    name: bridge,
+    value,
+    old,
+  });
+  const key = `net/ipv6/conf/${bridge}/disable_ipv6`;
+  return [
+    set({ up: true }, {}),
+    ...(network.internal || !icc ? [set({ group: GUARDED }, { group: 0 })] : []),
+    ...(network.ipv6 && gatewayMode[6] !== 'isolated'
+      ? [{ kind: 'sysctl', netns: HOST, key, value: '0', old: null } satisfies Change]
+      : []),
   ];
 }
 
