@@ -319,9 +319,11 @@ async function* noLogs(): AsyncGenerator<LogEntry> {}
 
 /** Rows of containers and volumes, and everything else that a container may leave. */
 export async function leftovers({ runtime, roots, kernel, store }: World): Promise<unknown> {
-  const { entries } = await store.list('');
+  const keys = (await store.list('')).entries.map(({ key }) => key);
+  // Where a network's addresses go on is its own, and stays as long as it does.
+  const turns = keys.filter((key) => key.startsWith('network/')).map((key) => key.replace('network', 'turn'));
   return {
-    rows: entries.map(({ key }) => key).filter((key) => !/^(network|journal|meta)/.test(key)),
+    rows: keys.filter((key) => !/^(network|journal|meta)/.test(key) && !turns.includes(key)),
     runtime: [...runtime.containers.keys()],
     layers: [...roots.layers],
     mounted: [...roots.mounted],
