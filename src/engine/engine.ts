@@ -110,8 +110,9 @@ export async function createEngine(deps: EngineDeps): Promise<Engine> {
   } catch (error) {
     resolvConf?.[Symbol.dispose]();
     await unwatch();
-    // A first start that fails leaves the host as it was; later ones have sandboxes that live on.
-    if (loaded.host === null && loaded.networks.length === 0) {
+    // A first start that fails leaves the host as it was; later ones, and one that cannot read what there is, have sandboxes that live on.
+    const { host, networks, sandboxes, unreadable } = loaded;
+    if (host === null && networks.length + sandboxes.length + unreadable.length === 0) {
       await resetAll(ctx, {}).catch((err: unknown) => ctx.logger.error({ err }, 'could not remove what the start made'));
     }
     throw error;
