@@ -30,6 +30,7 @@ export const networks: Part = async ({ sizes, moorline, docker }) => {
   const turns = { moorline: turn((await moorline()).client), docker: turn((await docker()).client) };
   const { create, firstCreate, remove, firstRemove } = await interleave<Steps, keyof typeof turns>(turns, {
     ...sizes,
+    warmup: sizes.settled,
     steps: ['create', 'firstCreate', 'remove', 'firstRemove'],
   });
   const note = `${sizes.inRow} in a row, each timed`;
