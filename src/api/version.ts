@@ -20,10 +20,12 @@ export const isOlder = (a: ApiVersion, b: ApiVersion): boolean => a.major < b.ma
 
 /** `/v1.41/networks` -> version and `/networks`; null when the path has no version. A missing minor part counts as 0. */
 export function splitVersion(url: string): { readonly version: ApiVersion; readonly rest: string } | null {
-  const match = /^\/v((\d+)(?:\.(\d+))?[\d.]*)(\/.*)$/.exec(url);
+  // One way to match, or a URL of thousands of digits would be tried at every split of them.
+  const match = /^\/v(\d[\d.]*)(\/.*)$/.exec(url);
   if (!match) return null;
-  const [, text, major, minor = '0', rest = '/'] = match;
-  return { version: { major: Number(major), minor: Number(minor), ...(text === undefined ? {} : { text }) }, rest };
+  const [, text = '', rest = '/'] = match;
+  const [major, minor = ''] = text.split('.');
+  return { version: { major: Number(major), minor: Number(minor), text }, rest };
 }
 
 /** Versions of the requests under way: the URL that the router sees has none any more. */

@@ -28,7 +28,7 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
   if (network.ipv6 && !hasIpv6) throw unsupported(`Cannot create network ${network.name}: this kernel has no IPv6`);
   const { addresses: kept = [] } = network.foreignBridge ?? {};
   return [
-    ...(network.foreignBridge === undefined ? ownBridge(instance, network, facts) : foreignBridge(network, options)),
+    ...(network.foreignBridge === undefined ? ownBridge(instance, network, { options, facts }) : foreignBridge(network, options)),
     ...network.pools.flatMap(({ family, subnet, gateway }): Change[] =>
       gateway === null || options.gatewayMode[family] === 'isolated' || kept.includes(withLength(gateway, lengthOf(subnet)))
         ? []
@@ -40,8 +40,11 @@ export function planNetwork(instance: Instance, network: Network, facts: HostFac
   ];
 }
 
-function ownBridge(instance: Instance, network: Network, facts: HostFacts): Change[] {
-  const options = parseOptions(network);
+function ownBridge(
+  instance: Instance,
+  network: Network,
+  { options, facts }: { readonly options: BridgeOptions; readonly facts: HostFacts },
+): Change[] {
   const { bridge } = options;
   const mtu = mtuOf(network, options, facts);
   const hasIpv6 = facts.sysctls[FORWARD6] !== undefined;
